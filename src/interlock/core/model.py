@@ -1,0 +1,207 @@
+"""The words of Interlock as values: tiers, verdicts, principals, requests, reasons, decisions.
+
+Everything is frozen. Times are integers, microseconds since the Unix epoch; money is integer
+nano-dollars; `Json` is what `json.loads` returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+Json = Any
+
+SECOND = 1_000_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+
+class RiskTier(StrEnum):
+    """How far one call of a tool can reach (A2). Ours, never the tool server's claim."""
+
+    READ_ONLY = "read_only"
+    LIMITED_WRITE = "limited_write"
+    HIGH_BLAST_RADIUS = "high_blast_radius"
+
+    @property
+    def rank(self) -> int:
+        """0 for the smallest reach, 2 for the largest."""
+        return _TIER_RANK[self]
+
+
+class EffectClass(StrEnum):
+    """What may be done when the outcome of a call is not known."""
+
+    READ = "read"
+    IDEMPOTENT = "idempotent"
+    PROBEABLE = "probeable"
+    ONCE = "once"
+
+
+class Verdict(StrEnum):
+    """The answer to a request, from the mildest to the strictest; the strictest wins (A5)."""
+
+    ALLOW = "allow"
+    ALLOW_WITH_REVIEW = "allow_with_review"
+    REQUIRE_APPROVAL = "require_approval"
+    DENY = "deny"
+
+    @property
+    def rank(self) -> int:
+        """0 for `allow`, 3 for `deny`."""
+        return _VERDICT_RANK[self]
+
+    def strictest(self, other: Verdict) -> Verdict:
+        """Return the stricter of the two."""
+        return self if self.rank >= other.rank else other
+
+
+class AutonomyTier(StrEnum):
+    """What a workflow has earned for one tool (F1)."""
+
+    AUTONOMOUS = "autonomous"
+    ASYNC_REVIEW = "async_review"
+    SYNC_APPROVAL = "sync_approval"
+
+
+class BreakerState(StrEnum):
+    """The circuit breaker of a workflow, tool or agent (E1)."""
+
+    CLOSED = "closed"
+    HALF_OPEN = "half_open"
+    OPEN = "open"
+
+
+class Source(StrEnum):
+    """Where a tool server's output comes from: the taint label of what it returns (H7)."""
+
+    INTERNAL = "internal"
+    WEB = "web"
+    EMAIL = "email"
+    TICKET = "ticket"
+    FILE = "file"
+    UNKNOWN = "unknown"
+
+
+class Gate(StrEnum):
+    """The checks of the one decision, in their order."""
+
+    TOKEN = "token"
+    ENVIRONMENT = "environment"
+    SCOPE = "scope"
+    SCHEMA = "schema"
+    CONSTRAINTS = "constraints"
+    BREAKER = "breaker"
+    BUDGET = "budget"
+    TAINT = "taint"
+    RULES = "rules"
+    APPROVAL = "approval"
+
+
+class Capability(StrEnum):
+    """What a workflow can be granted beside tools."""
+
+    RESOURCE = "resource"
+    PROMPT = "prompt"
+    SAMPLING = "sampling"
+    ELICITATION = "elicitation"
+    COMPLETION = "completion"
+
+
+_TIER_RANK = {tier: rank for rank, tier in enumerate(RiskTier)}
+_VERDICT_RANK = {verdict: rank for rank, verdict in enumerate(Verdict)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Who is calling, as a verified run token says it (H1, H2). `scope` None means the whole workflow."""
+
+    agent: str
+    owner: str
+    workflow: str
+    workflow_version: int
+    run: str
+    environment: str
+    token_id: str
+    key_id: str
+    epoch: int
+    expires_at: int
+    scope: frozenset[str] | None = None
+    actors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One proposed tool call. `arguments` is canonical JSON already; `digest` is its SHA-256 (hex)."""
+
+    tool: str
+    arguments: Mapping[str, Json]
+    digest: str
+    principal: Principal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NearMiss:
+    """What would have been allowed, for the reader of a refusal: "up to 50000; this was 90000"."""
+
+    field: str
+    expected: str
+    actual: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """One gate's say: a stable code, a sentence for people and models, the rule where there is one."""
+
+    gate: Gate
+    code: str
+    message: str
+    verdict: Verdict
+    rule: str | None = None
+    near_misses: tuple[NearMiss, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The answer to one request, with everything that made it (A5).
+
+    `reasons` holds what determined the verdict first, then what else was hit. `tier` is the tier of
+    this very call (its variant's, where one matched). `bundle` and `pin` are what it was decided on.
+    """
+
+    verdict: Verdict
+    reasons: tuple[Reason, ...]
+    tier: RiskTier
+    effect: EffectClass
+    bundle: str
+    pin: str
+    decided_at: int
+    digest: str
+    read: Mapping[str, Json] = field(default_factory=dict[str, Json])
+
+    @property
+    def reason(self) -> Reason:
+        """The reason that determined the verdict."""
+        return self.reasons[0]
+
+    @property
+    def denied(self) -> bool:
+        """Whether the call must not happen."""
+        return self.verdict is Verdict.DENY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pin:
+    """A tool as it was registered: a hash over name, description and input schema. Drift disables it."""
+
+    tool: str
+    digest: str
+    seen: str | None = None
+
+    @property
+    def drifted(self) -> bool:
+        """Whether the server now offers something else than what was registered."""
+        return self.seen is not None and self.seen != self.digest

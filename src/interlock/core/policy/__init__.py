@@ -1,0 +1,1 @@
+"""The rule language: conditions are compiled once, at load, into plain predicates."""

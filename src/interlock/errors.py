@@ -1,0 +1,143 @@
+"""The exception tree. Each error has a stable code, says what happened, and says what to do next.
+
+A refusal is not an exception: a decision is a value (`core.model.Decision`). An exception means that a
+promise could not be kept. Each edge (MCP, HTTP, command line) turns `code` into its own protocol's form.
+
+    InterlockError
+      ManifestError           the declared documents are not valid
+      UsageError              the caller asked for something that makes no sense here
+        NotFound              the named thing does not exist
+        StateConflict         the thing exists, but not in a state that allows this
+      NotPermitted            the person may not do this
+      TokenInvalid            a credential does not verify
+      StoreError
+        StoreInUse            another process owns the data directory
+        StoreUnavailable      the database cannot be read or written now
+        CommitUnknown         the connection was lost while committing
+        SnapshotMoved         what was decided on changed before it was written; decide anew
+      AuditBroken             the audit log does not verify
+      UpstreamError
+        UpstreamUnavailable   nothing was sent; it is safe to try again
+        UpstreamRefused       the tool server answered with a definite error
+        OutcomeUnknown        the call was sent and its outcome is not known
+"""
+
+from __future__ import annotations
+
+
+class InterlockError(Exception):
+    """Something Interlock promised could not be done.
+
+    `message` says what happened and why, `hint` what to do next. Neither ever holds a secret or
+    an argument value of a tool call.
+    """
+
+    code = "interlock_error"
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".rstrip()
+
+
+class ManifestError(InterlockError):
+    """The declared documents are not valid; `problems` lists each with its place."""
+
+    code = "manifest_invalid"
+
+    def __init__(self, message: str, *, problems: tuple[object, ...] = (), hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.problems = problems
+
+
+class UsageError(InterlockError):
+    """The caller asked for something that makes no sense here."""
+
+    code = "usage"
+
+
+class NotFound(UsageError):
+    """The named thing does not exist."""
+
+    code = "not_found"
+
+
+class StateConflict(UsageError):
+    """The thing exists, but it is not in a state that allows this."""
+
+    code = "state_conflict"
+
+
+class NotPermitted(InterlockError):
+    """The person is known and may not do this."""
+
+    code = "not_permitted"
+
+
+class TokenInvalid(InterlockError):
+    """A credential is missing, expired, revoked, forged or of another environment."""
+
+    code = "token_invalid"
+
+
+class StoreError(InterlockError):
+    """The state could not be read or written."""
+
+    code = "store_error"
+
+
+class StoreInUse(StoreError):
+    """Another process owns the data directory."""
+
+    code = "store_in_use"
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot be read or written now: full disk, read-only, locked or unreachable."""
+
+    code = "store_unavailable"
+
+
+class CommitUnknown(StoreError):
+    """The connection was lost while committing: read by key before anything is repeated."""
+
+    code = "commit_unknown"
+
+
+class SnapshotMoved(StoreError):
+    """What the decision was made on changed before it could be written; decide anew."""
+
+    code = "snapshot_moved"
+
+
+class AuditBroken(InterlockError):
+    """The audit log does not verify: something was changed, deleted, cut off or re-hashed."""
+
+    code = "audit_broken"
+
+
+class UpstreamError(InterlockError):
+    """A tool server did not give a usable answer."""
+
+    code = "upstream_error"
+
+
+class UpstreamUnavailable(UpstreamError):
+    """The tool server could not be reached; nothing was sent, so trying again is safe."""
+
+    code = "upstream_unavailable"
+
+
+class UpstreamRefused(UpstreamError):
+    """The tool server answered with a definite protocol error."""
+
+    code = "upstream_refused"
+
+
+class OutcomeUnknown(UpstreamError):
+    """The call was sent and its outcome is not known: it may or may not have happened."""
+
+    code = "outcome_unknown"

@@ -1,0 +1,1 @@
+"""Inbound enforcement points: wire protocols stop here."""

@@ -1,0 +1,1 @@
+"""The MCP gateway: one governed front for many tool servers."""

@@ -1,0 +1,1 @@
+"""The declared documents: parse, validate with positions, diff, JSON Schema."""

@@ -1,0 +1,108 @@
+"""Time, chance and tasks, handed in from the start, so that the whole engine can run in a simulation.
+
+Nothing else in the package reads a clock, makes an id or starts a task. `Runtime.real()` is the world;
+tests hand in a clock that stands still.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+_CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+class Clock(Protocol):
+    """Where the time comes from."""
+
+    def now(self) -> int:
+        """Return the wall time in microseconds since the Unix epoch."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never step back, for measuring how long something took."""
+        ...
+
+
+class Ids(Protocol):
+    """Where ids come from."""
+
+    def new(self, prefix: str) -> str:
+        """Return a new unique id, such as `act_01jd…`: sortable by time, unguessable in its tail."""
+        ...
+
+
+class Scheduler(Protocol):
+    """Who runs what happens later or beside."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+    def spawn(self, work: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
+        """Start `work` beside the caller; it is kept until done and its error is never lost."""
+        ...
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def now(self) -> int:
+        return time.time_ns() // 1000
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class TimeOrderedIds:
+    """Ids of 26 Crockford letters: 48 bits of milliseconds, 80 random bits (the layout of a ULID)."""
+
+    clock: Clock
+
+    def new(self, prefix: str) -> str:
+        number = (self.clock.now() // 1000) << 80 | secrets.randbits(80)
+        letters = "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
+        return f"{prefix}_{letters}"
+
+
+class EventLoopScheduler:
+    """Tasks of the running asyncio loop."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def spawn(self, work: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": f"task {task.get_name()} failed", "exception": error, "task": task}
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """The clock, the source of ids and the scheduler that one process uses."""
+
+    clock: Clock
+    ids: Ids
+    scheduler: Scheduler
+
+    @classmethod
+    def real(cls) -> Runtime:
+        """Return the runtime of the real world."""
+        clock = SystemClock()
+        return cls(clock=clock, ids=TimeOrderedIds(clock), scheduler=EventLoopScheduler())

@@ -1,0 +1,1 @@
+"""Use cases, named by verbs. Each opens its own transaction; none calls another."""

@@ -1,0 +1,94 @@
+"""Every setting, declared once as data: name, default, help. The only reader of the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+PREFIX = "INTERLOCK_"
+
+
+def _setting(default: Any, help_: str) -> Any:
+    return field(default=default, metadata={"help": help_})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a process is told from outside. Each field is `INTERLOCK_<NAME>` in the environment."""
+
+    data: Path = _setting(Path(".interlock"), "data directory: database, keys, lock and local socket")
+    database: str = _setting(
+        "", "database URL; empty is SQLite in the data directory, postgresql://… is PostgreSQL"
+    )
+    environment: str = _setting("dev", "the one environment this process serves")
+    host: str = _setting("127.0.0.1", "address to listen on")
+    port: int = _setting(7411, "port to listen on; 0 takes a free one")
+    issuer: str = _setting("", "issuer of run tokens; empty is urn:interlock:<environment>")
+    url: str = _setting("", "the server a command talks to; empty is the local one of the data directory")
+    token: str = _setting("", "the personal API token that commands present")
+    checkpoints: str = _setting(
+        "", "directory for signed audit checkpoints; keep it elsewhere; empty is <data>/checkpoints"
+    )
+    checkpoint_every: int = _setting(300, "seconds between audit checkpoints")
+    inline_wait: int = _setting(
+        45, "seconds a call that needs a person is held open before it is answered pending"
+    )
+    self_approve: bool = _setting(
+        False, "let an author approve their own change; honoured in the environment dev only"
+    )
+    max_body: int = _setting(4 * 1024 * 1024, "largest request body in bytes")
+    call_timeout: int = _setting(120, "seconds a tool call may take before its outcome is unknown")
+    log_level: str = _setting("info", "debug, info, warning or error")
+
+    @property
+    def database_url(self) -> str:
+        """The database this process stands on."""
+        return self.database or f"sqlite:///{self.data / 'control.db'}"
+
+    @property
+    def issuer_url(self) -> str:
+        """The `iss` of this environment's run tokens, which is their audience as well."""
+        return self.issuer or f"urn:interlock:{self.environment}"
+
+    @property
+    def checkpoint_directory(self) -> Path:
+        """Where signed audit checkpoints are written."""
+        return Path(self.checkpoints) if self.checkpoints else self.data / "checkpoints"
+
+    @property
+    def socket(self) -> Path:
+        """The local socket that commands of the same machine use."""
+        return self.data / "control.sock"
+
+
+def load(environ: Mapping[str, str] | None = None, **overrides: object) -> Settings:
+    """Read the settings from `environ` (the process's own by default); `overrides` win.
+
+    Raises `ValueError` naming the variable when a value cannot be read.
+    """
+    source = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    for each in fields(Settings):
+        raw = source.get(PREFIX + each.name.upper())
+        if raw is not None and raw != "":
+            values[each.name] = _read(each.name, raw, type(each.default))
+    values.update({name: value for name, value in overrides.items() if value is not None})
+    return Settings(**values)
+
+
+def _read(name: str, raw: str, kind: type) -> object:
+    if kind is bool:
+        if raw.lower() in {"1", "true", "yes", "on"}:
+            return True
+        if raw.lower() in {"0", "false", "no", "off"}:
+            return False
+        raise ValueError(f"{PREFIX}{name.upper()} must be true or false, not {raw!r}")
+    if kind is int:
+        try:
+            return int(raw)
+        except ValueError:
+            raise ValueError(f"{PREFIX}{name.upper()} must be a whole number, not {raw!r}") from None
+    return Path(raw) if issubclass(kind, Path) else raw

@@ -1,0 +1,1 @@
+"""State: one file per aggregate. Store functions take a transaction and never commit."""

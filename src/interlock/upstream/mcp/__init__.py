@@ -1,0 +1,1 @@
+"""Pooled, long-lived clients of MCP tool servers."""
