@@ -74,21 +74,21 @@ def load(environ: Mapping[str, str] | None = None, **overrides: object) -> Setti
     for each in fields(Settings):
         raw = source.get(PREFIX + each.name.upper())
         if raw is not None and raw != "":
-            values[each.name] = _read(each.name, raw, type(each.default))
+            values[each.name] = _read(each.name, raw, each.default)
     values.update({name: value for name, value in overrides.items() if value is not None})
     return Settings(**values)
 
 
-def _read(name: str, raw: str, kind: type) -> object:
-    if kind is bool:
+def _read(name: str, raw: str, default: object) -> object:
+    if isinstance(default, bool):
         if raw.lower() in {"1", "true", "yes", "on"}:
             return True
         if raw.lower() in {"0", "false", "no", "off"}:
             return False
         raise ValueError(f"{PREFIX}{name.upper()} must be true or false, not {raw!r}")
-    if kind is int:
+    if isinstance(default, int):
         try:
             return int(raw)
         except ValueError:
             raise ValueError(f"{PREFIX}{name.upper()} must be a whole number, not {raw!r}") from None
-    return Path(raw) if issubclass(kind, Path) else raw
+    return Path(raw) if isinstance(default, Path) else raw
