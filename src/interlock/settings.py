@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 PREFIX = "INTERLOCK_"
+_SOCKET_PATH = 100
 
 
 def _setting(default: Any, help_: str) -> Any:
@@ -60,8 +63,16 @@ class Settings:
 
     @property
     def socket(self) -> Path:
-        """The local socket that commands of the same machine use."""
-        return self.data / "control.sock"
+        """The local socket that commands of the same machine use.
+
+        A Unix socket's path holds about 100 bytes; a data directory that lies deeper has its socket in a
+        folder of the user's own under the temporary directory.
+        """
+        path = self.data.absolute() / "control.sock"
+        if len(os.fsencode(path)) <= _SOCKET_PATH:
+            return path
+        name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"interlock-{os.getuid()}-{name}" / "control.sock"
 
 
 def load(environ: Mapping[str, str] | None = None, **overrides: object) -> Settings:

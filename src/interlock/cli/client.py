@@ -1,0 +1,135 @@
+"""How a command reaches the API: a server by URL, the data directory's own server, or one started here.
+
+A command never opens the store beside a running server: where the data directory is served, it talks to
+the local socket; where it is not, the command serves it itself for as long as it runs, under the same
+exclusive lock. So every command works the same with and without a server.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from interlock import errors
+from interlock.settings import Settings, load
+
+_TIMEOUT = httpx2.Timeout(30.0, read=120.0)
+_KINDS: dict[str, type[errors.InterlockError]] = {
+    kind.code: kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, errors.InterlockError)
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where the API is: a base URL, and the Unix socket to reach it by where it is local."""
+
+    base_url: str
+    socket: Path | None = None
+
+    def transport(self) -> httpx2.HTTPTransport:
+        """Return a transport of the HTTP client to this endpoint."""
+        return httpx2.HTTPTransport(uds=str(self.socket) if self.socket else None)
+
+    def async_transport(self) -> httpx2.AsyncHTTPTransport:
+        """Return a transport of the asynchronous HTTP client to this endpoint."""
+        return httpx2.AsyncHTTPTransport(uds=str(self.socket) if self.socket else None)
+
+
+@contextmanager
+def endpoint(settings: Settings | None = None) -> Iterator[Endpoint]:
+    """Yield where the API can be reached, serving the data directory here if nobody does."""
+    known = settings or load()
+    if known.url:
+        yield Endpoint(base_url=known.url.rstrip("/"))
+        return
+    if _answers(known.socket):
+        yield Endpoint(base_url="http://interlock", socket=known.socket)
+        return
+    try:
+        from interlock.app import serve_here
+    except ModuleNotFoundError as missing:
+        raise errors.UsageError(
+            f"No server answers at {known.socket}, and this installation cannot serve: no {missing.name}.",
+            hint="Install interlock[server], or set INTERLOCK_URL to a running server.",
+        ) from missing
+    with serve_here(known):
+        yield Endpoint(base_url="http://interlock", socket=known.socket)
+
+
+@contextmanager
+def api(settings: Settings | None = None) -> Iterator[httpx2.Client]:
+    """Yield a client of the API that presents the caller's token and raises our errors.
+
+    Raises the `InterlockError` that the server names; `StoreError` where nothing answers.
+    """
+    known = settings or load()
+    with endpoint(known) as place:
+        token = known.token or stored_token(known)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        with httpx2.Client(
+            base_url=place.base_url,
+            transport=place.transport(),
+            headers=headers,
+            timeout=_TIMEOUT,
+            event_hooks={"response": [raise_for_error]},
+        ) as client:
+            try:
+                yield client
+            except httpx2.TransportError as error:
+                raise errors.StoreUnavailable(
+                    f"Interlock cannot be reached at {known.url or known.socket}: {error}.",
+                    hint="Is the server running? Try: interlock doctor",
+                ) from error
+
+
+def stored_token(settings: Settings) -> str:
+    """Return the token that the first `apply` left in the data directory, or ""."""
+    try:
+        stored = json.loads((settings.data / "credentials.json").read_text())
+    except (OSError, ValueError):
+        return ""
+    return str(stored.get("token", ""))
+
+
+def raise_for_error(response: httpx2.Response) -> None:
+    """Turn an error answer into the error it names."""
+    if response.is_success or response.status_code == 202:
+        return
+    response.read()
+    said = _error_of(response)
+    kind = _KINDS.get(str(said.get("code")), errors.InterlockError)
+    message = str(said.get("message") or f"The server answered {response.status_code}.")
+    hint = str(said.get("hint") or "")
+    if kind is errors.ManifestError:
+        raise errors.ManifestError(message, problems=tuple(said.get("problems", ())), hint=hint)
+    raise kind(message, hint=hint)
+
+
+def _error_of(response: httpx2.Response) -> dict[str, Any]:
+    try:
+        body = response.json()
+    except ValueError:
+        return {}
+    error = body.get("error") if isinstance(body, dict) else None
+    if isinstance(error, dict):
+        return error
+    return {"message": body.get("error_description"), "code": error} if isinstance(body, dict) else {}
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(2)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True

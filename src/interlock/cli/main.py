@@ -1,0 +1,58 @@
+"""The `interlock` command. Each noun or verb is a module of its own; this file only lists them."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from interlock import __version__, errors
+from interlock.cli.output import notes, safe
+
+app = typer.Typer(
+    name="interlock",
+    help="The control plane for AI agents: what they may do, decided, enforced, recorded and undone.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    version: bool = typer.Option(False, "--version", help="Show the version and exit.", is_eager=True),
+) -> None:
+    if version:
+        typer.echo(f"interlock {__version__}")
+        raise typer.Exit
+
+
+def _assemble() -> typer.Typer:
+    from interlock.cli import commands
+
+    commands.add_all(app)
+    return app
+
+
+def main() -> None:
+    """Run the command line: 0 done, 1 refused or a failed check, 2 usage, 3 anything else."""
+    try:
+        _assemble()()
+    except errors.InterlockError as error:
+        notes.print(f"[red]{safe(error.message)}[/red]")
+        if error.hint:
+            notes.print(safe(error.hint))
+        sys.exit(exit_code(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def exit_code(error: errors.InterlockError) -> int:
+    """Return the exit code for an error."""
+    match error:
+        case errors.UsageError():
+            return 2
+        case errors.ManifestError() | errors.NotPermitted() | errors.AuditBroken():
+            return 1
+        case _:
+            return 3

@@ -1,0 +1,50 @@
+"""What a command prints: a table for people, JSON for programs. Untrusted text is escaped and capped."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+console = Console(highlight=False, soft_wrap=True)
+notes = Console(stderr=True, highlight=False, soft_wrap=True)
+
+_CAP = 2_000
+
+
+def safe(value: object, *, cap: int = _CAP) -> str:
+    """Return text from outside fit for a terminal: control characters shown, markup escaped, capped."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    shown = "".join(each if each == "\n" or each.isprintable() else f"\\u{ord(each):04x}" for each in text)
+    if len(shown) > cap:
+        shown = f"{shown[:cap]}… ({len(text)} characters)"
+    return escape(shown)
+
+
+def table(rows: Iterable[Mapping[str, object]], columns: Sequence[str], *, title: str | None = None) -> Table:
+    """Return `rows` as a table of `columns`; a missing value is an empty cell."""
+    shown = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        shown.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        shown.add_row(*(_cell(row.get(column)) for column in columns))
+    return shown
+
+
+def emit(data: Any, shown: object, as_json: bool) -> None:
+    """Print `data` as JSON where asked, else `shown` (a table or text)."""
+    if as_json:
+        sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=2, default=str) + "\n")
+    else:
+        console.print(shown)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return safe(value, cap=200)

@@ -1,0 +1,38 @@
+"""`interlock serve`: the one process that owns the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from interlock.cli.output import notes, safe
+from interlock.settings import load
+
+
+def serve(
+    data: Annotated[Path | None, typer.Option(help="Data directory (INTERLOCK_DATA).")] = None,
+    environment: Annotated[
+        str | None, typer.Option(help="The environment served (INTERLOCK_ENVIRONMENT).")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on (INTERLOCK_HOST).")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on; 0 takes a free one (INTERLOCK_PORT).")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but problems.")] = False,
+) -> None:
+    """Serve the MCP gateway, the API and the clock work until interrupted."""
+    from interlock.app import serve_forever
+
+    settings = load(data=data, environment=environment, host=host, port=port)
+
+    def started(bound: int | None) -> None:
+        if not quiet:
+            place = f"http://{settings.host}:{bound}"
+            notes.print(f"Interlock serves [bold]{safe(settings.environment)}[/bold] at {place}")
+            notes.print(f"  MCP gateway  {place}/mcp")
+            notes.print(f"  data         {safe(str(settings.data.absolute()))}")
+            notes.print("  stop with Ctrl-C")
+
+    serve_forever(settings, started)

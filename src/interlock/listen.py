@@ -1,0 +1,106 @@
+"""Listening: one ASGI application on a TCP port and on the data directory's local socket.
+
+The application is raw ASGI; the call path meets no framework. Both listeners live in one event loop and
+stop together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from interlock.errors import StoreUnavailable
+from interlock.settings import Settings
+
+Asgi = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+class _Listener(uvicorn.Server):
+    """A uvicorn server that leaves signals to the process that runs several of them."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Listeners:
+    """The listeners of one process: the local socket always, TCP where asked."""
+
+    def __init__(self, application: Asgi, settings: Settings, *, tcp: bool) -> None:
+        self._settings = settings
+        _prepare_socket(settings.socket)
+        self._local = _Listener(_config(application, uds=str(settings.socket)))
+        self._tcp = _Listener(_config(application, host=settings.host, port=settings.port)) if tcp else None
+
+    @property
+    def _all(self) -> list[_Listener]:
+        return [each for each in (self._local, self._tcp) if each is not None]
+
+    @property
+    def port(self) -> int | None:
+        """The TCP port in use, once started; None without TCP."""
+        if self._tcp is None or not self._tcp.started:
+            return None
+        return int(self._tcp.servers[0].sockets[0].getsockname()[1])
+
+    async def run(self, on_started: Callable[[int | None], None]) -> None:
+        """Serve until `stop`; call `on_started` with the TCP port when every listener accepts."""
+        async with asyncio.TaskGroup() as group:
+            for each in self._all:
+                group.create_task(each.serve())
+            group.create_task(self._announce(on_started))
+        with suppress(FileNotFoundError):
+            self._settings.socket.unlink()
+
+    def stop(self) -> None:
+        """Stop accepting, let open calls end for a moment, then close."""
+        for each in self._all:
+            each.should_exit = True
+
+    async def _announce(self, on_started: Callable[[int | None], None]) -> None:
+        while not all(each.started for each in self._all):
+            if any(each.should_exit for each in self._all):
+                self.stop()
+                return
+            await asyncio.sleep(0.01)
+        self._settings.socket.chmod(0o600)
+        on_started(self.port)
+
+
+def _config(application: Asgi, **place: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        application,
+        **place,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        loop="none",
+        log_level="warning",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        backlog=2048,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=3,
+    )
+
+
+def _prepare_socket(path: Path) -> None:
+    """Make the socket's folder ours alone and remove a socket that nobody serves any more."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = path.parent.stat()
+    if status.st_uid != os.getuid():
+        raise StoreUnavailable(
+            f"{path.parent} belongs to another user.", hint="Choose another data directory: INTERLOCK_DATA."
+        )
+    with suppress(FileNotFoundError):
+        if stat.S_ISSOCK(path.lstat().st_mode):
+            path.unlink()

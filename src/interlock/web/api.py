@@ -1,0 +1,62 @@
+"""The HTTP application beside the call path: API, token endpoint, health. Each noun brings its routes."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from interlock import __version__
+from interlock.errors import InterlockError, StoreError
+from interlock.web import actions, agents, approvals, audit, manifest, oauth, people, runs, tools
+from interlock.web.errors import json_response, on_http_error, on_interlock_error, on_malformed_body
+from interlock.wiring import Wired
+
+
+async def healthz(_request: Request) -> Response:
+    """Whether the process answers at all."""
+    return json_response({"status": "ok", "version": __version__})
+
+
+async def readyz(request: Request) -> Response:
+    """Whether calls can be decided and recorded: a bundle is loaded and the store can be written."""
+    wired: Wired = request.app.state.wired
+    problems: list[str] = []
+    if wired.memory.bundle is None:
+        problems.append("no manifest has been applied")
+    try:
+        await wired.store.transact(lambda _transaction: None)
+    except StoreError as error:
+        problems.append(error.message)
+    state = {
+        "ready": not problems,
+        "problems": problems,
+        "environment": wired.settings.environment,
+        "version": __version__,
+    }
+    return json_response(state, 503 if problems else 200)
+
+
+def build_api(wired: Wired) -> Starlette:
+    """Return the API of one process."""
+    api = Starlette(
+        routes=[
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            *(route for noun in NOUNS for route in noun.routes),
+        ],
+        exception_handlers={
+            InterlockError: on_interlock_error,
+            HTTPException: on_http_error,
+            msgspec.ValidationError: on_malformed_body,
+            msgspec.DecodeError: on_malformed_body,
+        },
+    )
+    api.state.wired = wired
+    return api
+
+
+NOUNS = (agents, actions, approvals, audit, manifest, oauth, people, runs, tools)

@@ -1,0 +1,28 @@
+"""The frozen record of handles that one process works with. `app` fills it; edges read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from interlock.call import Calls
+from interlock.runtime import Runtime
+from interlock.services.authenticate import Authenticator
+from interlock.settings import Settings
+from interlock.store.database import Store
+from interlock.store.keyring import Keyring
+from interlock.store.memory import Memory
+from interlock.upstream.mcp.pool import ToolServers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wired:
+    """Everything an edge (gateway, API, clock job) may use."""
+
+    settings: Settings
+    runtime: Runtime
+    store: Store
+    memory: Memory
+    keyring: Keyring
+    authenticator: Authenticator
+    servers: ToolServers
+    calls: Calls
