@@ -1,0 +1,165 @@
+"""What a decision reads, as values in memory: bundle, revocations, runs, pins, breakers, live actions.
+
+No decision waits for SQL. Everything here is loaded from the store at start and changed afterwards only
+by `Transaction.on_commit` effects, so memory never runs ahead of the disk. The one exception is the count
+of calls: it is reserved at the moment of the decision, with no await between check and count, and given
+back when the call turns out not to happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from interlock.core.action import ActionState
+from interlock.core.admission import Approved, RunFacts, Snapshot
+from interlock.core.budget import Ledger
+from interlock.core.bundle import Bundle
+from interlock.core.identity import Revocations
+from interlock.core.model import AutonomyTier, BreakerState, Json, Pin, Principal
+
+SchemaCheck = Callable[[Mapping[str, Json]], str | None]
+CallKey = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveAction:
+    """An action that is open, or whose outcome nobody has collected yet.
+
+    `successor` names the revision that took its place when a person changed its arguments.
+    """
+
+    id: str
+    run: str
+    tool: str
+    digest: str
+    agent: str
+    state: ActionState
+    approval: str = ""
+    expires_at: int = 0
+    due_at: int = 0
+    successor: str = ""
+
+    @property
+    def key(self) -> CallKey:
+        """What makes a call identical to another: run, tool and argument digest."""
+        return self.run, self.tool, self.digest
+
+
+@dataclass(slots=True, kw_only=True)
+class Memory:
+    """The versioned values of one environment."""
+
+    environment: str
+    bundle: Bundle | None = None
+    revoked: Revocations = field(
+        default_factory=lambda: Revocations(
+            agents={}, runs=frozenset(), tokens=frozenset(), keys=frozenset()
+        )
+    )
+    runs: dict[str, RunFacts] = field(default_factory=dict[str, RunFacts])
+    pins: dict[str, Pin] = field(default_factory=dict[str, Pin])
+    validators: dict[str, SchemaCheck] = field(default_factory=dict[str, SchemaCheck])
+    breakers: dict[tuple[str, str], BreakerState] = field(
+        default_factory=dict[tuple[str, str], BreakerState]
+    )
+    autonomy: dict[tuple[str, str], AutonomyTier] = field(
+        default_factory=dict[tuple[str, str], AutonomyTier]
+    )
+    kill: frozenset[str] = frozenset()
+    actions: dict[str, LiveAction] = field(default_factory=dict[str, LiveAction])
+    calls: dict[CallKey, str] = field(default_factory=dict[CallKey, str])
+    watchers: list[Callable[[LiveAction], None]] = field(
+        default_factory=list[Callable[[LiveAction], None]]
+    )
+
+    def snapshot(
+        self,
+        principal: Principal,
+        tool: str,
+        *,
+        approved: Approved | None = None,
+        reach: Mapping[str, Json] | None = None,
+    ) -> Snapshot:
+        """Return everything the decision about one call of `tool` reads."""
+        return Snapshot(
+            environment=self.environment,
+            bundle=self.bundle,
+            revoked=self.revoked,
+            run=self.runs.get(principal.run),
+            pin=self.pins.get(tool),
+            breakers=self.breakers,
+            ledger=Ledger(limit=None),
+            autonomy=self.autonomy.get((principal.workflow, tool)),
+            schema_problem=self.validators.get(tool),
+            reach=reach,
+            approved=approved,
+            kill=self.kill,
+        )
+
+    def count_call(self, run: str, tool: str) -> None:
+        """Reserve one call of `tool` in `run`. Call it in the same breath as the decision."""
+        facts = self.runs.get(run)
+        if facts is not None:
+            counts = _counts(facts)
+            counts[tool] = counts.get(tool, 0) + 1
+
+    def uncount_call(self, run: str, tool: str) -> None:
+        """Give a reserved call back: it was denied or never sent."""
+        facts = self.runs.get(run)
+        if facts is not None:
+            counts = _counts(facts)
+            counts[tool] = max(0, counts.get(tool, 0) - 1)
+
+    def open_run(self, facts: RunFacts) -> None:
+        """Know a run from now on."""
+        self.runs[facts.run] = replace(facts, calls=dict(facts.calls))
+
+    def close_run(self, run: str) -> None:
+        """Let nothing more be decided for `run` but a denial."""
+        facts = self.runs.get(run)
+        if facts is not None:
+            self.runs[run] = replace(facts, open=False)
+
+    def label_run(self, run: str, labels: Iterable[str]) -> None:
+        """Add taint labels to `run`; none is ever taken away (H7)."""
+        facts = self.runs.get(run)
+        if facts is not None and not facts.labels.issuperset(labels):
+            self.runs[run] = replace(facts, labels=facts.labels | frozenset(labels))
+
+    def set_pin(self, pin: Pin, check: SchemaCheck | None) -> None:
+        """Know a tool as it was registered, and how to check its arguments."""
+        self.pins[pin.tool] = pin
+        if check is not None:
+            self.validators[pin.tool] = check
+
+    def live(self, key: CallKey) -> LiveAction | None:
+        """Return the action an identical call attaches to, if there is one."""
+        found = self.calls.get(key)
+        return self.actions.get(found) if found is not None else None
+
+    def put_action(self, action: LiveAction) -> None:
+        """Remember where an action stands and tell who watches."""
+        self.actions[action.id] = action
+        self.calls[action.key] = action.id
+        for watcher in self.watchers:
+            watcher(action)
+
+    def move_action(self, action: str, state: ActionState, *, successor: str = "") -> None:
+        """Note that a live action moved; one that is not live is left alone."""
+        known = self.actions.get(action)
+        if known is not None:
+            self.put_action(replace(known, state=state, successor=successor or known.successor))
+
+    def forget_action(self, action: str) -> None:
+        """Let go of an action whose outcome was collected: an identical call is a new one."""
+        known = self.actions.pop(action, None)
+        if known is not None and self.calls.get(known.key) == action:
+            del self.calls[known.key]
+
+
+def _counts(facts: RunFacts) -> dict[str, int]:
+    counts = facts.calls
+    if not isinstance(counts, dict):  # only `open_run` puts facts here, and it copies into a dict
+        raise TypeError("the counts of a run in memory are a dict")
+    return counts
