@@ -32,6 +32,9 @@ class Settings:
     issuer: str = _setting("", "issuer of run tokens; empty is urn:interlock:<environment>")
     url: str = _setting("", "the server a command talks to; empty is the local one of the data directory")
     token: str = _setting("", "the personal API token that commands present")
+    master_key: str = _setting(
+        "", "base64 of the 32 bytes that seal private signing keys; empty is <data>/keys/master.key"
+    )
     checkpoints: str = _setting(
         "", "directory for signed audit checkpoints; keep it elsewhere; empty is <data>/checkpoints"
     )
