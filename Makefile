@@ -56,4 +56,5 @@ docs: .venv/.ready ## Regenerate the reference pages and run every documented ex
 
 lock: $(UV) ## Resolve the dependencies anew (a week behind the newest) into lock/
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-		--no-emit-index-url --no-emit-find-links --all-extras --group dev pyproject.toml -o $(LOCK)
+		--no-emit-index-url --no-emit-find-links --exclude-newer "1 week" --all-extras --group dev \
+		--upgrade pyproject.toml -o $(LOCK)
