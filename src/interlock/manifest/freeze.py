@@ -1,0 +1,73 @@
+"""A checked model of `manifest.kinds` to the frozen document of the core that says the same."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, cast
+
+from interlock.core import document as core
+from interlock.core.document import AnyDocument
+from interlock.core.model import Verdict
+from interlock.manifest import kinds
+
+_FROZEN: dict[type[kinds.Strict], type[Any]] = {
+    kinds.BudgetSpec: core.Budget,
+    kinds.CredentialsSpec: core.Credentials,
+    kinds.VariantSpec: core.Variant,
+    kinds.BlastRadiusSpec: core.BlastRadius,
+    kinds.PreviewSpec: core.Companion,
+    kinds.UndoSpec: core.Companion,
+    kinds.GrantSpec: core.Grant,
+    kinds.HoursSpec: core.Hours,
+    kinds.RuleSpec: core.Rule,
+    kinds.ApprovalsSpec: core.Approvals,
+    kinds.ModelsSpec: core.Models,
+    kinds.BreakerSpec: core.BreakerLimits,
+}
+
+
+def freeze(name: str, environment: str | None, kind: str, spec: kinds.Strict) -> AnyDocument:
+    """Return the document that `spec` describes."""
+    values = _values(spec)
+    if isinstance(spec, kinds.ToolSpec):
+        values["cost_per_call"] = spec.cost.per_call if spec.cost else 0
+        del values["cost"]
+    return core.KINDS[kind](name=name, environment=environment, **values)
+
+
+def _values(spec: kinds.Strict) -> dict[str, Any]:
+    return {name: _value(getattr(spec, name)) for name in type(spec).model_fields}
+
+
+def _value(value: object) -> Any:
+    if isinstance(value, kinds.RuleSpec):
+        values = _values(value)
+        values["then"] = Verdict(value.then)
+        return core.Rule(**values)
+    if isinstance(value, kinds.Strict) and type(value) in _FROZEN:
+        return _FROZEN[type(value)](**_values(value))
+    if isinstance(value, list):
+        return tuple(_value(each) for each in cast("list[object]", value))
+    return value
+
+
+#: Fields of the core whose name or place in the manifest is another one.
+DECLARED_AS: dict[str, tuple[str, ...]] = {
+    "cost_per_call": ("cost", "per_call"),
+    "start": ("from",),
+    "end": ("to",),
+}
+
+
+def declared_path(path: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """Return where the manifest says what stands at `path` of a core document."""
+    head = () if path[:1] in {("spec",), ("metadata",)} else _head(path)
+    steps: list[str | int] = list(head)
+    for step in path:
+        steps.extend(DECLARED_AS.get(step, (step,)) if isinstance(step, str) else (step,))
+    return tuple(steps)
+
+
+def _head(path: tuple[str | int, ...]) -> tuple[str, ...]:
+    own = {each.name for each in fields(core.Document)}
+    return ("metadata",) if path and path[0] in own else ("spec",)

@@ -1,0 +1,244 @@
+"""Manifest files to the documents they declare, with the place of every field.
+
+`load` is the short way; `Manifest` keeps the places, so that what is found wrong later (a rule that names
+an unknown tool) can still be shown on its line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from interlock.core.document import AnyDocument, key
+from interlock.manifest import kinds, source
+from interlock.manifest.freeze import declared_path, freeze
+from interlock.manifest.problem import ManifestProblem, Place, dotted, invalid, near, shown
+from interlock.manifest.source import Source
+from interlock.manifest.tree import Node, parse
+
+Key = tuple[str, str, str]
+_ENVELOPE = ("apiVersion", "kind", "metadata", "spec")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """Declared documents and the nodes they were read from."""
+
+    documents: tuple[AnyDocument, ...]
+    nodes: Mapping[Key, Node]
+
+    def problem(
+        self, document: Key, path: Sequence[str | int], message: str, suggestion: str | None = None
+    ) -> ManifestProblem:
+        """Return a problem of one document, placed in its file. `path` is in terms of the core."""
+        declared = declared_path(tuple(path)) if path else ()
+        node = self.nodes.get(document)
+        return ManifestProblem(
+            place=node.place_of(declared) if node else Place(file="(the manifest)"),
+            message=message,
+            field=dotted(declared),
+            document=f"{document[0]} {document[1]}",
+            near=suggestion,
+        )
+
+
+def load(path: Path | str) -> tuple[AnyDocument, ...]:
+    """Return the documents declared in a file or folder.
+
+    Raises `ManifestError` with every problem, each with file, line, column and field.
+    """
+    return read_manifest(source.read(Path(path))).documents
+
+
+def read_manifest(sources: Iterable[Source]) -> Manifest:
+    """Return the manifest in `sources`. Raises `ManifestError` with every problem found."""
+    problems: list[ManifestProblem] = []
+    documents: list[AnyDocument] = []
+    nodes: dict[Key, Node] = {}
+    for node in (node for each in sources for node in parse(each.name, each.text)):
+        found = _document(node)
+        if isinstance(found, list):
+            problems.extend(found)
+            continue
+        if (first := nodes.get(key(found))) is not None:
+            problems.append(_twice(found, node, first))
+            continue
+        nodes[key(found)] = node
+        documents.append(found)
+    if problems:
+        raise invalid(problems)
+    return Manifest(documents=tuple(documents), nodes=nodes)
+
+
+def _document(node: Node) -> AnyDocument | list[ManifestProblem]:
+    kind = node.child("kind")
+    wrong = _not_a_document(node, kind)
+    if wrong or kind is None:
+        return wrong
+    name = str(kind.value)
+    problems = [*_envelope(node, name), *_checked(kinds.Metadata, node, "metadata", name)]
+    problems += _name_problem(node, name)
+    problems += _checked(kinds.SPECS[name], node, "spec", name)
+    if problems:
+        return problems
+    metadata = kinds.Metadata.model_validate(_plain(node, "metadata"))
+    spec = kinds.SPECS[name].model_validate(_plain(node, "spec"))
+    return freeze(metadata.name, metadata.environment, name, spec)
+
+
+def _not_a_document(node: Node, kind: Node | None) -> list[ManifestProblem]:
+    if not isinstance(node.value, Mapping):
+        expected = "expected a document: a mapping with apiVersion, kind, metadata and spec"
+        return [ManifestProblem(place=node.place, message=expected)]
+    if kind is None:
+        return [ManifestProblem(place=node.place, field="kind", message="required and missing")]
+    if kind.value in kinds.LATER:
+        message = f"{kind.value} is not supported yet; leave it out of the manifest for now"
+        return [ManifestProblem(place=kind.place, field="kind", message=message)]
+    if kind.value not in kinds.SPECS:
+        message = f"{shown(kind.value)} is no kind; expected one of {', '.join(kinds.SPECS)}"
+        suggestion = near(str(kind.value), kinds.SPECS)
+        return [ManifestProblem(place=kind.place, field="kind", message=message, near=suggestion)]
+    return []
+
+
+def _envelope(node: Node, kind: str) -> list[ManifestProblem]:
+    problems: list[ManifestProblem] = []
+    version = node.child("apiVersion")
+    if version is None or version.value != kinds.API_VERSION:
+        place = version.place if version else node.place
+        problems.append(_problem(node, kind, place, "apiVersion", f"expected {kinds.API_VERSION}"))
+    for name, place in (node.keys or {}).items():
+        if name not in _ENVELOPE:
+            message = f"unknown field; expected {', '.join(_ENVELOPE)}"
+            problems.append(_problem(node, kind, place, name, message, near(name, _ENVELOPE)))
+    return problems
+
+
+def _name_problem(node: Node, kind: str) -> list[ManifestProblem]:
+    metadata = node.child("metadata")
+    name = metadata.child("name") if metadata else None
+    pattern, expected = kinds.NAMES.get(kind, kinds.ANY_NAME)
+    if name is None or not isinstance(name.value, str) or not name.value or pattern.fullmatch(name.value):
+        return []
+    message = f"expected {expected}, not {shown(name.value)}"
+    return [_problem(node, kind, name.place, "metadata.name", message)]
+
+
+def _plain(node: Node, part: str) -> Any:
+    child = node.child(part)
+    return {} if child is None or child.value is None else child.plain()
+
+
+def _checked(model: type[kinds.Strict], node: Node, part: str, kind: str) -> list[ManifestProblem]:
+    try:
+        model.model_validate(_plain(node, part))
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=True)
+        return [_translated(model, node, part, kind, each) for each in details]
+    return []
+
+
+def _translated(
+    model: type[kinds.Strict], node: Node, part: str, kind: str, error: ErrorDetails
+) -> ManifestProblem:
+    steps = tuple(step for step in error["loc"] if step != "[key]")
+    path = (part, *steps)
+    unknown = error["type"] == "extra_forbidden"
+    suggestion = None
+    if unknown:
+        suggestion = near(str(path[-1]), _fields(model, steps[:-1]))
+    elif error["type"] in {"literal_error", "enum"}:
+        suggestion = near(str(error["input"]), _choices(error))
+    place = node.place_of(path, of_key=unknown)
+    return _problem(node, kind, place, dotted(path), _message(error), suggestion)
+
+
+def _message(error: ErrorDetails) -> str:
+    match error["type"]:
+        case "missing":
+            return "required and missing"
+        case "extra_forbidden":
+            return "unknown field"
+        case "literal_error" | "enum":
+            return f"expected {_listed(_choices(error))}, not {shown(error['input'])}"
+        case "value_error":
+            return f"{error['msg'].removeprefix('Value error, ')}, not {_given(error['input'])}"
+        case "model_type" | "dict_type" | "model_attributes_type":
+            return f"expected a mapping, not {_given(error['input'])}"
+        case "list_type":
+            return f"expected a list, not {_given(error['input'])}"
+        case "string_type":
+            return f"expected text, not {_given(error['input'])}; quote it"
+        case "bool_type":
+            return f"expected true or false, not {_given(error['input'])}"
+        case "int_type":
+            return f"expected a whole number, not {_given(error['input'])}"
+        case _:
+            return error["msg"][:1].lower() + error["msg"][1:]
+
+
+def _given(value: object) -> str:
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return str(value).lower()
+        case dict():
+            return "this mapping"
+        case list():
+            return "a list"
+        case _:
+            return shown(value)
+
+
+def _choices(error: ErrorDetails) -> list[str]:
+    expected = str(error.get("ctx", {}).get("expected", ""))
+    return [part.strip().strip("'") for part in expected.replace(" or ", ", ").split(",")]
+
+
+def _listed(choices: list[str]) -> str:
+    return choices[0] if len(choices) == 1 else f"{', '.join(choices[:-1])} or {choices[-1]}"
+
+
+def _fields(model: type[kinds.Strict], steps: Sequence[str | int]) -> list[str]:
+    current: type[kinds.Strict] | None = model
+    for step in steps:
+        if current is not None and isinstance(step, str):
+            current = _model_of(current, step)
+    if current is None:
+        return []
+    return [info.alias or name for name, info in current.model_fields.items()]
+
+
+def _model_of(model: type[kinds.Strict], name: str) -> type[kinds.Strict] | None:
+    info = next((each for own, each in model.model_fields.items() if name in {own, each.alias}), None)
+    return _inner_model(info.annotation) if info else None
+
+
+def _inner_model(annotation: object) -> type[kinds.Strict] | None:
+    if isinstance(annotation, type) and issubclass(annotation, kinds.Strict):
+        return annotation
+    inner = (_inner_model(each) for each in get_args(annotation))
+    return next((each for each in inner if each is not None), None)
+
+
+def _problem(
+    node: Node, kind: str, place: Place, field: str, message: str, suggestion: str | None = None
+) -> ManifestProblem:
+    metadata = node.child("metadata")
+    name = metadata.child("name") if metadata else None
+    document = f"{kind} {name.value}" if name and isinstance(name.value, str) else kind
+    return ManifestProblem(place=place, field=field, message=message, document=document, near=suggestion)
+
+
+def _twice(document: AnyDocument, node: Node, first: Node) -> ManifestProblem:
+    kind = type(document).__name__
+    where = f" in the environment {document.environment}" if document.environment else ""
+    message = f"{kind} {document.name} is declared twice{where}; first at {first.place}"
+    return _problem(node, kind, node.place_of(("metadata", "name")), "metadata.name", message)
