@@ -1,12 +1,17 @@
 """The states of one action and which may follow which.
 
-The full machine (`design/actions.md`) adds parking, retry, settlement and compensation; its states are
-named here when they exist. Every move is a compare-and-set on the state, journalled in the same commit.
+The full machine adds parking, retry, settlement and compensation; its states are named here when they
+exist. Every move is a compare-and-set on (state, fence), journalled in the same commit; the fence grows
+by one with each move, so that a writer who was overtaken cannot move an action it no longer knows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from interlock.core.model import EffectClass, Json, RiskTier, Verdict
 
 
 class ActionState(StrEnum):
@@ -29,7 +34,12 @@ class ActionState(StrEnum):
     @property
     def final(self) -> bool:
         """Whether nothing can follow without a person."""
-        return self not in _OPEN
+        return self not in OPEN
+
+    @property
+    def cancellable(self) -> bool:
+        """Whether it can still be stopped: nothing was sent that could have had an effect."""
+        return _S.CANCELLED in _MOVES.get(self, frozenset())
 
     def may_become(self, following: ActionState) -> bool:
         """Whether the move is one of the machine's."""
@@ -37,14 +47,68 @@ class ActionState(StrEnum):
 
 
 _S = ActionState
-_OPEN = frozenset({_S.WAITING_APPROVAL, _S.SCHEDULED, _S.APPROVED, _S.EXECUTING, _S.AWAITING_INPUT})
+OPEN = frozenset({_S.WAITING_APPROVAL, _S.SCHEDULED, _S.APPROVED, _S.EXECUTING, _S.AWAITING_INPUT})
 _MOVES: dict[ActionState, frozenset[ActionState]] = {
     _S.WAITING_APPROVAL: frozenset(
-        {_S.APPROVED, _S.SCHEDULED, _S.REJECTED, _S.EXPIRED, _S.CANCELLED, _S.SUPERSEDED, _S.DENIED}
+        {_S.APPROVED, _S.SCHEDULED, _S.REJECTED, _S.EXPIRED, _S.CANCELLED, _S.SUPERSEDED}
     ),
-    _S.SCHEDULED: frozenset({_S.APPROVED, _S.CANCELLED, _S.DENIED}),
+    _S.SCHEDULED: frozenset({_S.APPROVED, _S.CANCELLED}),
     _S.APPROVED: frozenset({_S.EXECUTING, _S.CANCELLED, _S.DENIED, _S.WAITING_APPROVAL}),
     _S.EXECUTING: frozenset({_S.SUCCEEDED, _S.FAILED, _S.IN_DOUBT, _S.AWAITING_INPUT}),
-    _S.AWAITING_INPUT: frozenset({_S.EXECUTING, _S.CANCELLED, _S.FAILED}),
+    _S.AWAITING_INPUT: frozenset({_S.EXECUTING, _S.CANCELLED, _S.DENIED}),
     _S.IN_DOUBT: frozenset({_S.SUCCEEDED, _S.FAILED}),
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """One proposed tool call that is more than a read, with everything needed to decide it anew.
+
+    `principal` is the verified caller as plain JSON, `decision` the last decision on it. `due_at` is set
+    while it is scheduled, `lease_until` says until when a call that was sent may still land.
+    """
+
+    id: str
+    run: str
+    agent: str
+    workflow: str
+    workflow_version: int
+    tool: str
+    arguments: Mapping[str, Json]
+    digest: str
+    state: ActionState
+    effect: EffectClass
+    tier: RiskTier
+    verdict: Verdict
+    bundle: str
+    pin: str
+    created_at: int
+    updated_at: int
+    fence: int = 0
+    approval: str = ""
+    principal: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    decision: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    result: Mapping[str, Json] | None = None
+    error: str = ""
+    idempotency_key: str = ""
+    input_state: str = ""
+    successor: str = ""
+    collected: bool = False
+    due_at: int = 0
+    lease_until: int = 0
+
+
+def after_crash(effect: EffectClass) -> ActionState:
+    """Where an action belongs whose process died while it was executing (invariant 5).
+
+    A read that was cut off has no effect to be in doubt about; anything else may have happened.
+    """
+    return _S.FAILED if effect is EffectClass.READ else _S.IN_DOUBT
+
+
+def after_approval(delay: int, now: int) -> tuple[ActionState, int]:
+    """Where an approved action goes, and when it is due: a delayed one stays cancellable until then.
+
+    `delay` and `now` are in microseconds.
+    """
+    return (_S.SCHEDULED, now + delay) if delay > 0 else (_S.APPROVED, 0)

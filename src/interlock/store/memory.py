@@ -53,25 +53,17 @@ class Memory:
     environment: str
     bundle: Bundle | None = None
     revoked: Revocations = field(
-        default_factory=lambda: Revocations(
-            agents={}, runs=frozenset(), tokens=frozenset(), keys=frozenset()
-        )
+        default_factory=lambda: Revocations(agents={}, runs=frozenset(), tokens=frozenset(), keys=frozenset())
     )
     runs: dict[str, RunFacts] = field(default_factory=dict[str, RunFacts])
     pins: dict[str, Pin] = field(default_factory=dict[str, Pin])
     validators: dict[str, SchemaCheck] = field(default_factory=dict[str, SchemaCheck])
-    breakers: dict[tuple[str, str], BreakerState] = field(
-        default_factory=dict[tuple[str, str], BreakerState]
-    )
-    autonomy: dict[tuple[str, str], AutonomyTier] = field(
-        default_factory=dict[tuple[str, str], AutonomyTier]
-    )
+    breakers: dict[tuple[str, str], BreakerState] = field(default_factory=dict[tuple[str, str], BreakerState])
+    autonomy: dict[tuple[str, str], AutonomyTier] = field(default_factory=dict[tuple[str, str], AutonomyTier])
     kill: frozenset[str] = frozenset()
     actions: dict[str, LiveAction] = field(default_factory=dict[str, LiveAction])
     calls: dict[CallKey, str] = field(default_factory=dict[CallKey, str])
-    watchers: list[Callable[[LiveAction], None]] = field(
-        default_factory=list[Callable[[LiveAction], None]]
-    )
+    watchers: list[Callable[[LiveAction], None]] = field(default_factory=list[Callable[[LiveAction], None]])
 
     def snapshot(
         self,

@@ -1,0 +1,193 @@
+"""Who may decide, how often, for what and for how long (F2, F4, invariant 6)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from interlock.core.approval import (
+    Act,
+    Approval,
+    ApprovalState,
+    Binding,
+    Decider,
+    Ground,
+    decide,
+    end,
+    expired,
+    objection,
+    people,
+    revise,
+    stale,
+)
+
+BINDING = Binding(digest="d1", pin="p1", bundle="b1")
+ANN = Decider(name="ann")
+BOB = Decider(name="bob")
+EVE = Decider(name="eve", roles=frozenset({"approver"}))
+
+
+def an_approval(**changes: object) -> Approval:
+    usual = Approval(
+        id="apr_1",
+        action="act_1",
+        state=ApprovalState.PENDING,
+        binding=BINDING,
+        requested_at=100,
+        expires_at=200,
+        agent="bot",
+        approvers=("ann", "bob", "bot"),
+        requester="ann",
+    )
+    return replace(usual, **changes)  # type: ignore[arg-type]
+
+
+def grounds(approval: Approval, act: Act, person: Decider, **more: object) -> Ground | None:
+    said = objection(
+        approval, act, person, reason=str(more.get("reason", "because")), now=int(str(more.get("now", 150))),
+        self_approval=bool(more.get("self_approval")),
+    )  # fmt: skip
+    return said.ground if said else None
+
+
+def test_a_listed_approver_may_decide() -> None:
+    for act in Act:
+        assert grounds(an_approval(), act, BOB) is None
+
+
+def test_somebody_who_is_not_listed_may_not_whatever_their_role() -> None:
+    assert grounds(an_approval(), Act.APPROVE, EVE) is Ground.NOT_PERMITTED
+
+
+def test_without_a_list_the_role_decides() -> None:
+    anyone = an_approval(approvers=())
+    assert grounds(anyone, Act.APPROVE, EVE) is None
+    assert grounds(anyone, Act.APPROVE, BOB) is Ground.NOT_PERMITTED
+
+
+def test_the_requester_may_stop_the_call_but_never_let_it_pass() -> None:
+    assert grounds(an_approval(), Act.APPROVE, ANN) is Ground.NOT_PERMITTED
+    assert grounds(an_approval(), Act.MODIFY, ANN) is Ground.NOT_PERMITTED
+    assert grounds(an_approval(), Act.REJECT, ANN) is None
+    assert grounds(an_approval(), Act.APPROVE, ANN, self_approval=True) is None
+
+
+def test_an_agent_never_decides_on_its_own_call() -> None:
+    bot = Decider(name="bot")
+    assert grounds(an_approval(), Act.APPROVE, bot, self_approval=True) is Ground.NOT_PERMITTED
+
+
+def test_who_changed_the_arguments_does_not_approve_them_where_four_eyes_are_asked_for() -> None:
+    assert grounds(an_approval(revised_by="bob"), Act.APPROVE, BOB) is Ground.NOT_PERMITTED
+
+
+def test_rejecting_and_modifying_need_a_reason_and_approving_does_not() -> None:
+    assert grounds(an_approval(), Act.REJECT, BOB, reason="  ") is Ground.INCOMPLETE
+    assert grounds(an_approval(), Act.MODIFY, BOB, reason="") is Ground.INCOMPLETE
+    assert grounds(an_approval(), Act.APPROVE, BOB, reason="") is None
+
+
+def test_a_decision_is_single_use() -> None:
+    done = decide(an_approval(), Act.APPROVE, BOB, reason="", now=150)
+    assert (done.state, done.decided_by, done.decided_at) == (ApprovalState.APPROVED, "bob", 150)
+    assert grounds(done, Act.REJECT, BOB) is Ground.CONFLICT
+    with pytest.raises(ValueError, match="approved"):
+        decide(done, Act.REJECT, BOB, reason="no", now=151)
+    with pytest.raises(ValueError, match="approved"):
+        end(done, ApprovalState.EXPIRED, reason="", now=151)
+
+
+def test_expiry_is_told_from_a_refusal() -> None:
+    late = an_approval()
+    assert not expired(late, 199)
+    assert expired(late, 200)
+    said = objection(late, Act.APPROVE, BOB, reason="", now=200)
+    assert said is not None
+    assert "expired" in said.message
+    ended = end(late, ApprovalState.EXPIRED, reason="nobody decided in time", now=200)
+    assert (ended.state, ended.decided_by) == (ApprovalState.EXPIRED, "")
+    assert not expired(ended, 300)
+    assert grounds(ended, Act.APPROVE, BOB, now=300) is Ground.CONFLICT
+
+
+@pytest.mark.parametrize("state", [ApprovalState.APPROVED, ApprovalState.REJECTED, ApprovalState.PENDING])
+def test_nothing_but_a_person_decides(state: ApprovalState) -> None:
+    with pytest.raises(ValueError, match="a person's decision"):
+        end(an_approval(), state, reason="", now=150)
+
+
+def test_changed_arguments_are_a_new_revision_with_its_own_decision() -> None:
+    other = Binding(digest="d2", pin="p1", bundle="b1")
+    again = revise(
+        an_approval(), id="apr_2", action="act_2", binding=other, arguments={"n": 2}, by=BOB,
+        four_eyes=False, now=150,
+    )  # fmt: skip
+    assert (again.state, again.decided_by, again.revision_of) == (ApprovalState.APPROVED, "bob", "apr_1")
+    assert again.expires_at == 200
+    waits = revise(
+        an_approval(), id="apr_2", action="act_2", binding=other, arguments={"n": 2}, by=BOB,
+        four_eyes=True, now=150,
+    )  # fmt: skip
+    assert (waits.state, waits.decided_by) == (ApprovalState.PENDING, "")
+    assert grounds(waits, Act.APPROVE, BOB) is Ground.NOT_PERMITTED
+    with pytest.raises(ValueError, match="same"):
+        revise(
+            an_approval(), id="apr_2", action="act_2", binding=BINDING, arguments={}, by=BOB,
+            four_eyes=False, now=150,
+        )  # fmt: skip
+
+
+def test_a_decision_stands_only_for_the_arguments_tool_and_policy_it_was_taken_for() -> None:
+    assert stale(an_approval(), BINDING) is None
+    assert stale(an_approval(), replace(BINDING, digest="x")) == "the arguments are others"
+    assert stale(an_approval(), replace(BINDING, pin="x")) == "the tool changed"
+    assert stale(an_approval(), replace(BINDING, bundle="x")) == "the policy changed"
+
+
+def test_teams_expand_to_their_members_and_nobody_twice() -> None:
+    assert people(["ann", "desk"], {"desk": ("bob", "ann")}) == ("ann", "bob")
+
+
+class OneApproval(RuleBasedStateMachine):
+    """Whatever people and time do, in any order: at most one decision counts, and only in time."""
+
+    @initialize()
+    def asked(self) -> None:
+        self.approval = an_approval()
+        self.now = 150
+        self.counted: list[tuple[Act, str]] = []
+
+    @rule(seconds=st.integers(0, 40))
+    def time_passes(self, seconds: int) -> None:
+        self.now += seconds
+
+    @rule(
+        act=st.sampled_from(Act), person=st.sampled_from([ANN, BOB, EVE]), reason=st.sampled_from(["", "why"])
+    )
+    def somebody_acts(self, act: Act, person: Decider, reason: str) -> None:
+        if objection(self.approval, act, person, reason=reason, now=self.now) is None:
+            assert self.now < 200
+            self.approval = decide(self.approval, act, person, reason=reason, now=self.now)
+            self.counted.append((act, person.name))
+
+    @rule(state=st.sampled_from([ApprovalState.EXPIRED, ApprovalState.CANCELLED]))
+    def it_ends(self, state: ApprovalState) -> None:
+        if self.approval.state is ApprovalState.PENDING:
+            self.approval = end(self.approval, state, reason="", now=self.now)
+
+    @invariant()
+    def at_most_one_decision_counted(self) -> None:
+        assert len(self.counted) <= 1
+        if self.approval.state in (ApprovalState.APPROVED, ApprovalState.REJECTED):
+            assert self.counted
+            assert self.approval.decided_by in ("ann", "bob")
+        if self.approval.state in (ApprovalState.EXPIRED, ApprovalState.CANCELLED):
+            assert not self.counted
+
+
+OneApproval.TestCase.settings = settings(max_examples=60, stateful_step_count=12, deadline=None)
+TestOneApproval = OneApproval.TestCase
