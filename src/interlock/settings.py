@@ -93,6 +93,24 @@ def load(environ: Mapping[str, str] | None = None, **overrides: object) -> Setti
     return Settings(**values)
 
 
+def child_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return what a tool server's process inherits: PATH, HOME and LANG, nothing else (H2)."""
+    source = os.environ if environ is None else environ
+    return {name: source[name] for name in ("PATH", "HOME", "LANG") if name in source}
+
+
+def secret(name: str, environ: Mapping[str, str] | None = None) -> str | None:
+    """Return the value that `secret://env/<name>` stands for, or None where it is not set."""
+    source = os.environ if environ is None else environ
+    return source.get(name) or None
+
+
+def child_environment(**values: object) -> dict[str, str]:
+    """Return this process's environment for a child whose settings are `values` and no others."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    return kept | {PREFIX + name.upper(): str(value) for name, value in values.items()}
+
+
 def _read(name: str, raw: str, default: object) -> object:
     if isinstance(default, bool):
         if raw.lower() in {"1", "true", "yes", "on"}:
