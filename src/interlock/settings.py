@@ -105,7 +105,7 @@ def secret(name: str, environ: Mapping[str, str] | None = None) -> str | None:
     return source.get(name) or None
 
 
-def child_environment(**values: object) -> dict[str, str]:
+def environment_with(**values: object) -> dict[str, str]:
     """Return this process's environment for a child whose settings are `values` and no others."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     return kept | {PREFIX + name.upper(): str(value) for name, value in values.items()}
