@@ -27,7 +27,8 @@ def _options(
         raise typer.Exit
 
 
-def _assemble() -> typer.Typer:
+def assemble() -> typer.Typer:
+    """Return the command with every noun added."""
     from interlock.cli import commands
 
     commands.add_all(app)
@@ -37,7 +38,7 @@ def _assemble() -> typer.Typer:
 def main() -> None:
     """Run the command line: 0 done, 1 refused or a failed check, 2 usage, 3 anything else."""
     try:
-        _assemble()()
+        assemble()()
     except errors.InterlockError as error:
         notes.print(f"[red]{safe(error.message)}[/red]")
         if error.hint:
