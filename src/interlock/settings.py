@@ -46,6 +46,7 @@ class Settings:
         False, "let an author approve their own change; honoured in the environment dev only"
     )
     max_body: int = _setting(4 * 1024 * 1024, "largest request body in bytes")
+    run_limit: int = _setting(86_400, "seconds a run may stay open at most; its tokens never outlive it")
     call_timeout: int = _setting(120, "seconds a tool call may take before its outcome is unknown")
     log_level: str = _setting("info", "debug, info, warning or error")
 

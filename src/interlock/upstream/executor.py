@@ -76,6 +76,26 @@ class Bridge(Protocol):
     did not declare, or its workflow may not use, raises `interlock.errors.UpstreamRefused`.
     """
 
+    @property
+    def capabilities(self) -> Mapping[str, Json]:
+        """The client capabilities the caller declared, cut to what its workflow may use."""
+        ...
+
+    @property
+    def can_be_asked(self) -> bool:
+        """Whether the caller can be asked while its call is open; else asking means `InputNeeded`."""
+        ...
+
+    @property
+    def wants_progress(self) -> bool:
+        """Whether the caller asked to be told how far the call is."""
+        ...
+
+    @property
+    def log_level(self) -> str | None:
+        """The least severe level of log messages the caller wants, or None for none."""
+        ...
+
     async def progress(self, progress: float, total: float | None, message: str | None) -> None:
         """Report how far the call is."""
         ...

@@ -1,0 +1,318 @@
+"""Keeping one declared tool server at hand: its connections, its tool list, and its restarts.
+
+The control connection lists what the server offers and hears when that changes; it is opened before
+anybody asks and reopened with back-off when it is lost. A server declared `stateless` serves every agent
+over it. Any other server gets one connection per run, so that no state is shared between agents; for a
+child process one is kept started in reserve, because starting takes long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from mcp.client.subscriptions import SubscriptionLost, listen
+from mcp.shared.exceptions import MCPError
+from mcp.shared.inbound import x_mcp_header_map
+
+from interlock.core.document import ToolServer
+from interlock.core.model import Json
+from interlock.errors import InterlockError, UpstreamUnavailable
+from interlock.runtime import Runtime
+from interlock.upstream.mcp.connection import Connection, Transport
+from interlock.upstream.mcp.http import open_http
+from interlock.upstream.mcp.stdio import open_process
+
+log = logging.getLogger(__name__)
+
+_FIRST_BACKOFF, _LAST_BACKOFF = 0.25, 30.0
+_PAGES = 50
+_LIST_TIMEOUT = 30.0
+_LIST_METHODS = {
+    "notifications/tools/list_changed": "tools",
+    "notifications/prompts/list_changed": "prompts",
+    "notifications/resources/list_changed": "resources",
+}
+_LIST_TTL = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a keeper is given by its process: nothing here is read from the environment by itself.
+
+    `secret` resolves a `secret://env/NAME` reference or raises `UpstreamUnavailable`; `refusal` says why a
+    server's credentials may not be used now, if so; `limit` caps one message in bytes.
+    """
+
+    runtime: Runtime
+    secret: Callable[[str], str]
+    refusal: Callable[[ToolServer], str | None]
+    environment: Mapping[str, str]
+    limit: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Listing:
+    """What a server last said it offers of one kind."""
+
+    items: list[dict[str, Json]]
+    at: float
+
+
+def _no_headers() -> dict[str, dict[tuple[str, ...], str]]:
+    return {}
+
+
+@dataclass(slots=True)
+class Keeper:
+    """One tool server as declared, and every connection to it."""
+
+    document: ToolServer
+    around: Surroundings
+    told: Callable[[str, str, str, Mapping[str, Json]], None]
+    control: Connection | None = None
+    spare: Connection | None = None
+    runs: dict[str, Connection] = field(default_factory=dict[str, Connection])
+    listings: dict[str, Listing] = field(default_factory=dict[str, Listing])
+    reason: str = "it has not been reached yet"
+    closed: bool = False
+    failing: bool = False
+    headers: dict[str, dict[tuple[str, ...], str]] = field(default_factory=_no_headers)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _listed: asyncio.Event = field(default_factory=asyncio.Event)
+    _opening: dict[str, asyncio.Lock] = field(default_factory=dict[str, asyncio.Lock])
+    _tasks: list[asyncio.Task[Any]] = field(default_factory=list["asyncio.Task[Any]"])
+
+    @property
+    def name(self) -> str:
+        """The server's name in the manifest."""
+        return self.document.name
+
+    def start(self) -> None:
+        """Begin to keep the control connection, now and until `close`."""
+        self._tasks.append(self.around.runtime.scheduler.spawn(self._keep(), name=f"keeper {self.name}"))
+
+    async def close(self) -> None:
+        """End every connection."""
+        self.closed = True
+        for task in self._tasks:
+            task.cancel()
+        connections = [self.control, self.spare, *self.runs.values()]
+        self.runs.clear()
+        self.control = self.spare = None
+        await asyncio.gather(*(each.close() for each in connections if each is not None))
+
+    async def for_run(self, run: str, *, fresh: bool = False) -> Connection:
+        """Return the connection that calls of `run` use. Raises `UpstreamUnavailable`."""
+        if self.document.stateless:
+            return await self.for_lists()
+        async with self._opening.setdefault(run, asyncio.Lock()):
+            held = self.runs.get(run)
+            if held is not None and held.alive and not fresh:
+                return held
+            connection = self._take_spare() or self._open(shared=False)
+            self.runs[run] = connection
+            await connection.ready()
+            return connection
+
+    async def for_lists(self) -> Connection:
+        """Return the control connection. Raises `UpstreamUnavailable` while there is none."""
+        if not self.failing:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._listed.wait(), _LIST_TIMEOUT)
+        if self.control is None or not self.control.alive:
+            raise UpstreamUnavailable(
+                f"The tool server {self.name!r} cannot be used: {self.reason}.",
+                hint="It is restarted by itself; try again later.",
+            )
+        return self.control
+
+    async def release(self, run: str) -> None:
+        """End the connection of a run that is over."""
+        self._opening.pop(run, None)
+        connection = self.runs.pop(run, None)
+        if connection is not None:
+            await connection.close()
+
+    async def subscribe(self, run: str, uri: str) -> None:
+        """Have the server tell `run` when the resource `uri` changes, for as long as the run's session."""
+        connection = await self.for_run(run)
+        if not connection.modern:
+            await connection.request("resources/subscribe", {"uri": uri}, timeout=_LIST_TIMEOUT)
+            return
+        heard = self.around.runtime.scheduler.spawn(_hear(connection, uri), name=f"updates of {self.name}")
+        self._tasks.append(heard)
+        heard.add_done_callback(self._tasks.remove)
+
+    async def listing(self, kind: str) -> list[dict[str, Json]]:
+        """Return all the `tools`, `prompts`, `resources` or `resourceTemplates` the server offers now."""
+        known = self.listings.get(kind)
+        now = self.around.runtime.clock.monotonic()
+        if known is not None and (now - known.at < _LIST_TTL or kind == "tools"):
+            return known.items
+        connection = await self.for_lists()
+        items = await _list_all(connection, kind)
+        self.listings[kind] = Listing(items=items, at=now)
+        return items
+
+    def changed(self, method: str) -> None:
+        """The server says one of its lists changed: forget ours, and list tools anew."""
+        kind = _LIST_METHODS.get(method)
+        if kind == "resources":
+            self.listings.pop("resourceTemplates", None)
+        if kind == "tools":
+            self._changed.set()
+        elif kind is not None:
+            self.listings.pop(kind, None)
+
+    def _take_spare(self) -> Connection | None:
+        spare, self.spare = self.spare, None
+        if self.document.transport == "stdio" and not self.closed:
+            self.spare = self._open(shared=False)
+        return spare if spare is not None and not spare.ended.is_set() else None
+
+    def _open(self, *, shared: bool) -> Connection:
+        async def notified(method: str, params: Mapping[str, Json]) -> None:
+            self.changed(method)
+            run = next((run for run, each in self.runs.items() if each is connection), "")
+            self.told(self.name, run, method, params)
+
+        connection = Connection(
+            server=self.name,
+            transport=self._transport(),
+            shared=shared,
+            headers=self.headers,
+            notified=notified,
+            runtime=self.around.runtime,
+        )
+        return connection
+
+    def _transport(self) -> Transport:
+        document, around = self.document, self.around
+
+        def open_(ended: Callable[[str], None]) -> AbstractAsyncContextManager[tuple[Any, Any]]:
+            if (refusal := around.refusal(document)) is not None:
+                raise UpstreamUnavailable(refusal)
+            credentials = document.credentials
+            if document.transport == "stdio":
+                environment = {**around.environment, **_resolved(credentials.env, around.secret)}
+                return open_process(
+                    document.command, environment=environment, limit=around.limit, ended=ended
+                )
+            headers = _resolved(credentials.headers, around.secret)
+            return open_http(document.url or "", headers=headers, limit=around.limit)
+
+        return open_
+
+    async def _keep(self) -> None:
+        backoff = _FIRST_BACKOFF
+        while not self.closed:
+            started = self.around.runtime.clock.monotonic()
+            self.control = connection = self._open(shared=True)
+            try:
+                await self._serve(connection)
+            except (InterlockError, MCPError, TimeoutError) as error:
+                self.failing = True
+                self.reason = connection.reason or str(error)
+                log.warning("tool server %s: %s", self.name, self.reason)
+            self._listed.clear()
+            self.told(self.name, "", "interlock/lost", {})
+            await connection.close()
+            if self.around.runtime.clock.monotonic() - started > _LAST_BACKOFF:
+                backoff = _FIRST_BACKOFF
+            await self.around.runtime.scheduler.sleep(backoff)
+            backoff = min(backoff * 2, _LAST_BACKOFF)
+
+    async def _serve(self, connection: Connection) -> None:
+        """List the tools now and whenever they change, until the connection is lost."""
+        await connection.ready()
+        if not self.document.stateless and self.document.transport == "stdio" and self.spare is None:
+            self.spare = self._open(shared=False)
+        listening = self.around.runtime.scheduler.spawn(
+            self._listen(connection), name=f"changes of {self.name}"
+        )
+        try:
+            while connection.alive:
+                self._changed.clear()
+                tools = await _list_all(connection, "tools")
+                self.headers.clear()
+                self.headers.update(
+                    (str(each.get("name")), x_mcp_header_map(each.get("inputSchema"))) for each in tools
+                )
+                self.listings["tools"] = Listing(items=tools, at=self.around.runtime.clock.monotonic())
+                self.told(self.name, "", "interlock/listed", {})
+                self.failing = False
+                self._listed.set()
+                await _first(self._changed.wait(), connection.ended.wait())
+        finally:
+            listening.cancel()
+        raise UpstreamUnavailable(f"The tool server {self.name!r} was lost: {connection.reason}.")
+
+    async def _listen(self, connection: Connection) -> None:
+        """Hear of changes from a modern server, which tells only who listens."""
+        if not connection.modern:
+            return
+        offered = connection.capabilities
+        try:
+            async with listen(
+                connection.session,
+                tools_list_changed=bool(offered.tools and offered.tools.list_changed),
+                prompts_list_changed=bool(offered.prompts and offered.prompts.list_changed),
+                resources_list_changed=bool(offered.resources and offered.resources.list_changed),
+            ) as subscription:
+                async for _ in subscription:
+                    pass  # each event also reaches the connection's message handler
+        except (MCPError, SubscriptionLost, TimeoutError, InterlockError) as error:
+            log.debug("tool server %s does not tell of changes: %s", self.name, type(error).__name__)
+
+
+async def _hear(connection: Connection, uri: str) -> None:
+    with suppress(MCPError, SubscriptionLost, TimeoutError, InterlockError):
+        async with listen(connection.session, resource_subscriptions=[uri]) as subscription:
+            async for _ in subscription:
+                pass  # each event also reaches the connection's message handler
+
+
+async def _list_all(connection: Connection, kind: str) -> list[dict[str, Json]]:
+    """Walk the pages of one list; a server that never ends is cut off."""
+    if not _offers(connection, kind):
+        return []
+    method = "resources/templates/list" if kind == "resourceTemplates" else f"{kind}/list"
+    items: list[dict[str, Json]] = []
+    params: dict[str, Json] = {}
+    for _ in range(_PAGES):
+        page = await connection.request(method, params, timeout=_LIST_TIMEOUT)
+        items += page.get(kind) or []
+        cursor = page.get("nextCursor")
+        if not isinstance(cursor, str) or cursor == params.get("cursor"):
+            break
+        params = {"cursor": cursor}
+    return items
+
+
+def _offers(connection: Connection, kind: str) -> bool:
+    offered = connection.capabilities
+    match kind:
+        case "tools":
+            return offered.tools is not None
+        case "prompts":
+            return offered.prompts is not None
+        case _:
+            return offered.resources is not None
+
+
+async def _first(*waits: Any) -> None:
+    tasks = [asyncio.ensure_future(each) for each in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _resolved(values: Mapping[str, str], secret: Callable[[str], str]) -> dict[str, str]:
+    return {name: secret(value) if value.startswith("secret://") else value for name, value in values.items()}
