@@ -1,0 +1,132 @@
+"""The store: one writer thread that group-commits, a few readers, one lock, one audit chain.
+
+Async code hands over a synchronous unit of work and awaits its commit; the event loop never waits for
+the database. SQLite and PostgreSQL have the same shape; what differs is in `dialect`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import sqlalchemy as sa
+
+from interlock.errors import StoreError
+from interlock.runtime import Runtime, SystemClock
+from interlock.settings import Settings
+from interlock.store.audit import Chain, audit_key
+from interlock.store.clock import SteadyClock
+from interlock.store.dialect import READERS, Dialect, dialect_of
+from interlock.store.journal import JournalEntry
+from interlock.store.lock import DirectoryLock
+from interlock.store.migrate import migrate
+from interlock.store.transaction import Transaction
+from interlock.store.writer import Unit, Writer
+
+__all__ = ["JournalEntry", "Store", "Transaction"]
+
+T = TypeVar("T")
+
+
+class Store:
+    """The state of one environment. Made by `open`; one per data directory."""
+
+    def __init__(self, *, lock: DirectoryLock, dialect: Dialect, writer: Writer) -> None:
+        self._lock = lock
+        self._dialect = dialect
+        self._writer = writer
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="interlock-reader")
+
+    @classmethod
+    def open(cls, settings: Settings, runtime: Runtime, *, patience: float = 5.0) -> Store:
+        """Take the data directory's lock, open and migrate the database, start the writer.
+
+        `patience`: seconds to wait for a database lock or a connection. Raises `StoreInUse` when another
+        process has the directory, `StoreUnavailable` when the database cannot be used; each says what to do.
+        """
+        lock = DirectoryLock.take(settings.data)
+        try:
+            dialect = dialect_of(settings, patience=patience)
+            key = audit_key(settings.data)
+            clock = SteadyClock(runtime.clock)
+            _prepare(dialect, clock)
+            writer = Writer(
+                dialect=dialect,
+                chain=Chain(key=key, ids=runtime.ids, dialect=dialect),
+                clock=clock,
+                ids=runtime.ids,
+                asks=isinstance(runtime.clock, SystemClock),
+            )
+        except BaseException:
+            lock.release()
+            raise
+        return cls(lock=lock, dialect=dialect, writer=writer)
+
+    async def transact(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` on the writer's thread and return its value once it is committed.
+
+        Whatever `work` raises rolls back this unit alone and is raised here. A unit that was handed over
+        runs even if its awaiter is cancelled. Raises `StoreUnavailable` when nothing was written,
+        `CommitUnknown` when that is not known.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._writer.submit(Unit(work, loop, future))
+        return await future
+
+    async def read(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run `work` with a read-only connection and return its value. It sees every finished commit.
+
+        Raises `StoreUnavailable` when the database cannot be read.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
+
+    async def journal(self, record: Callable[[Transaction], None] | JournalEntry) -> None:
+        """Queue a record; it is on disk within `journal.WINDOW` seconds. Waits while the queue is full.
+
+        Raises `StoreUnavailable` when it is full and the store cannot be written: then deny.
+        """
+        if isinstance(record, JournalEntry):
+            await self._writer.journal.put(record)
+        else:
+            self._writer.submit(Unit(record, asyncio.get_running_loop(), None))
+
+    def journal_nowait(self, entry: JournalEntry) -> None:
+        """Queue an entry without waiting: the hot path. Raises `StoreUnavailable` when the queue is full."""
+        self._writer.journal.put_nowait(entry)
+
+    async def close(self) -> None:
+        """Write what is queued, close the database, give the lock back."""
+        await asyncio.to_thread(self.close_now)
+
+    def close_now(self) -> None:
+        """Close, blocking: for callers without an event loop. Twice does no harm."""
+        self._writer.close()
+        self._readers.shutdown()
+        self._dialect.readers.dispose()
+        self._dialect.writer.dispose()
+        self._lock.release()
+
+    def _read(self, work: Callable[[sa.Connection], T]) -> T:
+        try:
+            with self._dialect.readers.connect() as connection, connection.begin():
+                return work(connection)
+        except sa.exc.DBAPIError as error:
+            raise _said(self._dialect, error) from error
+
+
+def _prepare(dialect: Dialect, clock: SteadyClock) -> None:
+    """Bring the schema up to date and learn the latest moment on record."""
+    try:
+        with dialect.writer.connect() as connection, connection.begin():
+            dialect.lock_migrations(connection)
+            migrate(connection, now=clock.now())
+            clock.observe(connection.exec_driver_sql("SELECT coalesce(max(at), 0) FROM audit").scalar_one())
+    except sa.exc.DBAPIError as error:
+        raise _said(dialect, error) from error
+
+
+def _said(dialect: Dialect, error: sa.exc.DBAPIError) -> StoreError | sa.exc.DBAPIError:
+    return dialect.meaning(error, committing=False) or error

@@ -1,0 +1,60 @@
+"""Where a SQLite database may lie: on a disk of this machine, never on a network file system.
+
+SQLite's locks and its write-ahead log are not safe over NFS, SMB and their kin, so they are refused.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from interlock.errors import StoreUnavailable
+
+_MOUNTS = Path("/proc/self/mountinfo")
+_NETWORK = frozenset(
+    {"9p", "afs", "beegfs", "ceph", "cifs", "coda", "davfs", "gfs2", "glusterfs", "gpfs", "lustre", "ncpfs"}
+    | {"nfs", "nfs4", "ocfs2", "orangefs", "smb3", "smbfs"}
+)
+_NETWORK_FUSE = (
+    "fuse.ceph",
+    "fuse.gluster",
+    "fuse.s3",
+    "fuse.sshfs",
+    "fuse.rclone",
+    "fuse.gcsfuse",
+    "fuse.davfs",
+)
+
+
+def refuse_network_file_system(path: Path, *, mounts: str | None = None) -> None:
+    """Raise `StoreUnavailable` if `path` lies on a network file system.
+
+    `mounts` is the text of `/proc/self/mountinfo`; a machine without one is not judged.
+    """
+    kind = file_system_of(path, _read_mounts() if mounts is None else mounts)
+    if kind in _NETWORK or kind.startswith(_NETWORK_FUSE):
+        raise StoreUnavailable(
+            f"The data directory {path} is on a network file system ({kind}), where SQLite can lose data.",
+            hint="Move it to a local disk, or use PostgreSQL (INTERLOCK_DATABASE=postgresql://...).",
+        )
+
+
+def file_system_of(path: Path, mounts: str) -> str:
+    """Return the type of the file system that `path` lies on, or "" if it is not known."""
+    real = path.resolve()
+    best, kind = -1, ""
+    for line in mounts.splitlines():
+        left, _, right = line.partition(" - ")
+        fields = left.split(" ")
+        if len(fields) < 5 or not right:
+            continue
+        point = Path(fields[4].encode().decode("unicode_escape"))
+        if len(point.parts) >= best and real.is_relative_to(point):
+            best, kind = len(point.parts), right.split(" ")[0]
+    return kind
+
+
+def _read_mounts() -> str:
+    try:
+        return _MOUNTS.read_text()
+    except OSError:
+        return ""

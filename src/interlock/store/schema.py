@@ -1,0 +1,327 @@
+"""Every table of the control database, once, for both databases.
+
+Names are plural nouns; ids are text; `*_at` columns are integer microseconds since the Unix epoch and NULL
+says "not yet". Lists and objects are JSON in text columns. The numbered SQL in `migrations/` creates
+exactly these tables; a test compares the two on SQLite and PostgreSQL.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+_Serial = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def _key(name: str) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, primary_key=True)
+
+
+def _text(name: str, default: str | None = None) -> sa.Column[str]:
+    server = None if default is None else sa.text(f"'{default}'")
+    return sa.Column(name, sa.Text, nullable=False, server_default=server)
+
+
+def _maybe(name: str) -> sa.Column[str | None]:
+    return sa.Column(name, sa.Text, nullable=True)
+
+
+def _number(name: str, default: int | None = None, *, key: bool = False) -> sa.Column[int]:
+    server = None if default is None else sa.text(str(default))
+    return sa.Column(
+        name, sa.BigInteger, primary_key=key, nullable=False, server_default=server, autoincrement=False
+    )
+
+
+def _at(name: str) -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger, nullable=False)
+
+
+def _maybe_at(name: str) -> sa.Column[int | None]:
+    return sa.Column(name, sa.BigInteger, nullable=True)
+
+
+def _of(name: str, target: str, *, key: bool = False) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, sa.ForeignKey(target), primary_key=key, nullable=False)
+
+
+def _table(name: str, *parts: Any) -> sa.Table:
+    return sa.Table(name, metadata, *parts)
+
+
+documents = _table(
+    "documents",
+    _key("kind"),
+    _key("name"),
+    _key("environment"),
+    _number("version"),
+    _text("body"),
+    _text("digest"),
+    _at("applied_at"),
+    _text("applied_by"),
+)
+
+bundles = _table(
+    "bundles",
+    _number("version", key=True),
+    _key("environment"),
+    _text("digest"),
+    _text("body"),
+    _at("applied_at"),
+    _text("applied_by"),
+)
+
+heads = _table(
+    "heads",
+    _key("environment"),
+    _number("bundle_version"),
+    _text("bundle_digest"),
+)
+
+changes = _table(
+    "changes",
+    _key("id"),
+    _text("author"),
+    _at("created_at"),
+    _text("state"),
+    _number("base_version"),
+    _text("body"),
+    _text("summary"),
+    _maybe("decided_by"),
+    _maybe_at("decided_at"),
+    _maybe("reason"),
+)
+
+people = _table(
+    "people",
+    _key("name"),
+    _text("email", ""),
+    _maybe("password_hash"),
+    _text("roles", "[]"),
+    sa.Column("disabled", sa.Boolean, nullable=False, server_default=sa.false()),
+)
+
+api_tokens = _table(
+    "api_tokens",
+    _key("id"),
+    _text("person"),
+    _text("hash"),
+    _text("label", ""),
+    _maybe("roles"),
+    _text("created_by", ""),
+    _at("created_at"),
+    _maybe_at("expires_at"),
+    _maybe_at("revoked_at"),
+    sa.UniqueConstraint("hash", name="api_tokens_hash"),
+)
+
+agents = _table(
+    "agents",
+    _key("name"),
+    _text("state"),
+    _number("epoch", 0),
+    _text("owner"),
+    _maybe("backup"),
+    _maybe_at("retired_at"),
+    _maybe("proof"),
+)
+
+enrolments = _table(
+    "enrolments",
+    _key("id"),
+    _text("agent"),
+    _text("kind"),
+    _maybe("hash"),
+    _maybe("jwk"),
+    _text("workflow", ""),
+    _text("created_by", ""),
+    _at("created_at"),
+    _maybe_at("expires_at"),
+    _maybe_at("used_at"),
+    _maybe("run"),
+    sa.Index("enrolments_by_agent", "agent"),
+    sa.UniqueConstraint("hash", name="enrolments_hash"),
+)
+
+seen_assertions = _table(
+    "seen_assertions",
+    _key("agent"),
+    _key("jti"),
+    _at("expires_at"),
+)
+
+runs = _table(
+    "runs",
+    _key("id"),
+    _text("workflow"),
+    _number("workflow_version"),
+    _text("agent"),
+    _text("environment"),
+    _text("state"),
+    _text("started_by"),
+    _at("opened_at"),
+    _maybe_at("closed_at"),
+    _maybe("reason"),
+    _maybe("parent"),
+    _text("labels", "[]"),
+    _number("lease_until", 0),
+    _maybe_at("deadline_at"),
+    _number("attended", 0),
+    sa.Index("runs_by_state", "state", "agent"),
+)
+
+run_calls = _table(
+    "run_calls",
+    _key("run"),
+    _key("tool"),
+    _number("count", 0),
+)
+
+signing_keys = _table(
+    "signing_keys",
+    _key("kid"),
+    _text("environment"),
+    _text("public_jwk"),
+    _text("private_enc"),
+    _at("created_at"),
+    _at("signs_at"),
+    _maybe_at("retires_at"),
+    _maybe_at("revoked_at"),
+)
+
+revocations = _table(
+    "revocations",
+    sa.Column("seq", _Serial, sa.Identity(always=False), primary_key=True),
+    _text("kind"),
+    _text("subject"),
+    _at("at"),
+    _number("epoch", 0),
+)
+
+actions = _table(
+    "actions",
+    _key("id"),
+    _text("run"),
+    _text("agent"),
+    _text("workflow"),
+    _number("workflow_version"),
+    _text("tool"),
+    _text("arguments"),
+    _text("digest"),
+    _text("state"),
+    _number("fence", 0),
+    _text("effect"),
+    _text("tier"),
+    _text("verdict"),
+    _text("bundle", ""),
+    _text("pin", ""),
+    _text("decision"),
+    _maybe("approval"),
+    _maybe("result"),
+    _maybe("error"),
+    _maybe("idempotency_key"),
+    sa.Column("collected", sa.Boolean, nullable=False, server_default=sa.false()),
+    _maybe_at("due_at"),
+    _maybe_at("lease_until"),
+    _at("created_at"),
+    _at("updated_at"),
+    _maybe("owner_process"),
+    _text("principal"),
+    _maybe("input_state"),
+    _maybe("successor"),
+    sa.Index("actions_by_run", "run", "tool", "digest"),
+    sa.Index("actions_by_state", "state", "due_at"),
+    sa.Index("actions_by_key", "run", "idempotency_key"),
+)
+
+action_moves = _table(
+    "action_moves",
+    _of("action", "actions.id", key=True),
+    _number("seq", key=True),
+    _maybe("from_state"),
+    _text("to_state"),
+    _at("at"),
+    _text("by", ""),
+    _text("reason", ""),
+)
+
+approvals = _table(
+    "approvals",
+    _key("id"),
+    _of("action", "actions.id"),
+    _text("state"),
+    _text("digest"),
+    _text("pin", ""),
+    _text("bundle", ""),
+    _at("requested_at"),
+    _at("expires_at"),
+    _text("approvers", "[]"),
+    _maybe("decided_by"),
+    _maybe_at("decided_at"),
+    _maybe("reason"),
+    _maybe("revision_of"),
+    _maybe("arguments"),
+    _text("requester", ""),
+    _text("revised_by", ""),
+    sa.Index("approvals_by_action", "action"),
+    sa.Index("approvals_by_state", "state", "expires_at"),
+)
+
+pins = _table(
+    "pins",
+    _key("tool"),
+    _text("digest"),
+    _maybe("seen"),
+    _text("name"),
+    _text("description", ""),
+    _text("schema"),
+    _at("registered_at"),
+    sa.Column("disabled", sa.Boolean, nullable=False, server_default=sa.false()),
+)
+
+audit = _table(
+    "audit",
+    _key("chain"),
+    _number("seq", key=True),
+    _at("at"),
+    _text("kind"),
+    _text("run", ""),
+    _text("agent", ""),
+    _text("workflow", ""),
+    _text("tool", ""),
+    _text("action", ""),
+    _text("person", ""),
+    _text("body"),
+    _text("mac"),
+    sa.Index("audit_by_time", "at"),
+)
+
+chains = _table(
+    "chains",
+    _key("id"),
+    _text("process"),
+    _text("key"),
+    _at("opened_at"),
+    _number("head_seq", 0),
+    _text("head_mac"),
+)
+
+checkpoints = _table(
+    "checkpoints",
+    _key("id"),
+    _at("at"),
+    _text("heads"),
+    _text("signature"),
+    _text("kid"),
+)
+
+timers = _table(
+    "timers",
+    _key("kind"),
+    _key("ref"),
+    _at("due_at"),
+    sa.Index("timers_by_due", "due_at"),
+)
