@@ -10,6 +10,7 @@ promise could not be kept. Each edge (MCP, HTTP, command line) turns `code` into
         StateConflict         the thing exists, but not in a state that allows this
       NotPermitted            the person may not do this
       TokenInvalid            a credential does not verify
+      GrantRefused            the token endpoint gives no run token for what was presented
       StoreError
         StoreInUse            another process owns the data directory
         StoreUnavailable      the database cannot be read or written now
@@ -81,6 +82,16 @@ class TokenInvalid(InterlockError):
     """A credential is missing, expired, revoked, forged or of another environment."""
 
     code = "token_invalid"
+
+
+class GrantRefused(InterlockError):
+    """The token endpoint gives no run token; `oauth` is the error code of RFC 6749 and RFC 8693."""
+
+    code = "grant_refused"
+
+    def __init__(self, message: str, *, oauth: str = "invalid_grant", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.oauth = oauth
 
 
 class StoreError(InterlockError):

@@ -1,0 +1,102 @@
+"""Who is calling: verify a run token offline, and cheaply when it was seen before (H2, invariant 10).
+
+A verified token is remembered until the bounded cache forgets it; whether it still counts is asked every
+time, as look-ups in memory: expiry, revoked token, run, agent or key, and an open run. Every refusal is
+audited without the token, a flood of them as a count.
+"""
+
+from __future__ import annotations
+
+from interlock.core.identity import check_principal
+from interlock.core.model import SECOND, Principal
+from interlock.core.throttle import Throttle
+from interlock.core.token import TYPE, Refused, read_claims
+from interlock.errors import TokenInvalid
+from interlock.runtime import Runtime
+from interlock.store.database import JournalEntry, Store
+from interlock.store.keyring import Keyring
+from interlock.store.memory import Memory
+
+_REMEMBERED = 4_096
+_AUDITED_PER_SECOND = 20
+
+
+class Authenticator:
+    """Verifies run tokens of one environment. `throttle` slows those who fail to prove who they are."""
+
+    def __init__(
+        self, *, store: Store, keyring: Keyring, memory: Memory, runtime: Runtime, issuer: str
+    ) -> None:
+        self.issuer = issuer
+        self.throttle = Throttle()
+        self._store = store
+        self._keyring = keyring
+        self._memory = memory
+        self._clock = runtime.clock
+        self._known: dict[str, Principal] = {}
+        self._audited = (0, 0)
+        self._unaudited = 0
+
+    def verify(self, token: str) -> Principal:
+        """Return whom a run token speaks for. Raises `TokenInvalid`, which says why and what to do."""
+        principal = self._known.get(token)
+        if principal is None:
+            principal = self._read(token)
+        now = self._clock.now()
+        reason = check_principal(
+            principal, self._memory.revoked, environment=self._memory.environment, now=now
+        )
+        if reason is not None:
+            self._known.pop(token, None)
+            raise self._refused(Refused(code=reason.code, message=reason.message), principal)
+        facts = self._memory.runs.get(principal.run)
+        if facts is None or not facts.open:
+            self._known.pop(token, None)
+            ended = Refused(
+                code="run_ended", message="The run of this token has ended.", hint="Open a new run."
+            )
+            raise self._refused(ended, principal)
+        return principal
+
+    def _read(self, token: str) -> Principal:
+        verified = self._keyring.verify(token, typ=TYPE)
+        if isinstance(verified, Refused):
+            raise self._refused(verified)
+        principal = read_claims(
+            verified.claims,
+            key_id=verified.kid,
+            issuer=self.issuer,
+            audience=self.issuer,
+            now=self._clock.now(),
+        )
+        if isinstance(principal, Refused):
+            raise self._refused(principal)
+        if len(self._known) >= _REMEMBERED:
+            del self._known[next(iter(self._known))]
+        self._known[token] = principal
+        return principal
+
+    def _refused(self, why: Refused, principal: Principal | None = None) -> TokenInvalid:
+        """Audit a refusal and return the error to raise; beyond 20 a second they are only counted."""
+        second = self._clock.now() // SECOND
+        last, count = self._audited
+        count = count if last == second else 0
+        self._audited = (second, count + 1)
+        if count >= _AUDITED_PER_SECOND:
+            self._unaudited += 1
+        else:
+            self._audit(why, principal)
+        return TokenInvalid(why.message, hint=why.hint or "Exchange an enrolment for a new run token.")
+
+    def _audit(self, why: Refused, principal: Principal | None) -> None:
+        unaudited, self._unaudited = self._unaudited, 0
+        body = {"code": why.code, **({"not_listed_before": unaudited} if unaudited else {})}
+        entry = JournalEntry(
+            at=self._clock.now(),
+            kind="token.refused",
+            body=body,
+            run=principal.run if principal else "",
+            agent=principal.agent if principal else "",
+            workflow=principal.workflow if principal else "",
+        )
+        self._store.journal_nowait(entry)

@@ -1,0 +1,244 @@
+"""Token exchange (RFC 8693), the only way an agent gets a run token (H1, H2).
+
+What is presented is spent and what is given is written in one transaction: a one-time code, an assertion
+by a registered key, or a live token of the run itself, which renews it or makes a narrower one. Nothing
+here can widen: the new scope is the intersection of what was held and what was asked (invariant 3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey
+
+from interlock.core.assertion import Assertion, claimed_agent, read_assertion
+from interlock.core.identity import narrow
+from interlock.core.model import SECOND, Json, Principal
+from interlock.core.token import MAX_ACTORS, MAX_LIFE, Refused
+from interlock.errors import GrantRefused, NotFound, NotPermitted, StateConflict, TokenInvalid
+from interlock.runtime import Runtime
+from interlock.services.authenticate import Authenticator
+from interlock.settings import Settings
+from interlock.store import enrolments, runs
+from interlock.store.database import Store, Transaction
+from interlock.store.keyring import payload_of, read_header, verify_compact
+from interlock.store.memory import Memory
+from interlock.store.run_tokens import Issuer, RunToken, Terms
+from interlock.store.runs import Run, RunState
+
+
+class Proof(StrEnum):
+    """What may be exchanged for a run token, by its RFC 8693 token type."""
+
+    CODE = "urn:interlock:token-type:enrolment-code"
+    ASSERTION = "urn:ietf:params:oauth:token-type:jwt"
+    RUN_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExchangeRequest:
+    """What the caller presents and asks for. `scope` None asks for all it may have; `life` in microseconds."""
+
+    proof: Proof
+    subject_token: str
+    workflow: str = ""
+    run: str = ""
+    scope: frozenset[str] | None = None
+    life: int = MAX_LIFE
+    actor: str = ""
+    attended: bool = False
+    caller: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchanged:
+    """The run that is open and its new token."""
+
+    run: Run
+    token: RunToken
+
+
+class Exchange:
+    """Gives run tokens of one environment for what proves an agent."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        memory: Memory,
+        issuer: Issuer,
+        authenticator: Authenticator,
+        settings: Settings,
+        runtime: Runtime,
+    ) -> None:
+        self._store = store
+        self._memory = memory
+        self._issuer = issuer
+        self._authenticator = authenticator
+        self._settings = settings
+        self._clock = runtime.clock
+
+    async def exchange(self, request: ExchangeRequest) -> Exchanged:
+        """Return a run and its token. Raises `GrantRefused` with the OAuth error; refusals are audited."""
+        throttle, now = self._authenticator.throttle, self._clock.now()
+        if wait := throttle.wait(request.caller, now):
+            raise GrantRefused(
+                f"Too many failed attempts; try again in {wait // SECOND + 1} seconds.", oauth="slow_down"
+            )
+        try:
+            given = await self._give(request)
+        except GrantRefused as refused:
+            throttle.failed(request.caller, now)
+            await self._audit_refusal(request, refused)
+            raise
+        throttle.succeeded(request.caller)
+        return given
+
+    async def _give(self, request: ExchangeRequest) -> Exchanged:
+        try:
+            match request.proof:
+                case Proof.CODE:
+                    return await self._store.transact(lambda each: self._by_code(each, request))
+                case Proof.ASSERTION:
+                    return await self._by_assertion(request)
+                case Proof.RUN_TOKEN:
+                    holder = self._authenticator.verify(request.subject_token)
+                    return await self._store.transact(lambda each: self._renewed(each, request, holder))
+        except (NotFound, NotPermitted) as error:
+            raise GrantRefused(error.message, oauth="unauthorized_client", hint=error.hint) from error
+        except (StateConflict, TokenInvalid) as error:
+            raise GrantRefused(error.message, oauth="invalid_grant", hint=error.hint) from error
+
+    def _by_code(self, transaction: Transaction, request: ExchangeRequest) -> Exchanged:
+        code = enrolments.by_code(transaction.connection, request.subject_token)
+        if code is None:
+            raise GrantRefused("The enrolment code is unknown.", hint="interlock agents enroll")
+        if code.used_at is not None:
+            raise GrantRefused("The enrolment code was used already.", hint="Each code works once.")
+        if code.expires_at is not None and transaction.now >= code.expires_at:
+            raise GrantRefused("The enrolment code has expired.", hint="interlock agents enroll")
+        if code.workflow and request.workflow not in ("", code.workflow):
+            raise GrantRefused(f"The enrolment code is for the workflow {code.workflow!r} only.")
+        started_by = code.created_by if code.workflow else f"agent:{code.agent}"
+        opened = self._opened(
+            transaction, request, agent=code.agent, workflow=code.workflow, started_by=started_by
+        )
+        enrolments.use_code(transaction, code.id, opened.run.id)
+        return opened
+
+    async def _by_assertion(self, request: ExchangeRequest) -> Exchanged:
+        now = self._clock.now()
+        agent = claimed_agent(payload_of(request.subject_token)) or ""
+        keys = await self._store.read(lambda connection: enrolments.keys_of(connection, agent, now))
+        assertion = read_assertion(
+            _verified(request.subject_token, keys), audience=self._issuer.name, now=now
+        )
+        if isinstance(assertion, Refused):
+            raise GrantRefused(assertion.message, oauth="invalid_client", hint=assertion.hint)
+        return await self._store.transact(lambda each: self._asserted(each, request, assertion))
+
+    def _asserted(
+        self, transaction: Transaction, request: ExchangeRequest, assertion: Assertion
+    ) -> Exchanged:
+        if not enrolments.use_assertion(transaction, assertion.agent, assertion.jti, assertion.expires_at):
+            raise GrantRefused(
+                "The assertion was presented before.", oauth="invalid_client", hint="Sign a new one."
+            )
+        if not enrolments.keys_of(transaction.connection, assertion.agent, transaction.now):
+            raise GrantRefused("The agent's key was removed.", oauth="invalid_client")
+        if not request.run:
+            return self._opened(
+                transaction, request, agent=assertion.agent, started_by=f"agent:{assertion.agent}"
+            )
+        run = runs.find(transaction.connection, request.run)
+        if run is None or run.agent != assertion.agent:
+            raise GrantRefused("The agent has no such run.")
+        return self._issued(transaction, request, run, held=None, actors=())
+
+    def _renewed(self, transaction: Transaction, request: ExchangeRequest, holder: Principal) -> Exchanged:
+        run = runs.get(transaction.connection, holder.run)
+        if request.run not in ("", run.id) or request.workflow not in ("", run.workflow):
+            raise GrantRefused("A run token can be exchanged for a token of the same run only.")
+        actors = (request.actor, *holder.actors) if request.actor else holder.actors
+        if len(actors) > MAX_ACTORS:
+            raise GrantRefused(
+                f"A chain of more than {MAX_ACTORS} actors is refused.", oauth="invalid_request"
+            )
+        return self._issued(transaction, request, run, held=holder.scope, actors=actors)
+
+    def _opened(
+        self,
+        transaction: Transaction,
+        request: ExchangeRequest,
+        *,
+        agent: str,
+        started_by: str,
+        workflow: str = "",
+    ) -> Exchanged:
+        wanted = workflow or request.workflow
+        if not wanted:
+            raise GrantRefused(
+                "Say which workflow the run is of.", oauth="invalid_request", hint="workflow=NAME"
+            )
+        start = runs.RunStart(
+            workflow=wanted,
+            agent=agent,
+            started_by=started_by,
+            lease_until=transaction.now,
+            deadline_at=transaction.now + self._settings.run_limit * SECOND,
+            attended=request.attended,
+        )
+        run, _ = runs.start(transaction, self._memory, start)
+        return self._issued(transaction, request, run, held=None, actors=())
+
+    def _issued(
+        self,
+        transaction: Transaction,
+        request: ExchangeRequest,
+        run: Run,
+        *,
+        held: frozenset[str] | None,
+        actors: tuple[str, ...],
+    ) -> Exchanged:
+        if run.state is not RunState.OPEN:
+            raise GrantRefused("The run has ended.", hint="Open a new run.")
+        agent = runs.active_agent(transaction.connection, run.agent)
+        scope = narrow(held, request.scope)
+        if request.scope is not None:
+            scope = narrow(scope, self._issuer.granted(run))
+            if not scope:
+                raise GrantRefused("None of the tools asked for is in the scope held.", oauth="invalid_scope")
+        terms = Terms(life=request.life, scope=scope, actors=actors)
+        return Exchanged(run=run, token=self._issuer.issue(transaction, run, agent, terms))
+
+    async def _audit_refusal(self, request: ExchangeRequest, refused: GrantRefused) -> None:
+        body: dict[str, Json] = {
+            "error": refused.oauth,
+            "reason": refused.message,
+            "proof": request.proof.name.lower(),
+            "caller": request.caller,
+        }
+        await self._store.journal(lambda transaction: transaction.audit("token.exchange_refused", body=body))
+
+
+def _verified(token: str, keys: list[enrolments.Enrolment]) -> dict[str, Json]:
+    """Return the claims of an assertion that one of the agent's registered keys signed."""
+    header = read_header(token, needs_kid=False)
+    if isinstance(header, Refused):
+        raise GrantRefused(header.message, oauth="invalid_client", hint=header.hint)
+    for key in keys:
+        if key.jwk is None:
+            continue
+        try:
+            claims = verify_compact(token, ECKey.import_key(dict(key.jwk)))
+        except (JoseError, ValueError):
+            continue
+        if not isinstance(claims, Refused):
+            return claims
+    raise GrantRefused(
+        "The assertion is not signed by a registered key of this agent.",
+        oauth="invalid_client",
+        hint="Register the public key: interlock agents enroll AGENT --key FILE",
+    )

@@ -1,0 +1,67 @@
+"""What no longer counts, on disk and at once in memory (H2, H5): runs, agents' epochs, tokens, keys.
+
+Only what could still be presented is loaded: a run token outlives its revocation by ten minutes at most,
+an agent's epoch stands in its own row, a revoked key in the keyring's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import StrEnum
+
+import sqlalchemy as sa
+
+from interlock.core.identity import Revocations
+from interlock.core.token import MAX_LIFE, SKEW
+from interlock.store import agents
+from interlock.store.database import Transaction
+from interlock.store.memory import Memory
+from interlock.store.schema import revocations, signing_keys
+
+
+class Revoked(StrEnum):
+    """What a revocation is about."""
+
+    RUN = "run"
+    AGENT = "agent"
+    TOKEN = "token"
+    KEY = "key"
+
+
+def add(transaction: Transaction, memory: Memory, kind: Revoked, subject: str, *, epoch: int = 0) -> None:
+    """Revoke `subject`; on commit this process refuses it at once. `epoch` is for agents only."""
+    transaction.execute(
+        sa.insert(revocations).values(kind=kind.value, subject=subject, at=transaction.now, epoch=epoch)
+    )
+    transaction.on_commit(lambda: _remember(memory, kind, subject, epoch))
+
+
+def load(connection: sa.Connection, now: int) -> Revocations:
+    """Return everything revoked that could still be presented at `now`."""
+    recent = connection.execute(
+        sa.select(revocations.c.kind, revocations.c.subject).where(
+            revocations.c.at > now - MAX_LIFE - 2 * SKEW
+        )
+    ).all()
+    keys = connection.execute(
+        sa.select(signing_keys.c.kid).where(signing_keys.c.revoked_at.is_not(None))
+    ).scalars()
+    return Revocations(
+        agents=agents.lowest_epochs(connection),
+        runs=frozenset(row.subject for row in recent if row.kind == Revoked.RUN),
+        tokens=frozenset(row.subject for row in recent if row.kind == Revoked.TOKEN),
+        keys=frozenset(keys),
+    )
+
+
+def _remember(memory: Memory, kind: Revoked, subject: str, epoch: int) -> None:
+    known = memory.revoked
+    match kind:
+        case Revoked.RUN:
+            memory.revoked = replace(known, runs=known.runs | {subject})
+        case Revoked.AGENT:
+            memory.revoked = replace(known, agents={**known.agents, subject: epoch})
+        case Revoked.TOKEN:
+            memory.revoked = replace(known, tokens=known.tokens | {subject})
+        case Revoked.KEY:
+            memory.revoked = replace(known, keys=known.keys | {subject})

@@ -1,0 +1,56 @@
+"""Which person is calling the API: the one place that reads a personal API token from a request.
+
+Agents cannot use this: a run token is refused here, as a personal token is refused at the gateways.
+"""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+
+from interlock.errors import NotPermitted, TokenInvalid
+from interlock.store import people
+from interlock.store.people import Person
+from interlock.wiring import Wired
+
+__all__ = ["Person", "person_of"]
+_LONGEST = 256
+
+
+async def person_of(request: Request, *roles: str) -> Person:
+    """Return the signed-in person, who holds at least one of `roles` (any role will do when none is named).
+
+    No role implies another: a route that an admin may use names `admin`. Raises `TokenInvalid` where the
+    credential does not verify, `NotPermitted` where the person lacks the role.
+    """
+    wired: Wired = request.app.state.wired
+    secret = bearer(request)
+    now = wired.runtime.clock.now()
+    person = await wired.store.read(lambda connection: people.by_token(connection, secret, now))
+    if person is None:
+        raise TokenInvalid(
+            "This personal API token is unknown, expired or revoked.",
+            hint="Sign in with: interlock token login",
+        )
+    if roles and not person.may(*roles):
+        raise NotPermitted(
+            f"{person.name} may not do this: it needs the role {' or '.join(roles)}.",
+            hint="Roles are declared in the manifest; a token can only narrow them.",
+        )
+    return person
+
+
+def bearer(request: Request) -> str:
+    """Return the personal API token of the request. Raises `TokenInvalid`."""
+    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+    secret = secret.strip()
+    if scheme.lower() != "bearer" or not secret:
+        raise TokenInvalid(
+            "No credential was presented.",
+            hint="Send a personal API token: set INTERLOCK_TOKEN, or interlock token login.",
+        )
+    if not secret.startswith(people.PREFIX) or len(secret) > _LONGEST:
+        raise TokenInvalid(
+            "This is not a personal API token. A run token is for tool calls only.",
+            hint="People sign in with a token that begins with ilk_.",
+        )
+    return secret
