@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from math import isfinite
-from typing import NoReturn
+from typing import NoReturn, cast
 
 from interlock.core.model import Json
 
@@ -56,7 +56,7 @@ def parse_object(raw: bytes, *, max_depth: int = MAX_DEPTH) -> dict[str, Json]:
     if not isinstance(value, dict):
         raise NotCanonical("not a JSON object at $")
     check(value, max_depth=max_depth)
-    return value
+    return cast(dict[str, Json], value)
 
 
 def check(value: Json, *, max_depth: int = MAX_DEPTH) -> None:
@@ -109,7 +109,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
 def _walk(value: Json, room: int) -> None:
-    kind = type(value)
+    kind: type[object] = type(value)
     if kind is str:
         if not value.isascii():
             _check_text(value)

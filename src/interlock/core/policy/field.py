@@ -1,0 +1,174 @@
+"""What a rule can read: dotted fields of the call, its caller, its tool, its run and its measured reach.
+
+`args` and `reach` are open, for their shape belongs to the tool. `agent`, `tool` and `run` are closed
+lists, so that a misspelt field is found at load. `run.calls` takes the rest of the path as one tool name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from interlock.core.model import SECOND, Json, Principal
+from interlock.core.policy.flaw import Flaws, near
+
+OPEN_ROOTS = frozenset({"args", "reach"})
+KNOWN: Mapping[str, tuple[str, ...]] = {
+    "agent": ("name", "env", "owner", "workflow", "version", "actors"),
+    "tool": ("name", "server", "tier", "effect", "env", "source", "reversible", "mapped"),
+    "run": ("id", "age", "calls", "taints"),
+}
+ROOTS = ("args", "agent", "tool", "run", "reach")
+_CALLS = "run.calls."
+
+Getter = Callable[["Facts"], Json]
+
+
+class Missing(Exception):
+    """A rule reads a field that this call does not have."""
+
+
+def _nothing() -> dict[str, Json]:
+    return {}
+
+
+@dataclass(slots=True, kw_only=True)
+class Facts:
+    """Everything the rules can read about one call. `agent` and `run` are built when first read.
+
+    `calls` counts the run's other calls by tool, never this one. Times are microseconds.
+    """
+
+    args: Mapping[str, Json]
+    tool: Mapping[str, Json]
+    reach: Mapping[str, Json] = field(default_factory=_nothing)
+    principal: Principal | None = None
+    calls: Mapping[str, int] = field(default_factory=dict[str, int])
+    labels: frozenset[str] = frozenset()
+    started_at: int = 0
+    now: int = 0
+    _agent: Mapping[str, Json] | None = None
+    _run: Mapping[str, Json] | None = None
+
+    @property
+    def agent(self) -> Mapping[str, Json]:
+        """The caller, as its token says."""
+        if self._agent is None:
+            self._agent = {} if self.principal is None else _agent(self.principal)
+        return self._agent
+
+    @property
+    def run(self) -> Mapping[str, Json]:
+        """The run so far."""
+        if self._run is None:
+            self._run = {
+                "id": self.principal.run if self.principal is not None else "",
+                "age": (self.now - self.started_at) // SECOND,
+                "calls": self.calls,
+                "taints": sorted(self.labels),
+            }
+        return self._run
+
+    @classmethod
+    def of_example(cls, values: Mapping[str, Mapping[str, Json]], tool: Mapping[str, Json]) -> Facts:
+        """Return the facts of an example: what it says, over the tool's own fields and a fresh run."""
+        run: dict[str, Json] = {"calls": {}, "taints": [], "age": 0, **values.get("run", {})}
+        return cls(
+            args=values.get("args", {}),
+            tool={**tool, **values.get("tool", {})},
+            reach=values.get("reach", {}),
+            _agent=values.get("agent", {}),
+            _run=run,
+        )
+
+
+def _agent(principal: Principal) -> dict[str, Json]:
+    return {
+        "name": principal.agent,
+        "env": principal.environment,
+        "owner": principal.owner,
+        "workflow": principal.workflow,
+        "version": principal.workflow_version,
+        "actors": list(principal.actors),
+    }
+
+
+def known_field(name: str, flaws: Flaws) -> bool:
+    """Say whether `name` is a field a rule can read; note a flaw if not."""
+    root, dot, rest = name.partition(".")
+    if root not in ROOTS:
+        flaws.add(
+            f"unknown field {name!r}: a field starts with {', '.join(r + '.' for r in ROOTS)}",
+            near=near(root, ROOTS),
+        )
+        return False
+    if not dot or not all(rest.split(".")):
+        flaws.add(f"{name!r} is not a field: write {root}.NAME")
+        return False
+    if root in OPEN_ROOTS or rest in KNOWN[root] or name.startswith(_CALLS):
+        return True
+    suggestion = near(rest, KNOWN[root])
+    flaws.add(
+        f"unknown field {name!r}: {root} has {', '.join(KNOWN[root])}",
+        near=f"{root}.{suggestion}" if suggestion else None,
+    )
+    return False
+
+
+def getter(name: str) -> Getter:
+    """Compile a known field to a function that reads it, or raises `Missing`."""
+    root, _, rest = name.partition(".")
+    if name.startswith(_CALLS):
+        return _calls(name.removeprefix(_CALLS))
+    steps = rest.split(".")
+    if len(steps) > 1:
+        return _nested(_ROOT[root], tuple(steps))
+    return _argument(rest) if root == "args" else _direct(_ROOT[root], rest)
+
+
+def _argument(key: str) -> Getter:
+    def read(facts: Facts) -> Json:
+        try:
+            return facts.args[key]
+        except KeyError:
+            raise Missing from None
+
+    return read
+
+
+def _direct(root: Getter, key: str) -> Getter:
+    def read(facts: Facts) -> Json:
+        try:
+            return root(facts)[key]
+        except KeyError:
+            raise Missing from None
+
+    return read
+
+
+def _nested(root: Getter, steps: tuple[str, ...]) -> Getter:
+    def read(facts: Facts) -> Json:
+        value = root(facts)
+        for step in steps:
+            if type(value) is not dict or step not in value:
+                raise Missing
+            value = value[step]
+        return value
+
+    return read
+
+
+def _calls(tool: str) -> Getter:
+    def read(facts: Facts) -> Json:
+        return facts.run["calls"].get(tool, 0)
+
+    return read
+
+
+_ROOT: Mapping[str, Getter] = {
+    "args": lambda facts: facts.args,
+    "agent": lambda facts: facts.agent,
+    "tool": lambda facts: facts.tool,
+    "run": lambda facts: facts.run,
+    "reach": lambda facts: facts.reach,
+}

@@ -1,0 +1,175 @@
+"""Whether what the documents name exists: people, teams, agents, servers, tools; and runs in no circle.
+
+Every name that resolves to nothing is a problem with a near name, said before anything is decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from interlock.core.document import Agent, Companion, Policy, Rule, Team, Tool, ToolServer, Workflow
+from interlock.core.model import EffectClass, Json, RiskTier
+from interlock.core.policy.flaw import Flaws, near
+from interlock.core.tool import server_of
+from interlock.core.workflow import ANY_TOOL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """What exists in this environment, by kind. `elsewhere` maps a left-out kind and name to where it is."""
+
+    environment: str
+    people: Collection[str]
+    teams: Collection[str]
+    agents: Collection[str]
+    servers: Collection[str]
+    tools: Mapping[str, Tool]
+    granted: Collection[str]
+    elsewhere: Mapping[tuple[str, str], str]
+
+    def need(self, kind: str, name: str, known: Collection[str], flaws: Flaws) -> None:
+        """Note a flaw when `name` is not known."""
+        if name in known:
+            return
+        other = self.elsewhere.get((kind, name))
+        where = f": it is declared for {other}, this is {self.environment}" if other else ""
+        flaws.add(f"unknown {kind} {name!r}{where}", near=near(name, known))
+
+    def need_person(self, name: str | None, flaws: Flaws) -> None:
+        """Note a flaw when a named person does not exist."""
+        if name is not None:
+            self.need("Person", name, self.people, flaws)
+
+    def need_tool(self, name: str, known: Collection[str], flaws: Flaws) -> None:
+        """Note a flaw when a tool has neither an entry nor a server that could offer it."""
+        if name not in known and server_of(name) not in self.servers:
+            self.need("Tool", name, known, flaws)
+
+
+def check_team(team: Team, names: Names, flaws: Flaws) -> None:
+    """Check the members of a team."""
+    for index, member in enumerate(team.members):
+        names.need_person(member, flaws.at("spec", "members", index))
+
+
+def check_server(server: ToolServer, names: Names, flaws: Flaws) -> None:
+    """Check the owner of a server's credentials."""
+    names.need_person(server.credentials.owner, flaws.at("spec", "credentials", "owner"))
+
+
+def check_agent(agent: Agent, names: Names, flaws: Flaws) -> None:
+    """Check that an agent has an accountable owner, and a backup who is somebody else (H1, H3)."""
+    names.need_person(agent.owner, flaws.at("spec", "owner"))
+    names.need_person(agent.backup, flaws.at("spec", "backup"))
+    if agent.backup == agent.owner:
+        flaws.at("spec", "backup").add("the backup is the owner: name another person, or nobody")
+
+
+def check_tool(tool: Tool, names: Names, flaws: Flaws) -> None:
+    """Check what a tool's entry names: its server, its preview, its undo, its sinks."""
+    server, dot, bare = tool.name.partition(".")
+    if not (server and dot and bare):
+        flaws.at("metadata", "name").add(f"a tool is named server.tool, not {tool.name!r}")
+    else:
+        names.need("ToolServer", server, names.servers, flaws.at("metadata", "name"))
+    if tool.tier is RiskTier.READ_ONLY and tool.effect not in (None, EffectClass.READ):
+        flaws.at("spec", "effect").add(f"a read_only tool has the effect read, not {tool.effect}")
+    if tool.preview is not None:
+        _check_companion(tool.preview, names, flaws.at("spec", "preview"), sources=("args",))
+        preview = names.tools.get(tool.preview.tool)
+        if preview is not None and preview.tier is not RiskTier.READ_ONLY:
+            flaws.at("spec", "preview", "tool").add("a preview is read_only, and this tool is not")
+    if tool.undo is not None:
+        _check_companion(tool.undo, names, flaws.at("spec", "undo"), sources=("args", "result"))
+    for index, sink in enumerate(tool.sinks):
+        if not sink.startswith("args."):
+            flaws.at("spec", "sinks", index).add(f"a sink is an argument: write args.NAME, not {sink!r}")
+
+
+def check_workflow(workflow: Workflow, names: Names, flaws: Flaws) -> None:
+    """Check what a workflow names: agent, owner, tools, approvers (A3, G7)."""
+    spec = flaws.at("spec")
+    names.need("Agent", workflow.agent, names.agents, spec.at("agent"))
+    names.need_person(workflow.owner, spec.at("owner"))
+    seen: set[str] = set()
+    for index, grant in enumerate(workflow.tools):
+        here = spec.at("tools", index, "tool")
+        names.need_tool(grant.tool, names.tools, here)
+        if grant.tool in seen:
+            here.add(f"the tool {grant.tool} is granted twice: put all its constraints in one grant")
+        seen.add(grant.tool)
+    approvals = workflow.approvals
+    for level in ("approvers", "fallback", "escalation"):
+        for index, name in enumerate(getattr(approvals, level)):
+            known = (*names.people, *names.teams)
+            names.need("Person or Team", name, known, spec.at("approvals", level, index))
+    check_rules(workflow.rules, names, spec.at("rules"), {*names.tools, *seen})
+
+
+def check_policy(policy: Policy, names: Names, flaws: Flaws) -> None:
+    """Check the tools that organisation-wide rules name."""
+    check_rules(policy.rules, names, flaws.at("spec", "rules"), {*names.tools, *names.granted})
+
+
+def check_rules(rules: Iterable[Rule], names: Names, flaws: Flaws, known: Collection[str]) -> None:
+    """Check each rule's tool and that its id is used once in its document."""
+    seen: set[str] = set()
+    for index, rule in enumerate(rules):
+        if rule.tool != ANY_TOOL:
+            names.need("Tool", rule.tool, known, flaws.at(index, "tool"))
+        if rule.id in seen:
+            flaws.at(index, "id").add(f"the rule id {rule.id!r} is used twice")
+        seen.add(rule.id)
+
+
+def check_circles(tools: Mapping[str, Tool], flaws_of: Mapping[str, Flaws]) -> None:
+    """Note each circle of previews and undos once, at the first of its tools by name."""
+    reported: set[frozenset[str]] = set()
+    for name in sorted(tools):
+        circle = _circle(name, tools)
+        if circle and frozenset(circle) not in reported:
+            reported.add(frozenset(circle))
+            flaws_of[name].at("spec").add(
+                f"previews and undos run in a circle: {' -> '.join((*circle, circle[0]))}"
+            )
+
+
+def _circle(start: str, tools: Mapping[str, Tool]) -> list[str]:
+    """Return the shortest way from a tool back to itself, or nothing."""
+    ways = [[start]]
+    seen: set[str] = set()
+    for way in ways:  # grows while it is walked: breadth first
+        for following in _follows(tools.get(way[-1])):
+            if following == start:
+                return way
+            if following not in seen:
+                seen.add(following)
+                ways.append([*way, following])
+    return []
+
+
+def _follows(tool: Tool | None) -> list[str]:
+    if tool is None:
+        return []
+    return [each.tool for each in (tool.preview, tool.undo) if each is not None]
+
+
+def _check_companion(companion: Companion, names: Names, flaws: Flaws, *, sources: tuple[str, ...]) -> None:
+    names.need("Tool", companion.tool, names.tools, flaws.at("tool"))
+    for path, value in _texts(companion.arguments, ()):
+        root = value.removeprefix("$").partition(".")[0]
+        if value.startswith("$") and not value.startswith("$$") and root not in sources:
+            allowed = " or ".join(f"${source}.NAME" for source in sources)
+            flaws.at("arguments", *path).add(f"{value!r} refers to nothing known here: use {allowed}")
+
+
+def _texts(value: Json, path: tuple[str | int, ...]) -> Iterable[tuple[tuple[str | int, ...], str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _texts(each, (*path, key))
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from _texts(each, (*path, index))

@@ -1,0 +1,57 @@
+"""What a workflow may do at all: its grants (A3). No grant, or one that is not clearly met, is a denial."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from interlock.core.document import Grant
+from interlock.core.model import Capability, NearMiss
+from interlock.core.policy.condition import Clause, Setting, compile_conditions, misses
+from interlock.core.policy.field import Facts
+from interlock.core.policy.flaw import Flaws
+from interlock.core.policy.glob import compile_glob
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledGrant:
+    """One granted tool. `max_calls` counts calls of one run; the caller reserves each before it is sent."""
+
+    tool: str
+    where: tuple[Clause, ...]
+    max_calls: int | None = None
+
+    def misses(self, facts: Facts) -> tuple[NearMiss, ...]:
+        """Return what the call does not meet, "up to 50000; this was 90000"; empty when it is in scope."""
+        return misses(self.where, facts)
+
+    def used_up(self, calls: int) -> bool:
+        """Whether `calls` other calls leave no room for this one."""
+        return self.max_calls is not None and calls >= self.max_calls
+
+
+def compile_grant(grant: Grant, flaws: Flaws, setting: Setting) -> CompiledGrant:
+    """Compile one grant; note every flaw."""
+    if grant.max_calls is not None and grant.max_calls < 0:
+        flaws.at("max_calls").add("max_calls is a whole number of zero or more")
+    clauses = compile_conditions(grant.where, flaws.at("where"), setting)
+    return CompiledGrant(tool=grant.tool, where=clauses, max_calls=grant.max_calls)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledCapabilities:
+    """What a workflow may use beside tools: named resources and prompts (globs), and three switches."""
+
+    resources: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ()
+    switches: frozenset[Capability] = frozenset()
+
+    def permit(self, capability: Capability, name: str) -> bool:
+        """Whether the workflow has this capability, for `name` where it is a resource or a prompt."""
+        patterns: Mapping[Capability, tuple[str, ...]] = {
+            Capability.RESOURCE: self.resources,
+            Capability.PROMPT: self.prompts,
+        }
+        if capability not in patterns:
+            return capability in self.switches
+        return any(compile_glob(pattern)(name) for pattern in patterns[capability])

@@ -1,0 +1,120 @@
+"""One entry of the blast-radius map, compiled: tier, variants, what rules read about the tool (A1, A2).
+
+A tool without a complete entry counts as `high_blast_radius`. A tool that writes and names neither an undo
+nor a real delay is irreversible, and always needs a person (E5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from interlock.core.document import Tool, ToolServer, Variant
+from interlock.core.model import EffectClass, Json, RiskTier
+from interlock.core.policy.condition import Clause, Setting, compile_conditions, judge
+from interlock.core.policy.field import Facts
+from interlock.core.policy.flaw import Flaws
+
+REAL_DELAY = 600
+"""Seconds. A shorter delay gives nobody the time to cancel, so it does not count as an undo (E5)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledVariant:
+    """Calls whose reach is smaller, and their tier."""
+
+    name: str
+    tier: RiskTier
+    clauses: tuple[Clause, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledTool:
+    """A tool as decisions see it. `fields` holds what rules read as `tool.*`, by the tier of the call."""
+
+    name: str
+    document: Tool | None
+    mapped: bool
+    tier: RiskTier
+    effect: EffectClass
+    environment: str
+    undoable: bool
+    cost_per_call: int
+    variants: tuple[CompiledVariant, ...]
+    fields: Mapping[RiskTier, Mapping[str, Json]]
+
+    @property
+    def settled(self) -> dict[str, Json]:
+        """The `tool.*` fields that are the same for every call of this tool."""
+        fields = self.fields[self.tier]
+        return {f"tool.{name}": fields[name] for name in fields if name != "tier" or not self.variants}
+
+    def tier_of(self, facts: Facts) -> RiskTier:
+        """Return the tier of this very call: its first matching variant's, else the tool's own.
+
+        A variant that cannot be told does not match, so that doubt keeps the higher tier.
+        """
+        for variant in self.variants:
+            if judge(variant.clauses, facts) is True:
+                return variant.tier
+        return self.tier
+
+    def irreversible(self, tier: RiskTier) -> bool:
+        """Whether a call of `tier` changes something that nothing here can take back (E5)."""
+        return tier is not RiskTier.READ_ONLY and self.effect is not EffectClass.READ and not self.undoable
+
+
+def server_of(tool: str) -> str:
+    """Return the server's part of a dotted tool name."""
+    return tool.partition(".")[0]
+
+
+def compile_tool(
+    name: str, document: Tool | None, server: ToolServer | None, flaws: Flaws, *, environment: str
+) -> CompiledTool:
+    """Compile a map entry, or stand in for a missing one; note every flaw."""
+    mapped = document is not None and document.mapped
+    tier = (document.tier if document is not None and mapped else None) or RiskTier.HIGH_BLAST_RADIUS
+    effect = (document.effect if document is not None else None) or EffectClass.ONCE
+    declared = (document.environment if document else None) or (server.environment if server else None)
+    base = _fields(name, document, server) | {"effect": effect.value, "mapped": mapped}
+    base["env"] = declared or environment
+    return CompiledTool(
+        name=name,
+        document=document,
+        mapped=mapped,
+        tier=tier,
+        effect=effect,
+        environment=declared or environment,
+        undoable=document is not None and (document.undo is not None or document.delay >= REAL_DELAY),
+        cost_per_call=document.cost_per_call if document is not None else 0,
+        variants=_variants(document, tier, flaws) if document is not None and mapped else (),
+        fields={each: base | {"tier": each.value} for each in RiskTier},
+    )
+
+
+def _fields(name: str, document: Tool | None, server: ToolServer | None) -> dict[str, Json]:
+    fields: dict[str, Json] = {"name": name, "server": server_of(name)}
+    if server is not None:
+        fields["source"] = server.source.value
+    if document is not None and document.blast_radius is not None:
+        fields["reversible"] = document.blast_radius.reversible
+    return fields
+
+
+def _variants(document: Tool, tier: RiskTier, flaws: Flaws) -> tuple[CompiledVariant, ...]:
+    return tuple(
+        _variant(variant, tier, flaws.at("variants", index))
+        for index, variant in enumerate(document.variants)
+    )
+
+
+def _variant(variant: Variant, tier: RiskTier, flaws: Flaws) -> CompiledVariant:
+    if variant.tier.rank > tier.rank:
+        flaws.at("tier").add(
+            f"a variant can only have a smaller tier than the tool's own {tier}, not {variant.tier}"
+        )
+    if not variant.when:
+        flaws.at("when").add("a variant without conditions would be every call: give the tool that tier")
+    clauses = compile_conditions(variant.when, flaws.at("when"), Setting(scope={}))
+    return CompiledVariant(name=variant.name, tier=variant.tier, clauses=clauses)

@@ -1,0 +1,100 @@
+"""One workflow, compiled: its grants, and all rules that can touch each granted tool, its own and the
+organisation's, in one tuple per tool (A3, A5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from interlock.core.document import Rule, Workflow
+from interlock.core.model import Capability
+from interlock.core.policy.condition import Setting
+from interlock.core.policy.flaw import Flaws
+from interlock.core.policy.rule import CompiledRule, Zone, check_rule, compile_rule
+from interlock.core.scope import CompiledCapabilities, CompiledGrant, compile_grant
+from interlock.core.tool import CompiledTool
+
+ANY_TOOL = "*"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledWorkflow:
+    """What one version of a workflow may do. `rules` is indexed by tool; "*" and policies are folded in."""
+
+    document: Workflow
+    version: int
+    label: str
+    grants: Mapping[str, CompiledGrant]
+    rules: Mapping[str, tuple[CompiledRule, ...]]
+    capabilities: CompiledCapabilities
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedRule:
+    """A declared rule and where its flaws are noted."""
+
+    rule: Rule
+    flaws: Flaws
+
+
+def place(rules: Iterable[Rule], flaws: Flaws) -> list[PlacedRule]:
+    """Return the rules of one document with their places."""
+    return [PlacedRule(rule, flaws.at("spec", "rules", index)) for index, rule in enumerate(rules)]
+
+
+def compile_workflow(
+    document: Workflow,
+    flaws: Flaws,
+    *,
+    version: int,
+    tools: Mapping[str, CompiledTool],
+    policies: list[PlacedRule],
+    zone: Zone,
+) -> CompiledWorkflow:
+    """Compile a workflow with the organisation's rules; note every flaw."""
+    scope = Setting(scope=document.scope)
+    placed = [*place(document.rules, flaws), *policies]
+    for each in placed:
+        check_rule(each.rule, each.flaws, scope, tool=_fields(tools, each.rule.tool), zone=zone)
+    grants = {
+        grant.tool: compile_grant(grant, flaws.at("spec", "tools", index), scope)
+        for index, grant in enumerate(document.tools)
+    }
+    return CompiledWorkflow(
+        document=document,
+        version=version,
+        label=f"{document.name}@{version}",
+        grants=grants,
+        rules={tool: _rules(placed, tools[tool], document, zone) for tool in grants if tool in tools},
+        capabilities=_capabilities(document),
+    )
+
+
+def _fields(tools: Mapping[str, CompiledTool], name: str) -> Mapping[str, object]:
+    tool = tools.get(name)
+    return {} if tool is None else tool.fields[tool.tier]
+
+
+def _rules(
+    placed: list[PlacedRule], tool: CompiledTool, document: Workflow, zone: Zone
+) -> tuple[CompiledRule, ...]:
+    setting = Setting(scope=document.scope, fixed=tool.settled)
+    compiled = (
+        compile_rule(each.rule, Flaws(), setting, zone=zone)  # its flaws were noted by check_rule
+        for each in placed
+        if each.rule.tool in (ANY_TOOL, tool.name)
+    )
+    return tuple(rule for rule in compiled if rule is not None)
+
+
+def _capabilities(document: Workflow) -> CompiledCapabilities:
+    switches = {
+        Capability.SAMPLING: document.sampling,
+        Capability.ELICITATION: document.elicitation,
+        Capability.COMPLETION: document.completion,
+    }
+    return CompiledCapabilities(
+        resources=document.resources,
+        prompts=document.prompts,
+        switches=frozenset(name for name, on in switches.items() if on),
+    )
