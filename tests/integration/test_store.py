@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from interlock.errors import StateConflict
 from interlock.store.database import Store, Transaction
@@ -36,7 +36,7 @@ def test_a_unit_that_fails_rolls_back_alone(store: Store) -> None:
         )
         assert outcomes[0] == "a"
         assert isinstance(outcomes[1], StateConflict)
-        assert isinstance(outcomes[2], sa.exc.IntegrityError)
+        assert isinstance(outcomes[2], IntegrityError)
         assert outcomes[3] == "b"
         assert (
             await store.read(

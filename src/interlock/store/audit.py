@@ -13,7 +13,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from interlock.core.audit import GENESIS, Record, mac_of
+from interlock.core.audit import GENESIS, KEY_BYTES, Record, Sealer, key_id
 from interlock.errors import StoreUnavailable
 from interlock.runtime import Ids
 from interlock.store.dialect import Dialect
@@ -27,7 +27,8 @@ class Chain:
     """This process's audit chain. Begun with its first entry; used by the writer thread alone."""
 
     def __init__(self, *, key: bytes, ids: Ids, dialect: Dialect) -> None:
-        self._key = key
+        self._sealer = Sealer(key)
+        self._key_id = key_id(key)
         self._ids = ids
         self._dialect = dialect
         self.id = ""
@@ -43,7 +44,7 @@ class Chain:
         for draft in drafts:
             seq += 1
             record = Record(self.id, seq, *draft)
-            mac = mac_of(self._key, mac, record)
+            mac = self._sealer.mac(mac, record)
             rows.append((*record, mac))
         self._dialect.insert_many(connection, audit, rows)
         connection.execute(_MOVE, {"chain": self.id, "seq": seq, "mac": mac})
@@ -67,7 +68,7 @@ class Chain:
             sa.insert(chains).values(
                 id=self.id,
                 process=str(os.getpid()),
-                key=key_id(self._key),
+                key=self._key_id,
                 opened_at=now,
                 head_seq=0,
                 head_mac=GENESIS,
@@ -84,13 +85,6 @@ _MOVE = (
 _HEAD = sa.select(chains.c.head_seq, chains.c.head_mac).where(chains.c.id == sa.bindparam("chain"))
 
 
-def key_id(key: bytes) -> str:
-    """Return the name of a key that says nothing about it: so a verifier knows which one a chain needs."""
-    import hashlib
-
-    return hashlib.sha256(b"interlock audit key\0" + key).hexdigest()[:16]
-
-
 def audit_key(data: Path) -> bytes:
     """Return the HMAC key of `<data>/keys/audit.key`, made (mode 0600) if there is none.
 
@@ -103,7 +97,7 @@ def audit_key(data: Path) -> bytes:
     except FileExistsError:
         return read_key(path)
     with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_hex(32) + "\n")
+        file.write(secrets.token_hex(KEY_BYTES) + "\n")
         file.flush()
         os.fsync(file.fileno())
     return read_key(path)
@@ -121,7 +115,7 @@ def read_key(path: Path) -> bytes:
         ) from error
     except ValueError:
         key = b""
-    if len(key) != 32:
+    if len(key) != KEY_BYTES:
         raise StoreUnavailable(
             f"The audit key {path} does not hold 64 hex digits.", hint="Restore it from a backup."
         )

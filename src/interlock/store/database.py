@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 from interlock.errors import StoreError
 from interlock.runtime import Runtime, SystemClock
@@ -113,7 +114,7 @@ class Store:
         try:
             with self._dialect.readers.connect() as connection, connection.begin():
                 return work(connection)
-        except sa.exc.DBAPIError as error:
+        except DBAPIError as error:
             raise _said(self._dialect, error) from error
 
 
@@ -124,9 +125,9 @@ def _prepare(dialect: Dialect, clock: SteadyClock) -> None:
             dialect.lock_migrations(connection)
             migrate(connection, now=clock.now())
             clock.observe(connection.exec_driver_sql("SELECT coalesce(max(at), 0) FROM audit").scalar_one())
-    except sa.exc.DBAPIError as error:
+    except DBAPIError as error:
         raise _said(dialect, error) from error
 
 
-def _said(dialect: Dialect, error: sa.exc.DBAPIError) -> StoreError | sa.exc.DBAPIError:
+def _said(dialect: Dialect, error: DBAPIError) -> StoreError | DBAPIError:
     return dialect.meaning(error, committing=False) or error

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from interlock.errors import CommitUnknown, SnapshotMoved, StoreError, StoreUnavailable
@@ -39,7 +40,7 @@ class Dialect(Protocol):
         """Let no other process migrate until this transaction ends."""
         ...
 
-    def meaning(self, error: sa.exc.DBAPIError, *, committing: bool) -> StoreError | None:
+    def meaning(self, error: DBAPIError, *, committing: bool) -> StoreError | None:
         """Return what an error says about the store; None where it is about the statement."""
         ...
 
@@ -106,12 +107,12 @@ class Sqlite:
         try:
             cursor.executemany(f"INSERT INTO {table.name} VALUES ({marks})", rows)
         except sqlite3.Error as error:
-            raise sa.exc.DBAPIError(f"INSERT INTO {table.name}", None, error) from error
+            raise DBAPIError(f"INSERT INTO {table.name}", None, error) from error
 
     def lock_migrations(self, connection: sa.Connection) -> None:
         """BEGIN IMMEDIATE did."""
 
-    def meaning(self, error: sa.exc.DBAPIError, *, committing: bool) -> StoreError | None:
+    def meaning(self, error: DBAPIError, *, committing: bool) -> StoreError | None:
         """Read SQLite's result code."""
         code = getattr(error.orig, "sqlite_errorcode", None)
         if code is None:
@@ -193,7 +194,7 @@ class Postgres:
             cursor: Any = connection.connection.cursor()
             cursor.executemany(f"INSERT INTO {table.name} VALUES ({marks})", rows)
         except psycopg.Error as error:
-            raise sa.exc.DBAPIError(
+            raise DBAPIError(
                 f"INSERT INTO {table.name}", None, error, connection_invalidated=_lost(error)
             ) from error
 
@@ -201,7 +202,7 @@ class Postgres:
         """Take an advisory lock that the transaction's end gives back."""
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7411)")
 
-    def meaning(self, error: sa.exc.DBAPIError, *, committing: bool) -> StoreError | None:
+    def meaning(self, error: DBAPIError, *, committing: bool) -> StoreError | None:
         """Read the SQLSTATE and whether the connection still stands."""
         state = getattr(error.orig, "sqlstate", None) or ""
         if error.connection_invalidated or _lost(error.orig):
@@ -240,7 +241,7 @@ def _lost(error: BaseException | None) -> bool:
     state = getattr(error, "sqlstate", None)
     kind = type(error).__name__
     return (
-        state is None
-        and kind in {"OperationalError", "InterfaceError"}
+        (state is None
+        and kind in {"OperationalError", "InterfaceError"})
         or str(state).startswith(("08", "57P"))
     )

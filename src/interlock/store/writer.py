@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 from interlock.errors import CommitUnknown, StoreError, StoreUnavailable
 from interlock.runtime import Ids
@@ -126,7 +127,7 @@ class Writer:
             self._commit(batch)
         except StoreError as error:
             self._failed(batch, error)
-        except Exception as error:  # noqa: BLE001 - a fault of ours must not end the only writer
+        except Exception as error:
             log.exception("the writer failed")
             self._failed(batch, StoreError(f"The writer failed: {type(error).__name__}."))
         else:
@@ -156,7 +157,7 @@ class Writer:
             self._chain.append(connection, drafts, now=now)
             committing = True
             transaction.commit()
-        except sa.exc.DBAPIError as error:
+        except DBAPIError as error:
             meaning = self._dialect.meaning(error, committing=committing)
             raise meaning or StoreError(f"The database refused: {type(error.orig).__name__}.") from error
         self._chain.committed()
@@ -168,8 +169,8 @@ class Writer:
         try:
             unit.value = unit.work(transaction)
             savepoint.commit()
-        except Exception as error:  # noqa: BLE001 - whatever a unit raises is for its own awaiter
-            if isinstance(error, sa.exc.DBAPIError):
+        except Exception as error:
+            if isinstance(error, DBAPIError):
                 meaning = self._dialect.meaning(error, committing=False)
                 if isinstance(meaning, StoreUnavailable):
                     raise
@@ -190,7 +191,7 @@ class Writer:
         if connection is not None:
             try:
                 connection.close()
-            except sa.exc.DBAPIError:
+            except DBAPIError:
                 connection.invalidate()
 
 
