@@ -1,4 +1,4 @@
-"""What an agent's own signed assertion must say (RFC 7523, `private_key_jwt`), once its signature holds (H2)."""
+"""What an agent's own signed assertion (RFC 7523) must say once its signature holds (H2)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def claimed_agent(claims: Mapping[str, Json]) -> str | None:
 
 
 def read_assertion(claims: Mapping[str, Json], *, audience: str, now: int) -> Assertion | Refused:
-    """Return the assertion, or why it is not believed. Skew of 30 seconds is allowed for the agent's clock."""
+    """Return the assertion, or why it is not believed. The agent's clock may be 30 seconds off."""
     agent = claimed_agent(claims)
     if agent is None:
         return Refused(code="malformed", message="The assertion's iss and sub must both be the agent's name.")

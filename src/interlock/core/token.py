@@ -1,4 +1,4 @@
-"""What a run token says and what it must say to be believed (H1, H2): RFC 9068 claims to a `Principal` and back.
+"""What a run token says, and must say to be believed (H1, H2): RFC 9068 claims to a `Principal` and back.
 
 Signatures are not checked here; this is everything after them. Each wall of invariant 10 that lives in the
 claims is a separate check: issuer, audience and, in the decision itself, the environment.

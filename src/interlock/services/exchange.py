@@ -7,6 +7,7 @@ here can widen: the new scope is the intersection of what was held and what was 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,10 +17,10 @@ from joserfc.jwk import ECKey
 from interlock.core.assertion import Assertion, claimed_agent, read_assertion
 from interlock.core.identity import narrow
 from interlock.core.model import SECOND, Json, Principal
+from interlock.core.throttle import Throttle
 from interlock.core.token import MAX_ACTORS, MAX_LIFE, Refused
 from interlock.errors import GrantRefused, NotFound, NotPermitted, StateConflict, TokenInvalid
 from interlock.runtime import Runtime
-from interlock.services.authenticate import Authenticator
 from interlock.settings import Settings
 from interlock.store import enrolments, runs
 from interlock.store.database import Store, Transaction
@@ -39,7 +40,7 @@ class Proof(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExchangeRequest:
-    """What the caller presents and asks for. `scope` None asks for all it may have; `life` in microseconds."""
+    """What the caller presents and asks for. `scope` None: all it may have. `life` in microseconds."""
 
     proof: Proof
     subject_token: str
@@ -61,7 +62,7 @@ class Exchanged:
 
 
 class Exchange:
-    """Gives run tokens of one environment for what proves an agent."""
+    """Gives run tokens of one environment for what proves an agent. `verify` checks a run token."""
 
     def __init__(
         self,
@@ -69,20 +70,22 @@ class Exchange:
         store: Store,
         memory: Memory,
         issuer: Issuer,
-        authenticator: Authenticator,
+        verify: Callable[[str], Principal],
+        throttle: Throttle,
         settings: Settings,
         runtime: Runtime,
     ) -> None:
         self._store = store
         self._memory = memory
         self._issuer = issuer
-        self._authenticator = authenticator
+        self._verify = verify
+        self._throttle = throttle
         self._settings = settings
         self._clock = runtime.clock
 
     async def exchange(self, request: ExchangeRequest) -> Exchanged:
         """Return a run and its token. Raises `GrantRefused` with the OAuth error; refusals are audited."""
-        throttle, now = self._authenticator.throttle, self._clock.now()
+        throttle, now = self._throttle, self._clock.now()
         if wait := throttle.wait(request.caller, now):
             raise GrantRefused(
                 f"Too many failed attempts; try again in {wait // SECOND + 1} seconds.", oauth="slow_down"
@@ -104,7 +107,7 @@ class Exchange:
                 case Proof.ASSERTION:
                     return await self._by_assertion(request)
                 case Proof.RUN_TOKEN:
-                    holder = self._authenticator.verify(request.subject_token)
+                    holder = self._verify(request.subject_token)
                     return await self._store.transact(lambda each: self._renewed(each, request, holder))
         except (NotFound, NotPermitted) as error:
             raise GrantRefused(error.message, oauth="unauthorized_client", hint=error.hint) from error

@@ -54,6 +54,16 @@ class SigningKey:
         """Whether signatures of this key are believed at `now`."""
         return self.revoked_at is None and (self.retires_at is None or now < self.retires_at)
 
+    def state(self, now: int) -> str:
+        """Return what the key does at `now`, in one word."""
+        if self.revoked_at is not None:
+            return "revoked"
+        if not self.verifies(now):
+            return "retired"
+        if self.signs_at > now:
+            return "published"
+        return "signs" if self.retires_at is None or now < self.retires_at - RETIRE_AFTER else "verifies"
+
     def signs(self, now: int) -> bool:
         """Whether this key may sign at `now`."""
         return self.private is not None and self.verifies(now) and self.signs_at <= now
@@ -122,7 +132,7 @@ class Keyring:
             )
         return max(able, key=lambda key: (key.signs_at, key.kid))
 
-    def keys(self) -> list[SigningKey]:
+    def known(self) -> list[SigningKey]:
         """Return all keys known, oldest first."""
         return sorted(self._keys.values(), key=lambda key: (key.created_at, key.kid))
 
@@ -134,7 +144,7 @@ class Keyring:
     def jwks(self) -> dict[str, Json]:
         """Return the JSON Web Key Set that verifiers fetch: every key that verifies now or will."""
         now = self._clock.now()
-        return {"keys": [dict(key.public) for key in self.keys() if key.verifies(now)]}
+        return {"keys": [dict(key.public) for key in self.known() if key.verifies(now)]}
 
     def rotate(self, transaction: Transaction, *, publish_ahead: int) -> str:
         """Make the next key, which signs `publish_ahead` microseconds from now; return its kid.

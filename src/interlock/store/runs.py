@@ -183,6 +183,15 @@ def end(
     return True
 
 
+def end_all(transaction: Transaction, memory: Memory, *, agent: str, reason: str, person: str) -> list[str]:
+    """End every open run of an agent; return their ids."""
+    return [
+        run.id
+        for run in open_runs(transaction.connection, agent=agent)
+        if end(transaction, memory, run, state=RunState.ENDED, reason=reason, person=person)
+    ]
+
+
 def renew(transaction: Transaction, run: str, lease_until: int) -> None:
     """Keep a run open until its newest token ends. Raises `StateConflict` when it has ended."""
     done = transaction.execute(

@@ -191,7 +191,8 @@ def _exchange_of(wired: Wired) -> Exchange:
         store=wired.store,
         memory=wired.memory,
         issuer=issuer,
-        authenticator=wired.authenticator,
+        verify=wired.authenticator.verify,
+        throttle=wired.authenticator.throttle,
         settings=wired.settings,
         runtime=wired.runtime,
     )

@@ -1,0 +1,37 @@
+"""Reading a request's JSON body: bounded, typed, and strict about fields nobody asked for."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+from starlette.requests import Request
+
+from interlock.errors import UsageError
+from interlock.wiring import Wired
+
+T = TypeVar("T")
+
+
+async def read_body(request: Request, kind: type[T]) -> T:
+    """Return the body as `kind`. Raises `UsageError` when it is too large or not that."""
+    wired: Wired = request.app.state.wired
+    raw = b""
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > wired.settings.max_body:
+            raise UsageError(f"The body is larger than {wired.settings.max_body} bytes.")
+    try:
+        return msgspec.json.decode(raw or b"{}", type=kind)
+    except msgspec.DecodeError as error:
+        raise UsageError(f"The request body cannot be read: {error}.") from error
+
+
+def limit_of(request: Request, *, default: int = 50, most: int = 500) -> int:
+    """Return the page size asked for. Raises `UsageError` when it is not a number."""
+    asked = request.query_params.get("limit", "")
+    if not asked:
+        return default
+    if not (asked.isascii() and asked.isdigit()) or not 0 < int(asked[:9]) <= most:
+        raise UsageError(f"limit is a number from 1 to {most}.")
+    return int(asked)

@@ -1,0 +1,134 @@
+"""Runs over HTTP: ask to start one, see them, end them."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from interlock.core import ownership
+from interlock.core.model import Json
+from interlock.core.ownership import Owners
+from interlock.errors import NotPermitted, UsageError
+from interlock.services.close_run import close_run
+from interlock.services.enroll import launch_code
+from interlock.store import agents, runs
+from interlock.store.runs import Run, RunState
+from interlock.web.auth import person_of
+from interlock.web.body import limit_of, read_body
+from interlock.web.errors import json_response
+from interlock.wiring import Wired
+
+_READERS = ("viewer", "auditor", "developer", "agent_owner", "approver", "policy_author", "operator", "admin")
+_STARTERS = ("developer", "agent_owner", "operator", "admin")
+_ENDERS = ("agent_owner", "operator", "admin", "developer")
+
+
+class StartBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which workflow to start a run of."""
+
+    workflow: str
+
+
+class EndBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why a run is ended."""
+
+    reason: str = ""
+
+
+async def start(request: Request) -> Response:
+    """Answer a one-time code with which a launcher opens a run; the person gets no run token."""
+    by = await person_of(request, *_STARTERS)
+    wired: Wired = request.app.state.wired
+    body = await read_body(request, StartBody)
+    code = await launch_code(store=wired.store, memory=wired.memory, workflow=body.workflow, by=by)
+    response = json_response(
+        {
+            "enrolment": code.id,
+            "code": code.code,
+            "expires_at": code.expires_at,
+            "token_endpoint": "/oauth/token",
+        },
+        201,
+    )
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+async def listing(request: Request) -> Response:
+    """List runs, newest first, by workflow, agent or state."""
+    await person_of(request, *_READERS)
+    wired: Wired = request.app.state.wired
+    asked = request.query_params
+    state = asked.get("state", "")
+    if state and state not in {each.value for each in RunState}:
+        raise UsageError(f"There is no run state {state[:40]!r}.", hint="open, closed or ended")
+    limit = limit_of(request)
+    found = await wired.store.read(
+        lambda connection: runs.listed(
+            connection,
+            workflow=asked.get("workflow", ""),
+            agent=asked.get("agent", ""),
+            state=state,
+            before=asked.get("before", ""),
+            limit=limit,
+        )
+    )
+    more = found[-1].id if len(found) == limit else None
+    return json_response({"runs": [_shown(run) for run in found], "next": more})
+
+
+async def show(request: Request) -> Response:
+    """Show one run with how often it called each tool."""
+    await person_of(request, *_READERS)
+    wired: Wired = request.app.state.wired
+    name = request.path_params["run"]
+    run = await wired.store.read(lambda connection: runs.get(connection, name))
+    calls = await wired.store.read(lambda connection: runs.calls_of(connection, name))
+    facts = wired.memory.runs.get(name)
+    return json_response({**_shown(run), "calls": dict(facts.calls) if facts and facts.open else calls})
+
+
+async def end(request: Request) -> Response:
+    """End a run: its tokens stop counting and what waited for a person is cancelled."""
+    by = await person_of(request, *_ENDERS)
+    wired: Wired = request.app.state.wired
+    body = await read_body(request, EndBody)
+    name = request.path_params["run"]
+    run = await wired.store.read(lambda connection: runs.get(connection, name))
+    agent = await wired.store.read(lambda connection: agents.get(connection, run.agent))
+    owners = Owners(owner=agent.owner, backup=agent.backup)
+    if run.started_by != by.name and not ownership.may_stop(by.name, by.roles, owners):
+        raise NotPermitted(
+            f"{by.name} may not end this run.", hint="Who started it may, and who owns the agent."
+        )
+    reason = body.reason.strip()[:200] or f"ended by {by.name}"
+    ended = await close_run(
+        store=wired.store, memory=wired.memory, run=name, reason=reason, by=by.name, person=by.name
+    )
+    return json_response(_shown(ended))
+
+
+def _shown(run: Run) -> dict[str, Json]:
+    return {
+        "id": run.id,
+        "workflow": f"{run.workflow}@{run.workflow_version}",
+        "agent": run.agent,
+        "environment": run.environment,
+        "state": run.state.value,
+        "started_by": run.started_by,
+        "opened_at": run.opened_at,
+        "closed_at": run.closed_at,
+        "reason": run.reason,
+        "labels": list(run.labels),
+        "deadline_at": run.deadline_at,
+    }
+
+
+routes = [
+    Route("/api/v1/runs", listing, methods=["GET"]),
+    Route("/api/v1/runs", start, methods=["POST"]),
+    Route("/api/v1/runs/{run}", show, methods=["GET"]),
+    Route("/api/v1/runs/{run}/end", end, methods=["POST"]),
+]
