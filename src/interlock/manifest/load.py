@@ -14,7 +14,9 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from interlock.core.bundle import BundleInvalid, Problem, compile_bundle
 from interlock.core.document import AnyDocument, key
+from interlock.errors import ManifestError
 from interlock.manifest import kinds, source
 from interlock.manifest.freeze import declared_path, freeze
 from interlock.manifest.problem import ManifestProblem, Place, dotted, invalid, near, shown
@@ -45,6 +47,25 @@ class Manifest:
             document=f"{document[0]} {document[1]}",
             near=suggestion,
         )
+
+    def invalid(self, found: Iterable[Problem]) -> ManifestError:
+        """Return the error for what is wrong with the documents together, each thing on its line."""
+        return invalid(self.problem(each.document, each.path, each.message, each.near) for each in found)
+
+    def check(self, *environments: str) -> None:
+        """Compile for each environment and for each that a document names.
+
+        Raises `ManifestError` with every problem found.
+        """
+        named = {each.environment for each in self.documents if each.environment}
+        found: dict[Problem, None] = {}
+        for environment in sorted({*environments, *named}):
+            try:
+                compile_bundle(self.documents, environment=environment)
+            except BundleInvalid as error:
+                found.update(dict.fromkeys(error.problems))
+        if found:
+            raise self.invalid(found)
 
 
 def load(path: Path | str) -> tuple[AnyDocument, ...]:

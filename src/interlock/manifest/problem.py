@@ -43,18 +43,6 @@ class ManifestProblem:
         near = f" (did you mean {self.near!r}?)" if self.near else ""
         return f"{self.place}: {field}{self.message}{near}"
 
-    def as_json(self) -> dict[str, str | int | None]:
-        """Return the problem as plain values."""
-        return {
-            "file": self.place.file,
-            "line": self.place.line,
-            "column": self.place.column,
-            "document": self.document,
-            "field": self.field,
-            "message": self.message,
-            "near": self.near,
-        }
-
 
 def invalid(problems: Iterable[ManifestProblem]) -> ManifestError:
     """Return the error that lists all `problems` in the order of their places."""

@@ -1,0 +1,196 @@
+"""A declared change on its way into force: what may act at once, what waits, and who may decide (A3).
+
+A narrowing acts at once; a widening waits for a person other than its author, judged by the roles and
+owners that are in force now, never by those the change itself declares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+
+from interlock.core.authority import Comparison, Difference, Direction, compare
+from interlock.core.bundle import Bundle, BundleInvalid, compile_bundle
+from interlock.core.canonical import digest
+from interlock.core.document import Agent, AnyDocument, Person, Policy, Tool, ToolServer, Workflow, key
+from interlock.core.merge import equal
+from interlock.core.model import DAY
+
+_WARN_BEFORE = 30 * DAY
+DECIDERS = frozenset({"policy_author", "agent_owner", "admin"})
+PROPOSERS = frozenset({"policy_author", "agent_owner", "admin", "developer"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """What applying a set of documents means now.
+
+    `acts` are the documents to put in force at once (None: nothing acts), `waits` whether the whole of the
+    new documents needs a decision, `together` whether a narrowing had to wait because it cannot be taken
+    out of the whole.
+    """
+
+    differences: tuple[Difference, ...]
+    acts: tuple[AnyDocument, ...] | None
+    waits: bool
+    together: bool = False
+
+
+def effective(documents: Iterable[AnyDocument], environment: str) -> tuple[AnyDocument, ...]:
+    """Return the documents that apply to `environment`, in a stable order."""
+    return tuple(sorted((d for d in documents if d.environment in (None, environment)), key=key))
+
+
+def stage(
+    old: Iterable[AnyDocument], new: Iterable[AnyDocument], *, environment: str, agreed: bool = False
+) -> Staged:
+    """Say what may act at once. `agreed`: nobody else has to agree (first apply, self-approval in dev).
+
+    Raises `BundleInvalid` when the new documents do not make a bundle.
+    """
+    before, after = tuple(old), effective(new, environment)
+    compile_bundle(after, environment=environment)
+    comparison = compare(before, after)
+    if not comparison.differences:
+        return Staged(differences=(), acts=None, waits=False)
+    if agreed or not comparison.widens:
+        return Staged(differences=comparison.differences, acts=after, waits=False)
+    acts = _narrowed(before, after, environment) if comparison.narrows else None
+    return Staged(
+        differences=comparison.differences,
+        acts=acts,
+        waits=True,
+        together=comparison.narrows and acts is None,
+    )
+
+
+def _narrowed(
+    old: tuple[AnyDocument, ...], new: tuple[AnyDocument, ...], environment: str
+) -> tuple[AnyDocument, ...] | None:
+    """Return the largest part of the change that only narrows and still makes a bundle, if there is one."""
+    for comparison in _candidates(old, new):
+        try:
+            compile_bundle(comparison.meet, environment=environment)
+        except BundleInvalid:
+            continue
+        return None if equal(comparison.meet, old) else comparison.meet
+    return None
+
+
+def _candidates(old: tuple[AnyDocument, ...], new: tuple[AnyDocument, ...]) -> Iterator[Comparison]:
+    yield compare(old, new)
+    yield compare(old, new, additions=False)
+    yield compare(old, new, additions=False, removals=False)
+
+
+def affected(differences: Iterable[Difference], documents: Iterable[AnyDocument]) -> frozenset[str]:
+    """Return the workflows of `documents` that a widening touches: its own, or through a tool or server."""
+    touched = {each.document for each in differences if each.direction is Direction.WIDENS}
+    return frozenset(
+        each.name for each in documents if isinstance(each, Workflow) and not touched.isdisjoint(_parts(each))
+    )
+
+
+def _parts(workflow: Workflow) -> set[tuple[str, str]]:
+    tools = {grant.tool for grant in workflow.tools}
+    return {
+        ("Workflow", workflow.name),
+        ("Agent", workflow.agent),
+        *(("Tool", tool) for tool in tools),
+        *(("ToolServer", tool.partition(".")[0]) for tool in tools),
+    }
+
+
+def may_decide(
+    author: str, differences: Iterable[Difference], documents: Iterable[AnyDocument]
+) -> tuple[str, ...]:
+    """Return who may agree to a widening by `author`, by name, judged by the `documents` in force."""
+    in_force = tuple(documents)
+    workflows = affected(differences, in_force)
+    owners = {each.owner for each in in_force if isinstance(each, Workflow) and each.name in workflows}
+    people = {
+        each.name
+        for each in in_force
+        if isinstance(each, Person) and (each.name in owners or not DECIDERS.isdisjoint(each.roles))
+    }
+    return tuple(sorted(people - {author}))
+
+
+def contents(documents: Iterable[AnyDocument]) -> Mapping[tuple[str, str], str]:
+    """Return a digest of what each document means; a workflow's covers its tools, servers and policies."""
+    everything = tuple(documents)
+    policies = [asdict(each) for each in everything if isinstance(each, Policy)]
+    named = {key(each)[:2]: each for each in everything}
+    return {
+        name: digest(_whole(each, named, policies) if isinstance(each, Workflow) else asdict(each))
+        for name, each in named.items()
+    }
+
+
+def _whole(
+    workflow: Workflow, named: Mapping[tuple[str, str], AnyDocument], policies: list[dict[str, object]]
+) -> dict[str, object]:
+    parts = sorted(_parts(workflow) - {("Workflow", workflow.name), ("Agent", workflow.agent)})
+    found = (named.get(part) for part in parts)
+    return {
+        "workflow": asdict(workflow),
+        "parts": [asdict(each) for each in found if isinstance(each, Tool | ToolServer)],
+        "policies": policies,
+    }
+
+
+def next_versions(
+    old: Mapping[tuple[str, str], tuple[int, str]], documents: Iterable[AnyDocument]
+) -> dict[tuple[str, str], int]:
+    """Return the version of every document: one more than its last where its content differs.
+
+    `old` maps kind and name to the last version and digest, of removed documents too.
+    """
+    versions: dict[tuple[str, str], int] = {}
+    for name, content in contents(documents).items():
+        version, last = old.get(name, (0, ""))
+        versions[name] = version if content == last else version + 1
+    return versions
+
+
+def compiled(
+    documents: Iterable[AnyDocument], versions: Mapping[tuple[str, str], int], environment: str
+) -> Bundle:
+    """Return the bundle of `documents` with their versions. Raises `BundleInvalid`."""
+    numbers = {name: version for (kind, name), version in versions.items() if kind == "Workflow"}
+    return compile_bundle(documents, environment=environment, versions=numbers)
+
+
+def notes(
+    old: Iterable[AnyDocument], new: Iterable[AnyDocument], *, environment: str, now: int
+) -> tuple[str, ...]:
+    """Return what whoever applies `new` should know, though nothing is wrong with it."""
+    declared = tuple(new)
+    after = effective(declared, environment)
+    said: list[str] = []
+    if elsewhere := len(declared) - len(after):
+        said.append(f"{elsewhere} document(s) are for other environments and are left out here")
+    staying = {each.name for each in after if isinstance(each, Agent)}
+    said += [
+        f"agent {each.name} is no longer declared, but its identity is not retired: "
+        f"interlock agents retire {each.name}"
+        for each in old
+        if isinstance(each, Agent) and each.name not in staying
+    ]
+    said += [note for each in after if isinstance(each, ToolServer) for note in _expiry(each, now)]
+    granted = {grant.tool for each in after if isinstance(each, Workflow) for grant in each.tools}
+    mapped = {each.name for each in after if isinstance(each, Tool) and each.mapped}
+    if environment == "production":
+        said += [
+            f"tool {tool} is not mapped, so it cannot be called here" for tool in sorted(granted - mapped)
+        ]
+    return tuple(said)
+
+
+def _expiry(server: ToolServer, now: int) -> list[str]:
+    expires = server.credentials.expires
+    if expires is None or expires - now > _WARN_BEFORE:
+        return []
+    if expires <= now:
+        return [f"the credentials of tool server {server.name} have expired: its calls are refused"]
+    return [f"the credentials of tool server {server.name} expire in {(expires - now) // DAY} day(s)"]

@@ -1,0 +1,34 @@
+"""Fill memory with the bundle in force when a process starts (invariant 2: without one, all is denied)."""
+
+from __future__ import annotations
+
+from interlock.core import change
+from interlock.core.bundle import Bundle, BundleInvalid
+from interlock.errors import StoreError
+from interlock.settings import Settings
+from interlock.store import documents
+from interlock.store.database import Store, Transaction
+from interlock.store.memory import Memory
+
+
+async def load_bundle(store: Store, memory: Memory, settings: Settings) -> Bundle | None:
+    """Put the bundle in force into memory and return it, or None when nothing usable was applied.
+
+    Documents that this version cannot read or compile deny everything until a manifest is applied; why is
+    in the audit log.
+    """
+    environment = settings.environment
+    try:
+        found = await store.read(lambda connection: documents.in_force(connection, environment))
+        if found is None:
+            return None
+        memory.bundle = change.compiled(found.documents, found.versions, environment)
+    except (BundleInvalid, StoreError) as error:
+        said = str(error)[:300]
+
+        def record(transaction: Transaction) -> None:
+            transaction.audit("manifest.unusable", body={"error": said})
+
+        await store.transact(record)
+        return None
+    return memory.bundle
