@@ -76,6 +76,10 @@ class Stage:
         """Run an `interlock` command with `--json` and return what it prints, decoded."""
         return json.loads(self.command(*arguments, "--json", token=token))
 
+    def token_of(self, person: str) -> str:
+        """Let the administrator make a personal API token for somebody else."""
+        return self.json("token", "create", person)["token"]
+
     def run_agent(self, workflow: str, *command: str) -> subprocess.Popen[str]:
         """Start an agent program under `interlock run`; its standard output can be read as it comes."""
         return subprocess.Popen(
