@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from interlock.core.document import ToolServer
 from interlock.core.model import DAY, HOUR
 
 WARN_AHEAD = 14 * DAY
@@ -49,6 +50,13 @@ def warning(name: str, owner: str | None, found: Validity) -> str | None:
     if found.state is CredentialState.EXPIRING and found.left is not None:
         return f"The credentials of {name} expire in {_span(found.left)}.{whose}"
     return None
+
+
+def refusal(server: ToolServer, now: int) -> str | None:
+    """Return why a tool server's static credentials must not be used at `now`, or None."""
+    credentials = server.credentials
+    found = validity(credentials.expires, now=now)
+    return None if found.usable else warning(f"the tool server {server.name}", credentials.owner, found)
 
 
 def _span(left: int) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from interlock.store import runs
-from interlock.store.cancellations import cancel_waiting
+from interlock.store import approvals, runs
 from interlock.store.database import Store, Transaction
 from interlock.store.memory import Memory
 from interlock.store.runs import Run, RunState
@@ -19,7 +18,7 @@ async def close_run(*, store: Store, memory: Memory, run: str, reason: str, by: 
         found = runs.get(transaction.connection, run)
         state = RunState.ENDED if person else RunState.CLOSED
         if runs.end(transaction, memory, found, state=state, reason=reason, person=person):
-            cancel_waiting(transaction, memory, run=run, by=by, reason="the run ended")
+            approvals.cancel_open(transaction, memory, run=run, by=by, reason="the run ended")
         return runs.get(transaction.connection, run)
 
     return await store.transact(work)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from interlock.core.action import ActionState
 from interlock.core.model import SECOND
 from interlock.core.token import MAX_LIFE, SKEW
-from interlock.store import actions, runs
-from interlock.store.cancellations import cancel_waiting
+from interlock.store import actions, approvals, runs
 from interlock.store.database import Store, Transaction
 from interlock.store.memory import Memory
 from interlock.store.runs import Run, RunState
 
 EVERY = 5 * SECOND
-_IN_HAND = frozenset({ActionState.WAITING_APPROVAL, ActionState.APPROVED, ActionState.EXECUTING})
 
 
 async def expire_runs(*, store: Store, memory: Memory, now: int) -> list[str]:
     """End every run whose lease lapsed or whose deadline passed; return their ids.
 
-    Without a launcher that would renew it, a run stays open while an action of it waits for a person or
-    runs: its agent may ask for a fresh token after the decision.
+    Without a launcher that would renew it, a run stays open while an action of it waits or runs: its agent
+    may ask for a fresh token after the decision.
     """
     if not await store.read(lambda connection: runs.lapsed(connection, now)):
         _forget_closed(memory, now)
@@ -34,7 +31,7 @@ def _expire(transaction: Transaction, memory: Memory) -> list[str]:
     for run in runs.lapsed(transaction.connection, transaction.now):
         reason = _why(transaction, run)
         if reason and runs.end(transaction, memory, run, state=RunState.ENDED, reason=reason):
-            cancel_waiting(transaction, memory, run=run.id, by="clock", reason="the run ended")
+            approvals.cancel_open(transaction, memory, run=run.id, by="interlock", reason="the run ended")
             ended.append(run.id)
     return ended
 
@@ -44,8 +41,7 @@ def _why(transaction: Transaction, run: Run) -> str:
         return "its deadline passed"
     if run.attended:
         return "its launcher is gone: the run token was not renewed"
-    open_actions = actions.unsettled(transaction.connection, run=run.id)
-    if any(action.state in _IN_HAND for action in open_actions):
+    if actions.unsettled(transaction.connection, run=run.id):
         return ""
     return "its token ran out and was not renewed"
 

@@ -7,9 +7,8 @@ from interlock.core.action import ActionState
 from interlock.core.model import Json
 from interlock.core.ownership import Owners
 from interlock.errors import NotPermitted, UsageError
-from interlock.store import actions, agents, enrolments, revocations, runs
+from interlock.store import actions, agents, approvals, enrolments, revocations, runs
 from interlock.store.agents import AgentRecord, AgentState
-from interlock.store.cancellations import cancel_waiting
 from interlock.store.database import Store, Transaction
 from interlock.store.memory import Memory
 from interlock.store.people import Person
@@ -49,14 +48,9 @@ def _remove(
     revocations.add(transaction, memory, Revoked.AGENT, name, epoch=epoch)
     codes, keys = enrolments.delete_of_agent(transaction, name)
     ended = runs.end_all(transaction, memory, agent=name, reason=_WHY, person=by.name)
-    cancelled, decided = cancel_waiting(
-        transaction, memory, agent=name, by=by.name, reason=_WHY, scheduled=True
-    )
-    sending = [
-        action.id
-        for action in actions.unsettled(transaction.connection, agent=name)
-        if action.state is ActionState.EXECUTING
-    ]
+    waited = _in_state(transaction, name, ActionState.WAITING_APPROVAL)
+    cancelled = approvals.cancel_open(transaction, memory, agent=name, by=by.name, reason=_WHY)
+    sending = _in_state(transaction, name, ActionState.EXECUTING)
     return {
         "agent": name,
         "by": by.name,
@@ -69,9 +63,14 @@ def _remove(
             {"step": "enrolment codes deleted", "count": codes},
             {"step": "registered keys deleted", "count": keys},
             {"step": "runs ended", "count": len(ended), "runs": ended},
-            {"step": "waiting actions cancelled", "count": cancelled},
-            {"step": "pending approvals cancelled", "count": decided},
+            {"step": "waiting actions cancelled", "count": len(cancelled)},
+            {"step": "pending approvals cancelled", "count": len(waited)},
             {"step": "calls in flight, left to finish", "count": len(sending), "actions": sending},
             {"step": "name reserved for ever", "count": 1},
         ],
     }
+
+
+def _in_state(transaction: Transaction, agent: str, state: ActionState) -> list[str]:
+    found = actions.unsettled(transaction.connection, agent=agent)
+    return [action.id for action in found if action.state is state]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from interlock.core import ownership
 from interlock.core.ownership import Owners
 from interlock.errors import NotPermitted, UsageError
-from interlock.store import agents, revocations, runs
+from interlock.store import agents, approvals, revocations, runs
 from interlock.store.agents import AgentRecord, AgentState
-from interlock.store.cancellations import cancel_waiting
 from interlock.store.database import Store, Transaction
 from interlock.store.memory import Memory
 from interlock.store.people import Person
@@ -29,9 +28,7 @@ async def suspend(*, store: Store, memory: Memory, agent: str, by: Person, reaso
         stopped = runs.end_all(
             transaction, memory, agent=agent, reason="the agent was suspended", person=by.name
         )
-        cancel_waiting(
-            transaction, memory, agent=agent, by=by.name, reason="the agent was suspended", scheduled=True
-        )
+        approvals.cancel_open(transaction, memory, agent=agent, by=by.name, reason="the agent was suspended")
         body = {"reason": reason, "epoch": epoch, "runs_ended": len(stopped)}
         transaction.audit("agent.suspended", agent=agent, person=by.name, body=body)
         return agents.get(transaction.connection, agent)
