@@ -72,13 +72,21 @@ class Memory:
         *,
         approved: Approved | None = None,
         reach: Mapping[str, Json] | None = None,
+        own: int = 0,
     ) -> Snapshot:
-        """Return everything the decision about one call of `tool` reads."""
+        """Return everything the decision about one call of `tool` reads.
+
+        `own` calls of `tool` are reserved for this very call and do not count against it.
+        """
+        run = self.runs.get(principal.run)
+        if own and run is not None:
+            counts = {**run.calls, tool: max(0, run.calls.get(tool, 0) - own)}
+            run = replace(run, calls=counts)
         return Snapshot(
             environment=self.environment,
             bundle=self.bundle,
             revoked=self.revoked,
-            run=self.runs.get(principal.run),
+            run=run,
             pin=self.pins.get(tool),
             breakers=self.breakers,
             ledger=Ledger(limit=None),

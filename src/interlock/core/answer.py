@@ -1,0 +1,154 @@
+"""A proposed call and every way it can end, as values. A refusal is an answer, not an exception.
+
+Which answer is given in which situation is the table in `docs/explanation/waiting-calls.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from interlock.core.action import Action, ActionState
+from interlock.core.approval import Approval
+from interlock.core.model import Decision, Json, Principal, Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Continuation:
+    """The caller's answer to a call that asked for input: its responses, and the state we gave it."""
+
+    request_state: str
+    input_responses: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """One tool call as an agent proposes it. `digest` is of the canonical arguments."""
+
+    principal: Principal
+    tool: str
+    arguments: Mapping[str, Json]
+    digest: str
+    continuation: Continuation | None = None
+    idempotency_key: str = ""
+
+    @property
+    def request(self) -> Request:
+        """What is decided."""
+        return Request(tool=self.tool, arguments=self.arguments, digest=self.digest, principal=self.principal)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """The tool answered. `recorded` says that this is the stored answer of an earlier execution.
+
+    `revised` holds the arguments that ran when a person changed them before approving.
+    """
+
+    action: str | None
+    payload: dict[str, Json]
+    recorded: bool = False
+    revised: Mapping[str, Json] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """The decision was no. Nothing was sent."""
+
+    decision: Decision
+    action: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """Not executed yet: `state` says what it waits for. A timeout of the wait, not an answer."""
+
+    approval: str
+    action: str
+    expires_at: int
+    state: str = "waiting_approval"
+    due_at: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnedDown:
+    """A person or the end of its time stopped it: rejected, expired, cancelled or superseded."""
+
+    approval: str
+    state: str
+    reason: str
+    action: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InDoubt:
+    """It was sent and its outcome is not known. A person resolves it; no machine repeats it."""
+
+    action: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """It did not happen, and not because anybody said no: unreachable, timed out, or the store is down."""
+
+    message: str
+    action: str = ""
+    recorded: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputAsked:
+    """The tool asks for input: `payload` is the MCP InputRequiredResult, with our own request state."""
+
+    action: str
+    payload: dict[str, Json]
+
+
+Answer = Completed | Refused | Waiting | TurnedDown | InDoubt | Broken | InputAsked
+
+
+def answer_of(
+    action: Action,
+    decision: Decision | None,
+    *,
+    approval: Approval | None = None,
+    recorded: bool = False,
+    revised: bool = False,
+) -> Answer:
+    """Return what a caller is told about an action as it stands; `decision` is needed for a denied one."""
+    match action.state:
+        case ActionState.SUCCEEDED | ActionState.FAILED:
+            return _ended(action, recorded=recorded, revised=revised)
+        case ActionState.IN_DOUBT:
+            return InDoubt(action=action.id, message=action.error)
+        case ActionState.DENIED if decision is not None:
+            return Refused(decision=decision, action=action.id)
+        case ActionState.REJECTED | ActionState.EXPIRED | ActionState.CANCELLED | ActionState.SUPERSEDED:
+            return TurnedDown(
+                approval=action.approval,
+                state=action.state.value,
+                reason=action.error or (approval.reason if approval else ""),
+                action=action.id,
+            )
+        case ActionState.AWAITING_INPUT:
+            return InputAsked(action=action.id, payload=dict(action.result or {}))
+        case _:
+            return Waiting(
+                approval=action.approval,
+                action=action.id,
+                expires_at=approval.expires_at if approval else 0,
+                state=action.state.value,
+                due_at=action.due_at,
+            )
+
+
+def _ended(action: Action, *, recorded: bool, revised: bool) -> Completed | Broken:
+    if action.result is None:
+        return Broken(message=action.error, action=action.id, recorded=recorded)
+    return Completed(
+        action=action.id,
+        payload=dict(action.result),
+        recorded=recorded,
+        revised=action.arguments if revised else None,
+    )

@@ -1,0 +1,344 @@
+"""Decide a proposed call, and write decision and intent down before anything is sent (invariants 1, 2).
+
+The decision is made on values in memory; the write stands only if policy bundle, run and agent on disk
+are still those it was made on. Otherwise it is `SnapshotMoved` and decided anew, a few times at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from interlock.core import admission
+from interlock.core.action import Action, ActionState
+from interlock.core.admission import Approved
+from interlock.core.approval import Approval, ApprovalState, Binding, people
+from interlock.core.document import Approvals
+from interlock.core.model import SECOND, Decision, EffectClass, Json, Principal, Request, RiskTier, Verdict
+from interlock.errors import SnapshotMoved
+from interlock.runtime import Runtime
+from interlock.store import actions, approvals, runs
+from interlock.store.database import JournalEntry, Store, Transaction
+from interlock.store.memory import Memory
+
+ATTEMPTS = 5
+GRACE = 5
+"""Seconds beyond its timeout in which a call may still land at the tool server."""
+
+_NEVER = 1 << 62
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admit:
+    """The first half of a governed call. `call_timeout` is in seconds; `process` names this process."""
+
+    store: Store
+    memory: Memory
+    runtime: Runtime
+    process: str
+    call_timeout: int
+
+    def decide(
+        self, request: Request, *, approved: Approved | None = None, counted: bool = False
+    ) -> Decision:
+        """Decide, and reserve one call in the same breath unless the answer is no.
+
+        `counted` says that this call is reserved already: it does not count against itself.
+        """
+        run, tool = request.principal.run, request.tool
+        if counted:
+            self.memory.uncount_call(run, tool)
+        now = self.runtime.clock.now()
+        snapshot = self.memory.snapshot(request.principal, tool, approved=approved)
+        decision = admission.decide(request, snapshot, now)
+        if not decision.denied:
+            self.memory.count_call(run, tool)
+        return decision
+
+    async def refuse(self, request: Request, decision: Decision) -> None:
+        """Record a refusal. It waits for no commit, and is kept until the store can be written again."""
+        await self.store.journal(self._entry("call.denied", request, _said(decision)))
+
+    async def allow_read(self, request: Request, decision: Decision) -> None:
+        """Record the decision on a read, which needs no intent on disk.
+
+        Raises `StoreUnavailable` when it cannot be recorded; the call must not happen then.
+        """
+        await self.store.journal(self._entry("call.allowed", request, _said(decision)))
+
+    async def record(
+        self,
+        request: Request,
+        decision: Decision,
+        *,
+        action: str,
+        idempotency_key: str = "",
+        parked: Mapping[str, Json] | None = None,
+    ) -> Action:
+        """Write decision and intent in one commit: executing, scheduled, or waiting for a person.
+
+        `parked` is for a read whose tool asked for input: it becomes an action that awaits it. Raises
+        `SnapshotMoved` when what it was decided on is no longer so; the reserved call is given back.
+        """
+        now = self.runtime.clock.now()
+        drafted = self._draft(request, decision, action, now)
+        drafted = replace(drafted, idempotency_key=idempotency_key)
+        if parked is not None:
+            drafted = replace(
+                drafted,
+                state=ActionState.AWAITING_INPUT,
+                result=dict(parked["payload"]),
+                input_state=str(parked["state"]),
+                lease_until=0,
+            )
+        try:
+            return await self.store.transact(lambda transaction: self._intent(transaction, drafted, decision))
+        except BaseException:
+            self.memory.uncount_call(request.principal.run, request.tool)
+            raise
+
+    async def again(self, action: Action, approval: Approval | None) -> Action:
+        """Decide an approved action anew under what holds now, and move it on in one commit.
+
+        To executing, back to a person (what they approved is no longer what would happen), or denied.
+        Raises `StateConflict` when somebody else moved it, `SnapshotMoved` when nothing would stand still.
+        """
+        request, approved = request_of(action), _approved(approval)
+        for _ in range(ATTEMPTS):
+            decision = self.decide(request, approved=approved, counted=True)
+            try:
+                return await self.store.transact(
+                    lambda transaction, decision=decision: self._move_on(transaction, action, decision)
+                )
+            except SnapshotMoved:
+                continue
+            except BaseException:
+                if decision.denied:
+                    self.memory.count_call(action.run, action.tool)
+                raise
+        raise SnapshotMoved("What this call was decided on kept changing.", hint="Try again.")
+
+    async def proceed(self, action: Action) -> Action:
+        """Let an action go on whose input has come: it is the same call, so nobody is asked again.
+
+        Raises `StateConflict` when it no longer waits for input.
+        """
+        return await self.store.transact(lambda transaction: self._proceed(transaction, action))
+
+    def _proceed(self, transaction: Transaction, action: Action) -> Action:
+        moved = actions.move(
+            transaction, action, ActionState.EXECUTING, by=action.agent, process=self.process,
+            reason="input", result=None, lease_until=self._lease(transaction.now),
+        )  # fmt: skip
+        _audit(transaction, "action.executing", moved, {"cause": "input", "digest": moved.digest})
+        self._put(transaction, moved, 0)
+        return moved
+
+    def _draft(self, request: Request, decision: Decision, action: str, now: int) -> Action:
+        principal = request.principal
+        state, due_at = ActionState.EXECUTING, 0
+        if decision.verdict is Verdict.REQUIRE_APPROVAL:
+            state = ActionState.WAITING_APPROVAL
+        elif (delay := self.delay_of(request.tool)) and decision.effect is not EffectClass.READ:
+            state, due_at = ActionState.SCHEDULED, now + delay
+        return Action(
+            id=action,
+            run=principal.run,
+            agent=principal.agent,
+            workflow=principal.workflow,
+            workflow_version=principal.workflow_version,
+            tool=request.tool,
+            arguments=request.arguments,
+            digest=request.digest,
+            state=state,
+            effect=decision.effect,
+            tier=decision.tier,
+            verdict=decision.verdict,
+            bundle=decision.bundle,
+            pin=decision.pin,
+            created_at=now,
+            updated_at=now,
+            principal=actions.plain(principal),
+            decision=actions.plain(decision),
+            due_at=due_at,
+            lease_until=self._lease(now) if state is ActionState.EXECUTING else 0,
+        )
+
+    def delay_of(self, tool: str) -> int:
+        """Return how long a call of `tool` stays cancellable, in microseconds."""
+        bundle = self.memory.bundle
+        compiled = bundle.tools.get(tool) if bundle is not None else None
+        return compiled.document.delay * SECOND if compiled and compiled.document else 0
+
+    def _intent(self, transaction: Transaction, action: Action, decision: Decision) -> Action:
+        self._still(transaction, action, decision)
+        expires_at = 0
+        if action.state is ActionState.WAITING_APPROVAL:
+            asked = self.ask(transaction, action, decision)
+            action, expires_at = replace(action, approval=asked.id), asked.expires_at
+            actions.insert(transaction, action, process=self.process)
+            approvals.insert(transaction, asked)
+        else:
+            actions.insert(transaction, action, process=self.process)
+        actions.count_call(transaction, action.run, action.tool)
+        _audit(transaction, f"action.{action.state.value}", action, _said(decision))
+        live = actions.live_of(action, expires_at=expires_at)
+        transaction.on_commit(lambda: self.memory.put_action(live))
+        return action
+
+    def _move_on(self, transaction: Transaction, action: Action, decision: Decision) -> Action:
+        self._still(transaction, action, decision)
+        said: dict[str, Any] = {
+            "decision": actions.plain(decision),
+            "verdict": decision.verdict,
+            "tier": decision.tier,
+            "bundle": decision.bundle,
+            "pin": decision.pin,
+        }
+        if decision.denied:
+            moved = actions.move(
+                transaction, action, ActionState.DENIED, by="interlock", reason=decision.reason.code,
+                error=decision.reason.message, **said,
+            )  # fmt: skip
+            actions.uncount_call(transaction, action.run, action.tool)
+            self._put(transaction, moved, 0)
+        elif decision.verdict is Verdict.REQUIRE_APPROVAL:
+            moved = self._ask_again(transaction, action, decision, said)
+        else:
+            now = transaction.now
+            moved = actions.move(
+                transaction, action, ActionState.EXECUTING, by="interlock", process=self.process,
+                lease_until=self._lease(now), due_at=0, **said,
+            )  # fmt: skip
+            self._put(transaction, moved, 0)
+        _audit(transaction, f"action.{moved.state.value}", moved, _said(decision))
+        return moved
+
+    def _ask_again(
+        self, transaction: Transaction, action: Action, decision: Decision, said: Mapping[str, Any]
+    ) -> Action:
+        asked = self.ask(transaction, action, decision)
+        approvals.insert(transaction, asked)
+        moved = actions.move(
+            transaction, action, ActionState.WAITING_APPROVAL, by="interlock", reason=decision.reason.code,
+            approval=asked.id, due_at=0, **said,
+        )  # fmt: skip
+        self._put(transaction, moved, asked.expires_at)
+        return moved
+
+    def _put(self, transaction: Transaction, action: Action, expires_at: int) -> None:
+        live = actions.live_of(action, expires_at=expires_at)
+        transaction.on_commit(lambda: self.memory.put_action(live))
+
+    def _lease(self, now: int) -> int:
+        return now + (self.call_timeout + GRACE) * SECOND
+
+    def ask(self, transaction: Transaction, action: Action, decision: Decision) -> Approval:
+        """Return the request for a person's decision on `action`, bound to what was decided."""
+        who = self._who_decides(action.workflow)
+        run = runs.find(transaction.connection, action.run)
+        bundle = self.memory.bundle
+        teams = {} if bundle is None else {name: team.members for name, team in bundle.teams.items()}
+        return Approval(
+            id=transaction.ids.new("apr"),
+            action=action.id,
+            state=ApprovalState.PENDING,
+            binding=Binding(digest=action.digest, pin=decision.pin, bundle=decision.bundle),
+            requested_at=transaction.now,
+            expires_at=transaction.now + who.expire_after * SECOND,
+            agent=action.agent,
+            approvers=people((*who.approvers, *who.fallback, *who.escalation), teams),
+            requester=run.started_by if run is not None else "",
+        )
+
+    def _who_decides(self, workflow: str) -> Approvals:
+        bundle = self.memory.bundle
+        compiled = bundle.workflows.get(workflow) if bundle is not None else None
+        return compiled.document.approvals if compiled is not None else Approvals()
+
+    def _still(self, transaction: Transaction, action: Action, decision: Decision) -> None:
+        """Check on disk what the decision was made on; a denial needs no such ground."""
+        if decision.denied:
+            return
+        found = actions.standing(transaction.connection, action.run, self.memory.environment)
+        if (
+            found is None
+            or found.bundle != decision.bundle
+            or not found.run_open
+            or not found.agent_active
+            or found.epoch > int(action.principal["epoch"])
+        ):
+            raise SnapshotMoved("What this call was decided on has changed.", hint="It is decided anew.")
+
+    def _entry(self, kind: str, request: Request, body: Mapping[str, Json]) -> JournalEntry:
+        principal = request.principal
+        return JournalEntry(
+            at=self.runtime.clock.now(),
+            kind=kind,
+            body=body,
+            run=principal.run,
+            agent=principal.agent,
+            workflow=principal.workflow,
+            tool=request.tool,
+        )
+
+
+def is_read(decision: Decision) -> bool:
+    """Whether the call needs no action row: an allowed call of a tool that only reads."""
+    return (
+        decision.verdict is Verdict.ALLOW
+        and decision.tier is RiskTier.READ_ONLY
+        and decision.effect is EffectClass.READ
+    )
+
+
+def request_of(action: Action) -> Request:
+    """Return the request an action stands for, in the name of its run.
+
+    The token proved who asked when it was proposed. It may have expired while a person thought; the run,
+    the agent and the key are checked as they stand now, its end is not.
+    """
+    principal: Principal = replace(actions.principal_of(action), expires_at=_NEVER)
+    return Request(tool=action.tool, arguments=action.arguments, digest=action.digest, principal=principal)
+
+
+def _approved(approval: Approval | None) -> Approved | None:
+    if approval is None or approval.state is not ApprovalState.APPROVED:
+        return None
+    binding = approval.binding
+    return Approved(
+        approval=approval.id,
+        digest=binding.digest,
+        pin=binding.pin,
+        bundle=binding.bundle,
+        by=approval.decided_by,
+    )
+
+
+def _said(decision: Decision) -> dict[str, Json]:
+    """What the audit keeps of a decision: never an argument's value, nor a sentence that may quote one."""
+    return {
+        "verdict": decision.verdict.value,
+        "reasons": [
+            {"gate": each.gate.value, "code": each.code, "rule": each.rule, "verdict": each.verdict.value}
+            for each in decision.reasons
+        ],
+        "tier": decision.tier.value,
+        "effect": decision.effect.value,
+        "bundle": decision.bundle,
+        "pin": decision.pin,
+        "digest": decision.digest,
+    }
+
+
+def _audit(transaction: Transaction, kind: str, action: Action, body: Mapping[str, Json]) -> None:
+    transaction.audit(
+        kind,
+        run=action.run,
+        agent=action.agent,
+        workflow=action.workflow,
+        tool=action.tool,
+        action=action.id,
+        body=body,
+    )

@@ -1,0 +1,225 @@
+"""A person decides on a call that waits: approve, change the arguments, or reject (F2, F4).
+
+One commit holds the decision, the action's move and the audit entry. Of two people who decide at once
+exactly one is written; the other is told. The engine executes afterwards, decided anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from interlock.core import admission, canonical
+from interlock.core.action import Action, ActionState, after_approval
+from interlock.core.approval import (
+    Act,
+    Approval,
+    ApprovalState,
+    Binding,
+    Decider,
+    Ground,
+    Objection,
+    decide,
+    objection,
+    revise,
+)
+from interlock.core.model import SECOND, Decision, Json, Request
+from interlock.errors import InterlockError, NotPermitted, StateConflict, UsageError
+from interlock.runtime import Runtime
+from interlock.store import actions, approvals
+from interlock.store.database import Store, Transaction
+from interlock.store.memory import Memory
+
+_NEVER = 1 << 62
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approve:
+    """Decisions of people. `self_approval` is honoured in the environment dev only."""
+
+    store: Store
+    memory: Memory
+    runtime: Runtime
+    process: str = ""
+    self_approval: bool = False
+
+    async def approve(self, approval: str, person: Decider, *, reason: str = "") -> Approval:
+        """Let the call pass as it was asked. Raises `NotPermitted`, `StateConflict`, `NotFound`."""
+        return await self.store.transact(
+            lambda transaction: self._approve(transaction, approval, person, reason)
+        )
+
+    async def reject(self, approval: str, person: Decider, *, reason: str) -> Approval:
+        """Turn the call down. Raises `UsageError` without a reason, and as `approve` does."""
+        return await self.store.transact(
+            lambda transaction: self._reject(transaction, approval, person, reason)
+        )
+
+    async def modify(
+        self,
+        approval: str,
+        person: Decider,
+        *,
+        arguments: Mapping[str, Json],
+        reason: str,
+        four_eyes: bool = False,
+    ) -> Approval:
+        """Let the call pass with other arguments: a new revision, checked and decided like a new call.
+
+        With `four_eyes` somebody else approves it. Raises `UsageError` when the arguments are not valid,
+        are the same, or would be denied; nothing is changed then. Otherwise as `approve`.
+        """
+        try:
+            canonical.check(dict(arguments))
+            digest = canonical.digest(dict(arguments))
+        except canonical.NotCanonical as error:
+            raise UsageError(f"The arguments are not acceptable: {error}.") from error
+        return await self.store.transact(
+            lambda transaction: self._modify(
+                transaction, approval, person, arguments=arguments, digest=digest, reason=reason,
+                four_eyes=four_eyes,
+            )
+        )  # fmt: skip
+
+    def _approve(self, transaction: Transaction, name: str, person: Decider, reason: str) -> Approval:
+        asked, action = self._admissible(transaction, name, Act.APPROVE, person, reason)
+        decided = decide(asked, Act.APPROVE, person, reason=reason, now=transaction.now)
+        approvals.settle(transaction, decided)
+        state, due_at = after_approval(self._delay(action.tool), transaction.now)
+        moved = actions.move(transaction, action, state, by=person.name, reason=reason.strip(), due_at=due_at)
+        self._record(transaction, "approval.approved", moved, decided)
+        return decided
+
+    def _reject(self, transaction: Transaction, name: str, person: Decider, reason: str) -> Approval:
+        asked, action = self._admissible(transaction, name, Act.REJECT, person, reason)
+        decided = decide(asked, Act.REJECT, person, reason=reason, now=transaction.now)
+        approvals.settle(transaction, decided)
+        moved = actions.move(
+            transaction, action, ActionState.REJECTED, by=person.name, reason=decided.reason,
+            error=decided.reason,
+        )  # fmt: skip
+        actions.uncount_call(transaction, action.run, action.tool)
+        transaction.on_commit(lambda: self.memory.uncount_call(action.run, action.tool))
+        self._record(transaction, "approval.rejected", moved, decided)
+        return decided
+
+    def _modify(
+        self,
+        transaction: Transaction,
+        name: str,
+        person: Decider,
+        *,
+        arguments: Mapping[str, Json],
+        digest: str,
+        reason: str,
+        four_eyes: bool,
+    ) -> Approval:
+        asked, action = self._admissible(transaction, name, Act.MODIFY, person, reason)
+        if digest == action.digest:
+            raise UsageError("The arguments are the same.", hint=f"interlock approvals approve {name}")
+        decision = self._decide(action, arguments, digest)
+        old = decide(asked, Act.MODIFY, person, reason=reason, now=transaction.now)
+        approvals.settle(transaction, old)
+        revision = revise(
+            asked,
+            id=transaction.ids.new("apr"),
+            action=transaction.ids.new("act"),
+            binding=Binding(digest=digest, pin=decision.pin, bundle=decision.bundle),
+            arguments=arguments,
+            by=person,
+            four_eyes=four_eyes,
+            now=transaction.now,
+        )
+        following = self._following(action, revision, decision, transaction.now)
+        actions.insert(transaction, following, process=self.process, reason=f"revision of {action.id}")
+        approvals.insert(transaction, revision)
+        superseded = actions.move(
+            transaction, action, ActionState.SUPERSEDED, by=person.name, reason=old.reason,
+            error=old.reason, successor=following.id,
+        )  # fmt: skip
+        self._record(transaction, "approval.modified", superseded, old)
+        live = actions.live_of(following, expires_at=revision.expires_at)
+        transaction.on_commit(lambda: self.memory.put_action(live))
+        return revision
+
+    def _following(self, action: Action, revision: Approval, decision: Decision, now: int) -> Action:
+        state, due_at = ActionState.WAITING_APPROVAL, 0
+        if revision.state is ApprovalState.APPROVED:
+            state, due_at = after_approval(self._delay(action.tool), now)
+        return replace(
+            action,
+            id=revision.action,
+            arguments=revision.arguments or {},
+            digest=revision.binding.digest,
+            state=state,
+            due_at=due_at,
+            tier=decision.tier,
+            verdict=decision.verdict,
+            bundle=decision.bundle,
+            pin=decision.pin,
+            decision=actions.plain(decision),
+            approval=revision.id,
+            fence=0,
+            created_at=now,
+            updated_at=now,
+        )
+
+    def _decide(self, action: Action, arguments: Mapping[str, Json], digest: str) -> Decision:
+        """Decide the changed call as if the agent had asked for it. Raises `UsageError` on a denial."""
+        principal = replace(actions.principal_of(action), expires_at=_NEVER)
+        request = Request(tool=action.tool, arguments=arguments, digest=digest, principal=principal)
+        snapshot = self.memory.snapshot(principal, action.tool, own=1)
+        decision = admission.decide(request, snapshot, self.runtime.clock.now())
+        if decision.denied:
+            raise UsageError(
+                f"With these arguments the call would be denied: {decision.reason.message}",
+                hint="Nothing was changed; the original still waits.",
+            )
+        return decision
+
+    def _admissible(
+        self, transaction: Transaction, name: str, act: Act, person: Decider, reason: str
+    ) -> tuple[Approval, Action]:
+        asked = approvals.get(transaction.connection, name)
+        against = objection(
+            asked, act, person, reason=reason, now=transaction.now, self_approval=self.self_approval
+        )
+        if against is not None:
+            raise _error(against, name)
+        return asked, actions.get(transaction.connection, asked.action)
+
+    def _delay(self, tool: str) -> int:
+        bundle = self.memory.bundle
+        compiled = bundle.tools.get(tool) if bundle is not None else None
+        return compiled.document.delay * SECOND if compiled and compiled.document else 0
+
+    def _record(self, transaction: Transaction, kind: str, action: Action, decided: Approval) -> None:
+        transaction.audit(
+            kind,
+            run=action.run,
+            agent=action.agent,
+            workflow=action.workflow,
+            tool=action.tool,
+            action=action.id,
+            person=decided.decided_by,
+            body={
+                "approval": decided.id,
+                "digest": decided.binding.digest,
+                "pin": decided.binding.pin,
+                "bundle": decided.binding.bundle,
+                "reason": decided.reason,
+                "successor": action.successor,
+            },
+        )
+        live = actions.live_of(action, expires_at=decided.expires_at)
+        transaction.on_commit(lambda: self.memory.put_action(live))
+
+
+def _error(against: Objection, name: str) -> InterlockError:
+    match against.ground:
+        case Ground.CONFLICT:
+            return StateConflict(against.message, hint=f"interlock approvals show {name}")
+        case Ground.NOT_PERMITTED:
+            return NotPermitted(against.message, hint="The workflow's document names its approvers.")
+        case Ground.INCOMPLETE:
+            return UsageError(against.message, hint="Add --reason.")

@@ -1,0 +1,144 @@
+"""Wait for what an action becomes, and tell the caller who is attached to it.
+
+An outcome that was told is collected: an identical call is a new one afterwards. A doubt and a question
+are told as often as they are asked for.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from interlock.core.action import Action, ActionState
+from interlock.core.answer import Answer, Waiting, answer_of
+from interlock.core.approval import Approval
+from interlock.errors import InterlockError
+from interlock.runtime import Runtime
+from interlock.store import actions, approvals
+from interlock.store.collected import Collected
+from interlock.store.database import Store
+from interlock.store.memory import LiveAction, Memory
+from interlock.store.watch import Watch
+from interlock.upstream.executor import Bridge
+from interlock.upstream.relay import Relay
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT = 10.0
+_UNDER_WAY = frozenset({ActionState.APPROVED, ActionState.EXECUTING})
+
+
+@dataclass(slots=True, kw_only=True)
+class Attend:
+    """Callers who wait. Each action that is open has a relay, to which they attach."""
+
+    store: Store
+    memory: Memory
+    runtime: Runtime
+    watch: Watch
+    collected: Collected
+    relays: dict[str, Relay] = field(default_factory=dict[str, Relay])
+    closing: bool = False
+
+    def relay(self, action: str) -> Relay:
+        """Return the way back to the callers of `action`."""
+        return self.relays.setdefault(action, Relay())
+
+    def leave(self, action: str) -> None:
+        """Let go of the relay of an action that has ended."""
+        self.relays.pop(action, None)
+
+    async def follow(
+        self, action: str, *, bridge: Bridge | None, wait: float, patient: bool = True
+    ) -> Answer:
+        """Wait until `action` ends, or `wait` seconds for a person, and answer.
+
+        `patient` callers stay with a call that is under way; it has its own timeout.
+        """
+        clock, first = self.runtime.clock, await self.newest(action)
+        began, recorded = clock.monotonic(), first.state.final
+        relay = Relay() if recorded else self.relay(first.id)
+        if bridge is not None:
+            relay.attach(bridge)
+        try:
+            while True:
+                live = await self.newest(action)
+                if live.state.final or live.state is ActionState.AWAITING_INPUT:
+                    return await self._collect(action, live.id, recorded=recorded)
+                left = began + wait - clock.monotonic()
+                under_way = patient and live.state in _UNDER_WAY
+                if (left <= 0 and not under_way) or self.closing:
+                    return _waiting(live)
+                await self.watch.change(live.id, seconds=HEARTBEAT if under_way else min(HEARTBEAT, left))
+                if bridge is not None and live.state not in _UNDER_WAY:
+                    await _say_waiting(bridge, clock.monotonic() - began, wait, live)
+        finally:
+            if bridge is not None:
+                relay.detach(bridge)
+
+    async def newest(self, action: str) -> LiveAction:
+        """Return where an action stands, or the revision that took its place."""
+        while True:
+            live = self.memory.actions.get(action)
+            if live is None:
+                live = actions.live_of((await self.load(action))[0])
+            if not live.successor:
+                return live
+            action = live.successor
+
+    def tell(
+        self,
+        action: Action,
+        approval: Approval | None = None,
+        *,
+        recorded: bool = False,
+        revised: bool = False,
+    ) -> Answer:
+        """Turn an action into the caller's answer, and note that its outcome was told."""
+        if _collectable(action) and not action.collected:
+            self._forget(action.id)
+        decision = actions.decision_of(action) if action.state is ActionState.DENIED else None
+        return answer_of(action, decision, approval=approval, recorded=recorded, revised=revised)
+
+    async def load(self, action: str) -> tuple[Action, Approval | None]:
+        """Return an action and the last request for approval of it. Raises `NotFound`."""
+
+        def both(found: sa.Connection) -> tuple[Action, Approval | None]:
+            known = actions.get(found, action)
+            return known, approvals.find(found, known.approval) if known.approval else None
+
+        return await self.store.read(both)
+
+    async def _collect(self, asked: str, newest: str, *, recorded: bool) -> Answer:
+        action, approval = await self.load(newest)
+        if asked != newest and _collectable(action):
+            self._forget(asked)
+        return self.tell(action, approval, recorded=recorded, revised=asked != newest)
+
+    def _forget(self, action: str) -> None:
+        self.memory.forget_action(action)
+        self.collected.told(action)
+
+
+def _collectable(action: Action) -> bool:
+    return action.state.final and action.state is not ActionState.IN_DOUBT
+
+
+def _waiting(live: LiveAction) -> Waiting:
+    return Waiting(
+        approval=live.approval,
+        action=live.id,
+        expires_at=live.expires_at,
+        state=live.state.value,
+        due_at=live.due_at,
+    )
+
+
+async def _say_waiting(bridge: Bridge, spent: float, wait: float, live: LiveAction) -> None:
+    what = "its time" if live.state is ActionState.SCHEDULED else "a person's decision"
+    try:
+        await bridge.progress(spent, wait, f"Waiting for {what} ({live.approval or live.id}).")
+    except InterlockError as error:
+        log.debug("a caller could not be told that it waits: %s", error.message)

@@ -1,0 +1,85 @@
+"""What the clock does to calls that wait: approvals expire, and delayed actions come due.
+
+Running out of time is never an approval and is not a refusal either: it has its own state and words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from interlock.core.action import Action, ActionState
+from interlock.core.approval import ApprovalState, end
+from interlock.errors import StateConflict
+from interlock.store import actions, approvals, runs
+from interlock.store.database import Store, Transaction
+from interlock.store.memory import LiveAction, Memory
+
+LATE = "Nobody decided before the approval expired. This is not a refusal; it can be asked again."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expire:
+    """Clock work on actions."""
+
+    store: Store
+    memory: Memory
+
+    async def look(self, live: LiveAction, now: int) -> None:
+        """Do what is due for one live action at `now` (microseconds). Raises `StoreError`."""
+        run = self.memory.runs.get(live.run)
+        if (run is None or not run.open) and (live.state.cancellable or live.state.final):
+            if live.state.final:  # nobody can collect it by an identical call any more
+                self.memory.forget_action(live.id)
+            else:
+                await self._try(self._orphan, live.id)
+        elif live.state is ActionState.WAITING_APPROVAL and live.expires_at <= now:
+            await self._try(self._expire, live.id)
+        elif live.state is ActionState.SCHEDULED and live.due_at <= now:
+            await self._try(self._release, live.id)
+
+    async def _try(self, work: Callable[[Transaction, str], None], action: str) -> None:
+        try:
+            await self.store.transact(lambda transaction: work(transaction, action))
+        except StateConflict:  # somebody moved it at the last moment; what they did stands
+            return
+
+    def _orphan(self, transaction: Transaction, name: str) -> None:
+        action = actions.get(transaction.connection, name)
+        run = runs.find(transaction.connection, action.run)
+        if action.state.cancellable and (run is None or run.state is not runs.RunState.OPEN):
+            approvals.cancel(transaction, self.memory, action, by="interlock", reason="the run ended")
+
+    def _expire(self, transaction: Transaction, name: str) -> None:
+        action = actions.get(transaction.connection, name)
+        asked = approvals.find(transaction.connection, action.approval)
+        if asked is None or action.state is not ActionState.WAITING_APPROVAL:
+            return
+        if asked.expires_at > transaction.now:
+            return
+        ended = end(asked, ApprovalState.EXPIRED, reason=LATE, now=transaction.now)
+        approvals.settle(transaction, ended)
+        moved = actions.move(transaction, action, ActionState.EXPIRED, by="interlock", error=LATE)
+        actions.uncount_call(transaction, action.run, action.tool)
+        transaction.on_commit(lambda: self.memory.uncount_call(action.run, action.tool))
+        self._record(transaction, "approval.expired", moved)
+
+    def _release(self, transaction: Transaction, name: str) -> None:
+        action = actions.get(transaction.connection, name)
+        if action.state is not ActionState.SCHEDULED or action.due_at > transaction.now:
+            return
+        moved = actions.move(transaction, action, ActionState.APPROVED, by="interlock", reason="due")
+        self._record(transaction, "action.due", moved)
+
+    def _record(self, transaction: Transaction, kind: str, action: Action) -> None:
+        transaction.audit(
+            kind,
+            run=action.run,
+            agent=action.agent,
+            workflow=action.workflow,
+            tool=action.tool,
+            action=action.id,
+            body={"approval": action.approval, "digest": action.digest},
+        )
+        live = actions.live_of(action)
+        transaction.on_commit(lambda: self.memory.put_action(live))

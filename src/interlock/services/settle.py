@@ -1,0 +1,160 @@
+"""Write down how a call ended: outcome, audit entry, the labels its output puts on the run (second commit).
+
+A definite answer ends the action. No answer leaves a write in doubt: no machine repeats it. What never
+left this process did not happen, and its reserved call is given back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+import msgspec
+
+from interlock.core import taint
+from interlock.core.action import Action, ActionState, after_crash
+from interlock.core.model import Json, Request, Source
+from interlock.runtime import Runtime
+from interlock.store import actions, runs
+from interlock.store.database import JournalEntry, Store, Transaction
+from interlock.store.memory import Memory
+from interlock.upstream.executor import Failed, InputNeeded, NotSent, Outcome, Succeeded, Unknown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settle:
+    """The second half of a governed call."""
+
+    store: Store
+    memory: Memory
+    runtime: Runtime
+
+    async def outcome(self, action: Action, outcome: Outcome) -> Action:
+        """Record how an executing action ended, and return it as it is now.
+
+        Raises `StateConflict` when somebody else moved it, `StoreError` when it cannot be written now.
+        """
+        state, changes = self._ending(action, outcome)
+        source = self._source(action.tool) if _has_output(outcome) else None
+        return await self.store.transact(
+            lambda transaction: self._settle(transaction, action, state, changes, source)
+        )
+
+    async def read(self, request: Request, outcome: Outcome) -> None:
+        """Record how a read ended. Only a label that is new to the run waits for a commit (H7)."""
+        principal = request.principal
+        if isinstance(outcome, NotSent):
+            self.memory.uncount_call(principal.run, request.tool)
+        elif _has_output(outcome):
+            await self._label_read(principal.run, self._source(request.tool))
+        await self.store.journal(
+            JournalEntry(
+                at=self.runtime.clock.now(),
+                kind="call.outcome",
+                body={"outcome": _word(outcome), "digest": request.digest},
+                run=principal.run,
+                agent=principal.agent,
+                workflow=principal.workflow,
+                tool=request.tool,
+            )
+        )
+
+    def _ending(self, action: Action, outcome: Outcome) -> tuple[ActionState, dict[str, Any]]:
+        match outcome:
+            case Succeeded(payload=payload):
+                return ActionState.SUCCEEDED, {"result": payload, "error": ""}
+            case Failed(message=message, payload=payload):
+                return ActionState.FAILED, {"result": payload, "error": message}
+            case NotSent(message=message):
+                return ActionState.FAILED, {"result": None, "error": message, "lease_until": 0}
+            case Unknown(message=message):
+                return after_crash(action.effect), {"result": None, "error": message}
+            case InputNeeded(payload=payload):
+                state, asked = self.ask_for_input(action.id, payload)
+                return ActionState.AWAITING_INPUT, {"result": asked, "input_state": state, "error": ""}
+            case _:
+                assert_never(outcome)
+
+    def ask_for_input(self, action: str, payload: Mapping[str, Json]) -> tuple[str, dict[str, Json]]:
+        """Return what to keep, and what to tell the caller, when a tool asks for input.
+
+        The caller gets a state of ours that names the action and cannot be guessed; the tool server's own
+        state never leaves this process.
+        """
+        nonce = self.runtime.ids.new("inp")
+        kept = {"nonce": nonce, "upstream": payload.get("requestState")}
+        return msgspec.json.encode(kept).decode(), {**payload, "requestState": f"{action}.{nonce}"}
+
+    def _settle(
+        self,
+        transaction: Transaction,
+        action: Action,
+        state: ActionState,
+        changes: Mapping[str, Any],
+        source: Source | None,
+    ) -> Action:
+        ended = actions.move(transaction, action, state, by="interlock", **changes)
+        if source is not None:
+            self._label(transaction, action.run, source)
+        unsent = state is ActionState.FAILED and ended.lease_until == 0
+        if unsent:
+            actions.uncount_call(transaction, action.run, action.tool)
+        transaction.audit(
+            f"action.{state.value}",
+            run=action.run,
+            agent=action.agent,
+            workflow=action.workflow,
+            tool=action.tool,
+            action=action.id,
+            body={"digest": action.digest, "sent": not unsent},
+        )
+        transaction.on_commit(lambda: self._settled(ended, unsent=unsent))
+        return ended
+
+    def _settled(self, action: Action, *, unsent: bool) -> None:
+        if unsent:
+            self.memory.uncount_call(action.run, action.tool)
+        self.memory.put_action(actions.live_of(action))
+
+    def _source(self, tool: str) -> Source:
+        bundle = self.memory.bundle
+        server = bundle.servers.get(tool.split(".", 1)[0]) if bundle is not None else None
+        return server.source if server is not None else Source.UNKNOWN
+
+    async def _label_read(self, run: str, source: Source) -> None:
+        facts = self.memory.runs.get(run)
+        if facts is None or source.value not in facts.labels:
+            await self.store.transact(lambda transaction: self._label(transaction, run, source))
+
+    def _label(self, transaction: Transaction, run: str, source: Source) -> None:
+        """Add the source's label to the run, on disk and in memory, unless the run has it already."""
+        facts = self.memory.runs.get(run)
+        if facts is not None and source.value in facts.labels:
+            return
+        known = runs.find(transaction.connection, run)
+        labels = taint.collect(frozenset(known.labels) if known is not None else frozenset(), source)
+        actions.label_run(transaction, run, sorted(labels))
+        transaction.on_commit(lambda: self.memory.label_run(run, labels))
+
+
+def _has_output(outcome: Outcome) -> bool:
+    return isinstance(outcome, Succeeded | InputNeeded) or (
+        isinstance(outcome, Failed) and outcome.payload is not None
+    )
+
+
+def _word(outcome: Outcome) -> str:
+    match outcome:
+        case Succeeded():
+            return "succeeded"
+        case Failed():
+            return "failed"
+        case NotSent():
+            return "not_sent"
+        case Unknown():
+            return "unknown"
+        case InputNeeded():
+            return "input_needed"
+        case _:
+            assert_never(outcome)

@@ -1,0 +1,395 @@
+"""Actions: every proposed call that is more than an allowed read, and every move it made.
+
+A move is a compare-and-set on (state, fence) with its row in `action_moves` in the same commit: whoever
+was overtaken gets a `StateConflict` and changes nothing (invariants 1, 5).
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from interlock.core.action import OPEN, Action, ActionState
+from interlock.core.model import Decision, EffectClass, Json, Principal, RiskTier, Verdict
+from interlock.errors import NotFound, StateConflict
+from interlock.store.database import Transaction
+from interlock.store.memory import LiveAction
+from interlock.store.schema import action_moves, actions, agents, approvals, heads, run_calls, runs
+
+_JSON = msgspec.json.Encoder()
+_PRINCIPAL = msgspec.json.Decoder(Principal)
+_DECISION = msgspec.json.Decoder(Decision)
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """One step of an action's history; `from_state` is "" for the first."""
+
+    seq: int
+    from_state: str
+    to_state: str
+    at: int
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What a decision stands on, as the disk has it: policy bundle, run and agent."""
+
+    bundle: str
+    run_open: bool
+    agent_active: bool
+    epoch: int
+
+
+_INSERT = sa.insert(actions)
+_INSERT_MOVE = sa.insert(action_moves)
+_MOVE = (
+    sa.update(actions)
+    .where(
+        actions.c.id == sa.bindparam("of_id"),
+        actions.c.state == sa.bindparam("of_state"),
+        actions.c.fence == sa.bindparam("of_fence"),
+    )
+    .values(
+        {
+            name: sa.bindparam(name)
+            for name in (
+                "state", "fence", "updated_at", "verdict", "tier", "bundle", "pin", "decision", "approval",
+                "result", "error", "input_state", "successor", "due_at", "lease_until", "owner_process",
+            )
+        }
+    )
+)  # fmt: skip
+_COUNT = sa.text(
+    "INSERT INTO run_calls (run, tool, count) VALUES (:run, :tool, :times) "
+    "ON CONFLICT (run, tool) DO UPDATE SET count = run_calls.count + excluded.count"
+)
+_UNCOUNT = (
+    sa.update(run_calls)
+    .where(
+        run_calls.c.run == sa.bindparam("of_run"),
+        run_calls.c.tool == sa.bindparam("of_tool"),
+        run_calls.c["count"] > 0,
+    )
+    .values({"count": run_calls.c["count"] - 1})
+)
+_STANDING = (
+    sa.select(
+        sa.func.coalesce(heads.c.bundle_digest, ""),
+        runs.c.state,
+        agents.c.state,
+        agents.c.epoch,
+    )
+    .select_from(runs)
+    .join(agents, agents.c.name == runs.c.agent)
+    .outerjoin(heads, heads.c.environment == sa.bindparam("environment"))
+    .where(runs.c.id == sa.bindparam("run"))
+)
+
+
+def standing(connection: sa.Connection, run: str, environment: str) -> Standing | None:
+    """Return what a decision about `run` stands on now, or None when the run is not known."""
+    row = connection.execute(_STANDING, {"run": run, "environment": environment}).one_or_none()
+    if row is None:
+        return None
+    return Standing(bundle=row[0], run_open=row[1] == "open", agent_active=row[2] == "active", epoch=row[3])
+
+
+def insert(transaction: Transaction, action: Action, *, process: str, reason: str = "") -> None:
+    """Write a new action and its first move."""
+    transaction.execute(_INSERT, _row(action, process))
+    _journal(transaction, action, "", by=action.agent, reason=reason)
+
+
+def move(
+    transaction: Transaction,
+    action: Action,
+    to: ActionState,
+    *,
+    by: str,
+    process: str = "",
+    reason: str = "",
+    **changes: Any,
+) -> Action:
+    """Move `action` on, with `changes` to its fields, if it still is where the caller saw it.
+
+    Raises `StateConflict` when somebody else moved it first, or when the machine has no such move.
+    """
+    if not action.state.may_become(to):
+        raise StateConflict(f"The action {action.id} is {action.state.value}; it cannot become {to.value}.")
+    moved = replace(
+        action,
+        state=to,
+        fence=action.fence + 1,
+        updated_at=max(action.updated_at, transaction.now),
+        **changes,
+    )
+    values = _row(moved, process)
+    values |= {"of_id": action.id, "of_state": action.state.value, "of_fence": action.fence}
+    for fixed in _FIXED:
+        del values[fixed]
+    if transaction.execute(_MOVE, values).rowcount != 1:
+        raise StateConflict(f"The action {action.id} has moved on meanwhile.", hint="Look at it again.")
+    _journal(transaction, moved, action.state.value, by=by, reason=reason)
+    return moved
+
+
+def count_call(transaction: Transaction, run: str, tool: str, times: int = 1) -> None:
+    """Count calls of `tool` in `run`."""
+    transaction.execute(_COUNT, {"run": run, "tool": tool, "times": times})
+
+
+def uncount_call(transaction: Transaction, run: str, tool: str) -> None:
+    """Give a counted call back: it never happened."""
+    transaction.execute(_UNCOUNT, {"of_run": run, "of_tool": tool})
+
+
+def collect(transaction: Transaction, ids: Sequence[str]) -> None:
+    """Note that somebody was told how these ended: an identical call is a new one from now on."""
+    transaction.execute(sa.update(actions).where(actions.c.id.in_(ids)).values(collected=True))
+
+
+def label_run(transaction: Transaction, run: str, labels: Sequence[str]) -> None:
+    """Write the taint labels of a run (H7)."""
+    transaction.execute(sa.update(runs).where(runs.c.id == run).values(labels=_text(sorted(labels))))
+
+
+def get(connection: sa.Connection, action: str) -> Action:
+    """Return an action. Raises `NotFound`."""
+    row = connection.execute(sa.select(actions).where(actions.c.id == action)).mappings().one_or_none()
+    if row is None:
+        raise NotFound(f"There is no action {action}.", hint="interlock actions list")
+    return action_of(row)
+
+
+def named(connection: sa.Connection, name: str) -> Action | None:
+    """Return the action that an approval's id, or its own, is about."""
+    asked = sa.select(approvals.c.action).where(approvals.c.id == name).scalar_subquery()
+    row = (
+        connection.execute(sa.select(actions).where(sa.or_(actions.c.id == name, actions.c.id == asked)))
+        .mappings()
+        .one_or_none()
+    )
+    return None if row is None else action_of(row)
+
+
+def asking(connection: sa.Connection, request_state: str) -> Action | None:
+    """Return the action that gave out `request_state` and still waits for the input."""
+    name, _, nonce = request_state.partition(".")
+    found = named(connection, name)
+    if found is None or found.state is not ActionState.AWAITING_INPUT or not nonce:
+        return None
+    kept = _OBJECT.decode(found.input_state)
+    return found if hmac.compare_digest(str(kept["nonce"]).encode(), nonce.encode()) else None
+
+
+def moves(connection: sa.Connection, action: str) -> list[Move]:
+    """Return the history of an action, oldest first."""
+    rows = connection.execute(
+        sa.select(action_moves).where(action_moves.c.action == action).order_by(action_moves.c.seq)
+    )
+    return [
+        Move(
+            seq=row.seq, from_state=row.from_state or "", to_state=row.to_state, at=row.at, by=row.by,
+            reason=row.reason,
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def listed(
+    connection: sa.Connection,
+    *,
+    run: str = "",
+    agent: str = "",
+    workflow: str = "",
+    state: str = "",
+    before: str = "",
+    limit: int = 50,
+) -> list[Action]:
+    """Return actions, newest first; `before` is the id of the last one of the page before."""
+    query = sa.select(actions).order_by(actions.c.id.desc()).limit(limit)
+    wanted = {"run": run, "agent": agent, "workflow": workflow, "state": state}
+    for name, value in wanted.items():
+        query = query.where(actions.c[name] == value) if value else query
+    query = query.where(actions.c.id < before) if before else query
+    return [action_of(row) for row in connection.execute(query).mappings()]
+
+
+def in_state(connection: sa.Connection, *states: ActionState) -> list[Action]:
+    """Return the actions in any of `states`, oldest first."""
+    query = sa.select(actions).where(actions.c.state.in_([each.value for each in states]))
+    return [action_of(row) for row in connection.execute(query.order_by(actions.c.id)).mappings()]
+
+
+def left_behind(connection: sa.Connection, process: str) -> list[Action]:
+    """Return what other processes were executing: they are dead, for this one holds the store."""
+    query = sa.select(actions).where(
+        actions.c.state == ActionState.EXECUTING.value,
+        sa.or_(actions.c.owner_process.is_(None), actions.c.owner_process != process),
+    )
+    return [action_of(row) for row in connection.execute(query.order_by(actions.c.id)).mappings()]
+
+
+def unsettled(connection: sa.Connection, *, run: str = "", agent: str = "") -> list[Action]:
+    """Return the open actions of a run or an agent, oldest first."""
+    query = sa.select(actions).where(actions.c.state.in_([each.value for each in OPEN]))
+    for name, value in (("run", run), ("agent", agent)):
+        query = query.where(actions.c[name] == value) if value else query
+    return [action_of(row) for row in connection.execute(query.order_by(actions.c.id)).mappings()]
+
+
+def due(connection: sa.Connection, now: int) -> list[Action]:
+    """Return the scheduled actions whose time has come (microseconds), oldest first."""
+    query = sa.select(actions).where(actions.c.state == ActionState.SCHEDULED.value, actions.c.due_at <= now)
+    return [action_of(row) for row in connection.execute(query.order_by(actions.c.due_at)).mappings()]
+
+
+def load_live(connection: sa.Connection) -> list[LiveAction]:
+    """Return what identical calls attach to: open actions, and outcomes nobody collected in open runs."""
+    wanted = sa.or_(
+        actions.c.state.in_([each.value for each in OPEN]),
+        sa.and_(actions.c.collected.is_(False), runs.c.state == "open"),
+    )
+    query = sa.select(actions).outerjoin(runs, runs.c.id == actions.c.run).where(wanted)
+    found = [action_of(row) for row in connection.execute(query.order_by(actions.c.id)).mappings()]
+    ends = dict(
+        connection.execute(
+            sa.select(approvals.c.id, approvals.c.expires_at).where(approvals.c.state == "pending")
+        )
+        .tuples()
+        .all()
+    )
+    return [live_of(action, expires_at=ends.get(action.approval, 0)) for action in found]
+
+
+def live_of(action: Action, *, expires_at: int = 0) -> LiveAction:
+    """Return what memory keeps of an action."""
+    return LiveAction(
+        id=action.id,
+        run=action.run,
+        tool=action.tool,
+        digest=action.digest,
+        agent=action.agent,
+        state=action.state,
+        approval=action.approval,
+        expires_at=expires_at,
+        due_at=action.due_at,
+        successor=action.successor,
+    )
+
+
+def principal_of(action: Action) -> Principal:
+    """Return the caller the action was proposed by."""
+    return msgspec.convert(action.principal, Principal)
+
+
+def decision_of(action: Action) -> Decision:
+    """Return the last decision on the action."""
+    return msgspec.convert(action.decision, Decision)
+
+
+def plain(value: Principal | Decision) -> dict[str, Json]:
+    """Return a value as plain JSON."""
+    found: dict[str, Json] = msgspec.to_builtins(value)
+    return found
+
+
+def action_of(row: sa.RowMapping) -> Action:
+    """Return the action of a row."""
+    return Action(
+        id=row["id"],
+        run=row["run"],
+        agent=row["agent"],
+        workflow=row["workflow"],
+        workflow_version=row["workflow_version"],
+        tool=row["tool"],
+        arguments=_OBJECT.decode(row["arguments"]),
+        digest=row["digest"],
+        state=ActionState(row["state"]),
+        effect=EffectClass(row["effect"]),
+        tier=RiskTier(row["tier"]),
+        verdict=Verdict(row["verdict"]),
+        bundle=row["bundle"],
+        pin=row["pin"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        fence=row["fence"],
+        approval=row["approval"] or "",
+        principal=_OBJECT.decode(row["principal"]),
+        decision=_OBJECT.decode(row["decision"]),
+        result=None if row["result"] is None else _OBJECT.decode(row["result"]),
+        error=row["error"] or "",
+        idempotency_key=row["idempotency_key"] or "",
+        input_state=row["input_state"] or "",
+        successor=row["successor"] or "",
+        collected=bool(row["collected"]),
+        due_at=row["due_at"] or 0,
+        lease_until=row["lease_until"] or 0,
+    )
+
+
+_FIXED = (
+    "id", "run", "agent", "workflow", "workflow_version", "tool", "arguments", "digest", "effect",
+    "created_at", "principal", "idempotency_key",
+)  # fmt: skip
+
+
+def _row(action: Action, process: str) -> dict[str, Any]:
+    return {
+        "id": action.id,
+        "run": action.run,
+        "agent": action.agent,
+        "workflow": action.workflow,
+        "workflow_version": action.workflow_version,
+        "tool": action.tool,
+        "arguments": _text(action.arguments),
+        "digest": action.digest,
+        "state": action.state.value,
+        "fence": action.fence,
+        "effect": action.effect.value,
+        "tier": action.tier.value,
+        "verdict": action.verdict.value,
+        "bundle": action.bundle,
+        "pin": action.pin,
+        "decision": _text(action.decision),
+        "approval": action.approval or None,
+        "result": None if action.result is None else _text(action.result),
+        "error": action.error or None,
+        "idempotency_key": action.idempotency_key or None,
+        "input_state": action.input_state or None,
+        "successor": action.successor or None,
+        "due_at": action.due_at or None,
+        "lease_until": action.lease_until or None,
+        "created_at": action.created_at,
+        "updated_at": action.updated_at,
+        "owner_process": process or None,
+        "principal": _text(action.principal),
+    }
+
+
+def _text(value: object) -> str:
+    return _JSON.encode(value).decode()
+
+
+def _journal(transaction: Transaction, action: Action, was: str, *, by: str, reason: str) -> None:
+    transaction.execute(
+        _INSERT_MOVE,
+        {
+            "action": action.id,
+            "seq": action.fence,
+            "from_state": was or None,
+            "to_state": action.state.value,
+            "at": transaction.now,
+            "by": by,
+            "reason": reason,
+        },
+    )
