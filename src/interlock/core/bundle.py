@@ -37,7 +37,7 @@ from interlock.core.reference import (
     check_tool,
     check_workflow,
 )
-from interlock.core.tool import CompiledTool, compile_tool, server_of
+from interlock.core.tool import CompiledTool, compile_tool, fields_of, server_of, unmeasured
 from interlock.core.workflow import CompiledWorkflow, PlacedRule, compile_workflow, place
 
 Key = tuple[str, str, str]
@@ -171,12 +171,20 @@ class _Compiler:
             agents=self._named(Agent),
             servers=self.servers,
             tools=self.tools,
-            granted={grant.tool for workflow in self.workflows.values() for grant in workflow.tools},
+            granted=self._granted(),
+            policy_rules=self._policy_rules(),
             elsewhere={key(d)[:2]: d.environment or "" for d in self.left_out},
         )
 
+    def _granted(self) -> set[str]:
+        return {grant.tool for workflow in self.workflows.values() for grant in workflow.tools}
+
+    def _policy_rules(self) -> dict[str, str]:
+        """Return which policy a rule id belongs to: the first by name, if several use it."""
+        policies = reversed(self.policies.values())
+        return {rule.id: policy.name for policy in policies for rule in policy.rules}
+
     def _compile_tools(self) -> dict[str, CompiledTool]:
-        granted = {grant.tool for workflow in self.workflows.values() for grant in workflow.tools}
         return {
             name: compile_tool(
                 name,
@@ -185,7 +193,7 @@ class _Compiler:
                 self._of(self.tools[name]).at("spec") if name in self.tools else Flaws(),
                 environment=self.environment,
             )
-            for name in sorted(granted | set(self.tools))
+            for name in sorted(self._granted() | set(self.tools))
         }
 
     def _compile_workflows(
@@ -207,9 +215,9 @@ class _Compiler:
     def _place_policies(self, tools: Mapping[str, CompiledTool]) -> list[PlacedRule]:
         placed = [each for policy in self.policies.values() for each in place(policy.rules, self._of(policy))]
         for each in placed:
-            tool = tools.get(each.rule.tool)
-            fields = {} if tool is None else tool.fields[tool.tier]
-            check_rule(each.rule, each.flaws, Setting(scope=None), tool=fields, zone=self.zone)
+            setting = Setting(scope=None, unmeasured=unmeasured(tools, each.rule.tool))
+            fields = fields_of(tools, each.rule.tool)
+            check_rule(each.rule, each.flaws, setting, tool=fields, zone=self.zone)
         return placed
 
     def _of(self, document: AnyDocument) -> Flaws:

@@ -108,22 +108,21 @@ _ENCODER = json.JSONEncoder(
 _DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
-def _walk(value: Json, room: int) -> None:
-    kind: type[object] = type(value)
+def _walk(value: object, room: int) -> None:
+    kind = type(value)
     if kind is str:
-        if not value.isascii():
-            _check_text(value)
+        _check_text(cast(str, value))
     elif kind in _SCALARS:
         return
     elif kind is dict:
-        _walk_object(value, room)
+        _walk_object(cast(dict[str, Json], value), room)
     elif kind is list:
-        _walk_list(value, room)
+        _walk_list(cast(list[Json], value), room)
     elif kind is float:
-        if not isfinite(value):
+        if not isfinite(cast(float, value)):
             raise _Refused("a number that is not finite")
     elif kind is _Doubled:
-        _doubled(value)
+        _doubled(cast(_Doubled, value))
     else:
         raise _Refused("a value that is not JSON")
 
@@ -135,8 +134,7 @@ def _walk_object(value: dict[str, Json], room: int) -> None:
         try:
             if type(key) is not str:
                 raise _Refused("a key that is not text")
-            if not key.isascii():
-                _check_text(key)
+            _check_text(key)
             _walk(each, room - 1)
         except _Refused as refused:
             refused.steps.append(str(key))
@@ -161,6 +159,8 @@ def _doubled(value: _Doubled) -> NoReturn:
 
 
 def _check_text(text: str) -> None:
+    if text.isascii():
+        return
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from interlock.core.document import Agent, Companion, Policy, Rule, Team, Tool, ToolServer, Workflow
 from interlock.core.model import EffectClass, Json, RiskTier
@@ -17,7 +18,9 @@ from interlock.core.workflow import ANY_TOOL
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """What exists in this environment, by kind. `elsewhere` maps a left-out kind and name to where it is."""
+    """What exists in this environment, by kind. `elsewhere` maps a left-out kind and name to where it is,
+    `policy_rules` a rule id to the policy that has it.
+    """
 
     environment: str
     people: Collection[str]
@@ -26,6 +29,7 @@ class Names:
     servers: Collection[str]
     tools: Mapping[str, Tool]
     granted: Collection[str]
+    policy_rules: Mapping[str, str]
     elsewhere: Mapping[tuple[str, str], str]
 
     def need(self, kind: str, name: str, known: Collection[str], flaws: Flaws) -> None:
@@ -104,22 +108,28 @@ def check_workflow(workflow: Workflow, names: Names, flaws: Flaws) -> None:
         for index, name in enumerate(getattr(approvals, level)):
             known = (*names.people, *names.teams)
             names.need("Person or Team", name, known, spec.at("approvals", level, index))
-    check_rules(workflow.rules, names, spec.at("rules"), {*names.tools, *seen})
+    _check_rules(workflow.rules, names, spec.at("rules"), {*names.tools, *seen}, policy=None)
 
 
 def check_policy(policy: Policy, names: Names, flaws: Flaws) -> None:
     """Check the tools that organisation-wide rules name."""
-    check_rules(policy.rules, names, flaws.at("spec", "rules"), {*names.tools, *names.granted})
+    known = {*names.tools, *names.granted}
+    _check_rules(policy.rules, names, flaws.at("spec", "rules"), known, policy=policy.name)
 
 
-def check_rules(rules: Iterable[Rule], names: Names, flaws: Flaws, known: Collection[str]) -> None:
-    """Check each rule's tool and that its id is used once in its document."""
+def _check_rules(
+    rules: Iterable[Rule], names: Names, flaws: Flaws, known: Collection[str], *, policy: str | None
+) -> None:
+    """Check each rule's tool, and that its id names one rule in all that can apply together."""
     seen: set[str] = set()
     for index, rule in enumerate(rules):
         if rule.tool != ANY_TOOL:
             names.need("Tool", rule.tool, known, flaws.at(index, "tool"))
+        owner = names.policy_rules.get(rule.id, policy)
         if rule.id in seen:
             flaws.at(index, "id").add(f"the rule id {rule.id!r} is used twice")
+        elif owner != policy:
+            flaws.at(index, "id").add(f"the rule id {rule.id!r} is used by the Policy {owner} already")
         seen.add(rule.id)
 
 
@@ -168,8 +178,8 @@ def _texts(value: Json, path: tuple[str | int, ...]) -> Iterable[tuple[tuple[str
     if isinstance(value, str):
         yield path, value
     elif isinstance(value, Mapping):
-        for key, each in value.items():
+        for key, each in cast(Mapping[str, Json], value).items():
             yield from _texts(each, (*path, key))
     elif isinstance(value, list):
-        for index, each in enumerate(value):
+        for index, each in enumerate(cast(list[Json], value)):
             yield from _texts(each, (*path, index))

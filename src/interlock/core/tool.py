@@ -69,6 +69,19 @@ def server_of(tool: str) -> str:
     return tool.partition(".")[0]
 
 
+def fields_of(tools: Mapping[str, CompiledTool], name: str) -> Mapping[str, Json]:
+    """Return what rules read as `tool.*` for a named tool; nothing for "*" or an unknown one."""
+    tool = tools.get(name)
+    return {} if tool is None else tool.fields[tool.tier]
+
+
+def unmeasured(tools: Mapping[str, CompiledTool], name: str) -> str:
+    """Return the name of a tool that has no preview to measure its reach; "" if it has, or for "*"."""
+    tool = tools.get(name)
+    measured = tool is None or (tool.document is not None and tool.document.preview is not None)
+    return "" if measured else name
+
+
 def compile_tool(
     name: str, document: Tool | None, server: ToolServer | None, flaws: Flaws, *, environment: str
 ) -> CompiledTool:
@@ -103,18 +116,19 @@ def _fields(name: str, document: Tool | None, server: ToolServer | None) -> dict
 
 
 def _variants(document: Tool, tier: RiskTier, flaws: Flaws) -> tuple[CompiledVariant, ...]:
-    return tuple(
-        _variant(variant, tier, flaws.at("variants", index))
-        for index, variant in enumerate(document.variants)
-    )
+    setting = Setting(scope={}, unmeasured="" if document.preview is not None else document.name)
+    variants: list[CompiledVariant] = []
+    for index, variant in enumerate(document.variants):
+        here = flaws.at("variants", index)
+        _check_variant(variant, tier, here)
+        clauses = compile_conditions(variant.when, here.at("when"), setting)
+        variants.append(CompiledVariant(name=variant.name, tier=variant.tier, clauses=clauses))
+    return tuple(variants)
 
 
-def _variant(variant: Variant, tier: RiskTier, flaws: Flaws) -> CompiledVariant:
+def _check_variant(variant: Variant, tier: RiskTier, flaws: Flaws) -> None:
     if variant.tier.rank > tier.rank:
-        flaws.at("tier").add(
-            f"a variant can only have a smaller tier than the tool's own {tier}, not {variant.tier}"
-        )
+        message = f"a variant can only have a smaller tier than the tool's own {tier}, not {variant.tier}"
+        flaws.at("tier").add(message)
     if not variant.when:
         flaws.at("when").add("a variant without conditions would be every call: give the tool that tier")
-    clauses = compile_conditions(variant.when, flaws.at("when"), Setting(scope={}))
-    return CompiledVariant(name=variant.name, tier=variant.tier, clauses=clauses)

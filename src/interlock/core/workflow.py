@@ -12,7 +12,7 @@ from interlock.core.policy.condition import Setting
 from interlock.core.policy.flaw import Flaws
 from interlock.core.policy.rule import CompiledRule, Zone, check_rule, compile_rule
 from interlock.core.scope import CompiledCapabilities, CompiledGrant, compile_grant
-from interlock.core.tool import CompiledTool
+from interlock.core.tool import CompiledTool, fields_of, unmeasured
 
 ANY_TOOL = "*"
 
@@ -52,14 +52,14 @@ def compile_workflow(
     zone: Zone,
 ) -> CompiledWorkflow:
     """Compile a workflow with the organisation's rules; note every flaw."""
-    scope = Setting(scope=document.scope)
     placed = [*place(document.rules, flaws), *policies]
     for each in placed:
-        check_rule(each.rule, each.flaws, scope, tool=_fields(tools, each.rule.tool), zone=zone)
-    grants = {
-        grant.tool: compile_grant(grant, flaws.at("spec", "tools", index), scope)
-        for index, grant in enumerate(document.tools)
-    }
+        setting = Setting(scope=document.scope, unmeasured=unmeasured(tools, each.rule.tool))
+        check_rule(each.rule, each.flaws, setting, tool=fields_of(tools, each.rule.tool), zone=zone)
+    grants: dict[str, CompiledGrant] = {}
+    for index, grant in enumerate(document.tools):
+        setting = Setting(scope=document.scope, unmeasured=unmeasured(tools, grant.tool))
+        grants[grant.tool] = compile_grant(grant, flaws.at("spec", "tools", index), setting)
     return CompiledWorkflow(
         document=document,
         version=version,
@@ -68,11 +68,6 @@ def compile_workflow(
         rules={tool: _rules(placed, tools[tool], document, zone) for tool in grants if tool in tools},
         capabilities=_capabilities(document),
     )
-
-
-def _fields(tools: Mapping[str, CompiledTool], name: str) -> Mapping[str, object]:
-    tool = tools.get(name)
-    return {} if tool is None else tool.fields[tool.tier]
 
 
 def _rules(

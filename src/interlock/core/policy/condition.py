@@ -14,17 +14,8 @@ from typing import cast
 from interlock.core.model import Json, NearMiss
 from interlock.core.policy.field import Facts, Getter, Missing, getter, known_field
 from interlock.core.policy.flaw import Flaws, near
-from interlock.core.policy.operator import (
-    EQUAL,
-    OPERATORS,
-    PRESENT,
-    BadOperand,
-    Make,
-    Unclear,
-    kind_of,
-    said,
-    shown,
-)
+from interlock.core.policy.operator import EQUAL, OPERATORS, PRESENT, BadOperand, Make, Unclear, kind_of
+from interlock.core.policy.phrase import asked, said, shown
 
 Scope = Mapping[str, Json]
 _SCOPE = "scope."
@@ -65,10 +56,12 @@ class Setting:
 
     `scope` is the workflow's own (None: not known yet, references to it are taken on trust). `fixed` holds
     tool fields whose value is settled already, such as the effect of the tool that a rule is compiled for.
+    `unmeasured` names the one tool that these conditions are for, if it has no preview to measure `reach`.
     """
 
     scope: Scope | None = None
     fixed: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    unmeasured: str = ""
 
 
 def judge(clauses: tuple[Clause, ...], facts: Facts) -> bool | Clause:
@@ -104,8 +97,9 @@ def compile_conditions(conditions: Mapping[str, Json], flaws: Flaws, setting: Se
         here = flaws.at(name)
         if not known_field(name, here):
             continue
-        for operator, operand in _operators(asked, here):
-            place = here.at(operator) if type(asked) is dict else here
+        if setting.unmeasured and name.startswith("reach."):
+            here.add(f"{setting.unmeasured} declares no preview, so {name} is never measured")
+        for operator, operand, place in _operators(asked, here):
             clause = _clause(name, operator, operand, place, setting)
             if clause is not None:
                 clauses.append(clause)
@@ -134,13 +128,13 @@ def uses_scope(conditions: Mapping[str, Json]) -> bool:
     )
 
 
-def _operators(asked: Json, flaws: Flaws) -> list[tuple[str, Json]]:
+def _operators(asked: Json, flaws: Flaws) -> list[tuple[str, Json, Flaws]]:
     if type(asked) is not dict:
-        return [(EQUAL, asked)]
+        return [(EQUAL, asked, flaws)]
     declared = cast(dict[str, Json], asked)
     if not declared:
         flaws.add("no operator: write a value, or {operator: operand}")
-    return list(declared.items())
+    return [(operator, operand, flaws.at(operator)) for operator, operand in declared.items()]
 
 
 def _clause(name: str, operator: str, operand: Json, flaws: Flaws, setting: Setting) -> Clause | None:
@@ -190,7 +184,7 @@ def _reference(name: str, operator: str, target: str, flaws: Flaws, setting: Set
     read = _unknown_scope if target.startswith(_SCOPE) else getter(target)
     return Clause(
         field=name,
-        expected=said(operator, None).replace("a reference", f"${target}"),
+        expected=asked(operator, f"${target}"),
         holds=_compare(getter(name), OPERATORS[operator], read),
         refers=True,
     )
@@ -209,7 +203,7 @@ def _compare(get: Getter, make: Make, read: Getter) -> Callable[[Facts], bool]:
     return holds
 
 
-def _unknown_scope(facts: Facts) -> Json:
+def _unknown_scope(_: Facts) -> Json:
     raise Missing
 
 

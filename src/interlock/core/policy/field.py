@@ -47,42 +47,43 @@ class Facts:
     labels: frozenset[str] = frozenset()
     started_at: int = 0
     now: int = 0
-    _agent: Mapping[str, Json] | None = None
-    _run: Mapping[str, Json] | None = None
+    agent_fields: Mapping[str, Json] | None = None
+    run_fields: Mapping[str, Json] | None = None
 
     @property
     def agent(self) -> Mapping[str, Json]:
         """The caller, as its token says."""
-        if self._agent is None:
-            self._agent = {} if self.principal is None else _agent(self.principal)
-        return self._agent
+        if self.agent_fields is None:
+            self.agent_fields = _agent_fields(self.principal)
+        return self.agent_fields
 
     @property
     def run(self) -> Mapping[str, Json]:
         """The run so far."""
-        if self._run is None:
-            self._run = {
-                "id": self.principal.run if self.principal is not None else "",
+        if self.run_fields is None:
+            self.run_fields = {
+                "id": "" if self.principal is None else self.principal.run,
                 "age": (self.now - self.started_at) // SECOND,
                 "calls": self.calls,
                 "taints": sorted(self.labels),
             }
-        return self._run
-
-    @classmethod
-    def of_example(cls, values: Mapping[str, Mapping[str, Json]], tool: Mapping[str, Json]) -> Facts:
-        """Return the facts of an example: what it says, over the tool's own fields and a fresh run."""
-        run: dict[str, Json] = {"calls": {}, "taints": [], "age": 0, **values.get("run", {})}
-        return cls(
-            args=values.get("args", {}),
-            tool={**tool, **values.get("tool", {})},
-            reach=values.get("reach", {}),
-            _agent=values.get("agent", {}),
-            _run=run,
-        )
+        return self.run_fields
 
 
-def _agent(principal: Principal) -> dict[str, Json]:
+def example_facts(values: Mapping[str, Mapping[str, Json]], tool: Mapping[str, Json]) -> Facts:
+    """Return the facts of an example: what it says, over the tool's own fields and a fresh run."""
+    return Facts(
+        args=values.get("args", {}),
+        tool={**tool, **values.get("tool", {})},
+        reach=values.get("reach", {}),
+        agent_fields=values.get("agent", {}),
+        run_fields={"calls": {}, "taints": [], "age": 0, **values.get("run", {})},
+    )
+
+
+def _agent_fields(principal: Principal | None) -> dict[str, Json]:
+    if principal is None:
+        return {}
     return {
         "name": principal.agent,
         "env": principal.environment,
@@ -149,10 +150,11 @@ def _direct(root: Getter, key: str) -> Getter:
 def _nested(root: Getter, steps: tuple[str, ...]) -> Getter:
     def read(facts: Facts) -> Json:
         value = root(facts)
-        for step in steps:
-            if type(value) is not dict or step not in value:
-                raise Missing
-            value = value[step]
+        try:
+            for step in steps:
+                value = value[step]
+        except (KeyError, TypeError):  # TypeError: not an object there
+            raise Missing from None
         return value
 
     return read

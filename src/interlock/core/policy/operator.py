@@ -7,10 +7,9 @@ An operand that makes no sense raises `BadOperand`, which is a load error.
 
 from __future__ import annotations
 
-import json
 import operator as python
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from interlock.core.canonical import canonical
 from interlock.core.model import Json
@@ -19,7 +18,6 @@ from interlock.core.policy.glob import compile_glob
 Test = Callable[[Any], bool]
 Make = Callable[[Json], Test]
 
-_SHOWN = 80
 _WORDS: Mapping[type, str] = {
     str: "text",
     int: "a whole number",
@@ -43,25 +41,19 @@ class BadOperand(ValueError):
     """The operand makes no sense for its operator; the message says why."""
 
 
-def kind_of(value: Json) -> str:
+def kind_of(value: object) -> str:
     """Return what kind of JSON a value is, in words."""
     return _WORDS.get(type(value), "something else")
 
 
-def shown(value: Json) -> str:
-    """Return a value as short, escaped JSON for a reader."""
-    text = json.dumps(value, ensure_ascii=True, sort_keys=True, default=str)
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
-
-
-def equal(operand: Json) -> Test:
+def equal(operand: object) -> Test:
     """Equal, of the same kind: 1 is not true, and not 1.0."""
     _refuse_floats(operand)
     kind = type(operand)
     if kind in (list, dict):
         return _equal_deep(operand)
 
-    def test(value: Any) -> bool:
+    def test(value: object) -> bool:
         if type(value) is kind:
             return value == operand
         if operand is None:
@@ -71,10 +63,10 @@ def equal(operand: Json) -> Test:
     return test
 
 
-def _equal_deep(operand: Json) -> Test:
+def _equal_deep(operand: object) -> Test:
     wanted, kind = canonical(operand), type(operand)
 
-    def test(value: Any) -> bool:
+    def test(value: object) -> bool:
         if type(value) is kind:
             return canonical(value) == wanted
         raise Unclear(_WORDS[kind])
@@ -91,12 +83,12 @@ def _not(make: Make) -> Make:
 
 
 def _order(compare: Callable[[Any, Any], bool]) -> Make:
-    def make(operand: Json) -> Test:
+    def make(operand: object) -> Test:
         kind = type(operand)
         if kind is not int and kind is not str:
             raise BadOperand(f"compares whole numbers or text, not {kind_of(operand)}{_units(operand)}")
 
-        def test(value: Any) -> bool:
+        def test(value: object) -> bool:
             if type(value) is kind:
                 return compare(value, operand)
             raise Unclear(_WORDS[kind])
@@ -112,7 +104,7 @@ def is_in(operand: Json) -> Test:
     kinds = frozenset(kind for kind, _ in members)
     wanted = " or ".join(sorted(_WORDS[kind] for kind in kinds))
 
-    def test(value: Any) -> bool:
+    def test(value: object) -> bool:
         kind = type(value)
         if kind in kinds:
             return (kind, value) in members
@@ -121,25 +113,30 @@ def is_in(operand: Json) -> Test:
     return test
 
 
-def _each(make: Make, fold: Callable[[Any], bool]) -> Make:
+def _each(make: Make, fold: Callable[[list[bool]], bool]) -> Make:
     def make_each(operand: Json) -> Test:
         holds = make(operand)
 
-        def test(value: Any) -> bool:
+        def test(value: object) -> bool:
             if type(value) is not list:
                 raise Unclear("a list")
-            return fold([holds(each) for each in value])  # a list: an unclear member is never skipped
+            return _none_skipped(holds, cast(list[Json], value), fold)
 
         return test
 
     return make_each
 
 
+def _none_skipped(holds: Test, members: list[Json], fold: Callable[[list[bool]], bool]) -> bool:
+    """Ask every member before folding, so that an unclear one is seen wherever it stands."""
+    return fold([holds(each) for each in members])
+
+
 def _affix(matches: Callable[[str, tuple[str, ...]], bool]) -> Make:
     def make(operand: Json) -> Test:
         affixes = tuple(_texts(operand))
 
-        def test(value: Any) -> bool:
+        def test(value: object) -> bool:
             if type(value) is str:
                 return matches(value, affixes)
             raise Unclear("text")
@@ -156,7 +153,7 @@ def _glob(operand: Json) -> Test:
         raise BadOperand("knows * and ? only; [ would silently match nothing")
     matches = compile_glob(operand)
 
-    def test(value: Any) -> bool:
+    def test(value: object) -> bool:
         if type(value) is str:
             return matches(value)
         raise Unclear("text")
@@ -168,18 +165,18 @@ def _contains(operand: Json) -> Test:
     _scalar(operand)
     holds = equal(operand)
 
-    def test(value: Any) -> bool:
+    def test(value: object) -> bool:
         if type(value) is str and type(operand) is str:
             return operand in value
         if type(value) is list:
-            return any([holds(each) for each in value])  # noqa: C419 - an unclear member is never skipped
+            return _none_skipped(holds, cast(list[Json], value), any)
         raise Unclear("text or a list" if type(operand) is str else "a list")
 
     return test
 
 
 def _length(operand: Json) -> Test:
-    bounds: dict[str, Json] = operand if type(operand) is dict else {"eq": operand}
+    bounds = cast(dict[str, Json], operand) if type(operand) is dict else {EQUAL: operand}
     unknown = sorted(set(bounds) - set(_LENGTHS))
     if unknown or not bounds:
         raise BadOperand(f"takes a whole number or {', '.join(k for k in _LENGTHS if k != 'eq')}")
@@ -187,25 +184,26 @@ def _length(operand: Json) -> Test:
         raise BadOperand("compares with whole numbers of zero or more")
     tests = [_LENGTHS[name](bound) for name, bound in bounds.items()]
 
-    def test(value: Any) -> bool:
+    def test(value: object) -> bool:
         if type(value) not in (str, list, dict):
             raise Unclear("text, a list or an object")
-        size = len(value)
+        size = len(cast(list[Any], value))
         return all(holds(size) for holds in tests)
 
     return test
 
 
-def _members(operand: Json) -> frozenset[tuple[type, Json]]:
+def _members(operand: Json) -> frozenset[tuple[type, object]]:
     if type(operand) is not list:
         raise BadOperand(f"takes a list, not {kind_of(operand)}")
-    for each in operand:
+    members = cast(list[object], operand)
+    for each in members:
         _scalar(each)
-    return frozenset((type(each), each) for each in operand)
+    return frozenset((type(each), each) for each in members)
 
 
 def _texts(operand: Json) -> list[str]:
-    texts = operand if type(operand) is list else [operand]
+    texts = cast(list[Json], operand) if type(operand) is list else [operand]
     if not texts or not all(type(each) is str and each for each in texts):
         raise BadOperand("takes text, or a list of texts, none of them empty")
     return texts
@@ -221,10 +219,10 @@ def _refuse_floats(operand: Json) -> None:
     if type(operand) is float:
         raise BadOperand(f"does not compare fractions{_units(operand)}")
     if type(operand) is list:
-        for each in operand:
+        for each in cast(list[Json], operand):
             _refuse_floats(each)
     elif type(operand) is dict:
-        for each in operand.values():
+        for each in cast(dict[str, Json], operand).values():
             _refuse_floats(each)
 
 
@@ -257,39 +255,3 @@ OPERATORS: Mapping[str, Make] = {
     "all_suffix": _each(_suffix, all),
     "any_not_suffix": _each(_not(_suffix), any),
 }
-_SAID: Mapping[str, str] = {
-    EQUAL: "{}",
-    "ne": "anything but {}",
-    "lt": "less than {}",
-    "le": "up to {}",
-    "gt": "more than {}",
-    "ge": "at least {}",
-    "in": "one of {}",
-    "not_in": "none of {}",
-    "prefix": "text that starts with {}",
-    "suffix": "text that ends with {}",
-    "glob": "text like {}",
-    "contains": "something that contains {}",
-    "len": "a length of {}",
-    "all_in": "a list with members of {} only",
-    "any_not_in": "a list with a member outside {}",
-    "all_suffix": "a list whose members all end with {}",
-    "any_not_suffix": "a list with a member that does not end with {}",
-}
-
-
-def said(operator: str, operand: Json) -> str:
-    """Return in words what an operator asks for: "up to 50000"."""
-    if operator == PRESENT:
-        return "present" if operand else "absent"
-    text = "a reference" if operand is None and operator != EQUAL else _operand(operand)
-    return _SAID[operator].format(text)
-
-
-def _operand(operand: Json) -> str:
-    if type(operand) is list:
-        more = f" and {len(operand) - 8} more" if len(operand) > 8 else ""
-        return ", ".join(shown(each) for each in operand[:8]) + more
-    if type(operand) is dict and set(operand) <= set(_LENGTHS):
-        return " and ".join(_SAID[name].format(bound) for name, bound in operand.items())
-    return shown(operand)

@@ -14,7 +14,7 @@ from typing import cast
 from interlock.core.document import Hours, Rule
 from interlock.core.model import SECOND, Gate, Json, Reason, Verdict
 from interlock.core.policy.condition import Clause, Setting, compile_conditions, judge, settle, uses_scope
-from interlock.core.policy.field import ROOTS, Facts, known_field
+from interlock.core.policy.field import ROOTS, Facts, example_facts, known_field
 from interlock.core.policy.flaw import Flaws
 
 Zone = Callable[[str], tzinfo]
@@ -96,7 +96,7 @@ def check_rule(rule: Rule, flaws: Flaws, setting: Setting, *, tool: Mapping[str,
     if rule.examples and rule.then is not Verdict.DENY:
         flaws.at("examples").add("examples belong to rules that deny")
     before = len(flaws.found)
-    compiled = compile_rule(rule, flaws, Setting(scope=setting.scope), zone=zone)
+    compiled = compile_rule(rule, flaws, setting, zone=zone)
     known = setting.scope is not None or not uses_scope(rule.when)
     if compiled is None or len(flaws.found) > before or not known:
         return
@@ -108,7 +108,7 @@ def _check_example(
     rule: CompiledRule, example: Mapping[str, Json], tool: Mapping[str, Json], flaws: Flaws
 ) -> None:
     values = _spread(example, flaws)
-    facts = Facts.of_example(values, tool)
+    facts = example_facts(values, tool)
     missed = [clause for clause in rule.clauses if judge((clause,), facts) is not True]
     if missed:
         said = "; ".join(f"{each.field}: {each.expected}" for each in missed)

@@ -1,0 +1,274 @@
+"""The checks of the one decision, each a function from the case to what it has to say (A5).
+
+A check that says nothing is content. Later checks rely on what earlier ones found: `case.workflow`,
+`case.grant`, `case.tool` and `case.facts` exist because nothing before them denied. `core.admission` has
+them in their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+
+from interlock.core import breaker, refusal, taint
+from interlock.core.budget import Exceeded, hold
+from interlock.core.bundle import Bundle
+from interlock.core.identity import check_environment, check_token
+from interlock.core.model import (
+    BreakerState,
+    EffectClass,
+    Gate,
+    Json,
+    Pin,
+    Principal,
+    Reason,
+    Request,
+    RiskTier,
+    Verdict,
+)
+from interlock.core.policy.field import Facts
+from interlock.core.scope import CompiledGrant
+from interlock.core.snapshot import RunFacts, Snapshot
+from interlock.core.tool import CompiledTool
+from interlock.core.workflow import CompiledWorkflow
+
+PRODUCTION = "production"
+Said = tuple[Reason, ...]
+CONTENT: Said = ()
+_UNMEASURED: Mapping[str, Json] = {}
+
+
+class Case:
+    """One decision while it is being made. Until more is known, the call is of the widest kind."""
+
+    __slots__ = (
+        "bundle",
+        "denied",
+        "effect",
+        "facts",
+        "gate",
+        "grant",
+        "now",
+        "pin",
+        "request",
+        "run",
+        "snapshot",
+        "tier",
+        "tool",
+        "workflow",
+    )
+    run: RunFacts
+    bundle: Bundle
+    workflow: CompiledWorkflow
+    grant: CompiledGrant
+    tool: CompiledTool
+    pin: Pin
+    facts: Facts
+
+    def __init__(self, request: Request, snapshot: Snapshot, now: int) -> None:
+        self.request = request
+        self.snapshot = snapshot
+        self.now = now
+        self.gate = Gate.TOKEN
+        self.denied = False
+        self.tier = RiskTier.HIGH_BLAST_RADIUS
+        self.effect = EffectClass.ONCE
+
+
+Check = Callable[[Case], Said]
+
+
+def token(case: Case) -> Said:
+    """The token counts, and its run is open and of the workflow version that the token names."""
+    principal, run = case.request.principal, case.snapshot.run
+    refused = check_token(principal, case.snapshot.revoked, case.now)
+    if refused is not None:
+        return (refused,)
+    if run is None or run.run != principal.run:
+        return (refusal.UNKNOWN_RUN,)
+    if not run.open:
+        return (refusal.CLOSED_RUN,)
+    if run.workflow != principal.workflow or run.version != principal.workflow_version:
+        return (refusal.FOREIGN_RUN,)
+    case.run = run
+    return CONTENT
+
+
+def environment(case: Case) -> Said:
+    """Token, gateway, policy and tool are all of one environment (invariant 10)."""
+    snapshot, bundle = case.snapshot, case.snapshot.bundle
+    refused = check_environment(case.request.principal, snapshot.environment)
+    if refused is not None:
+        return (refused,)
+    if bundle is None:
+        return (refusal.NO_BUNDLE,)
+    if bundle.environment != snapshot.environment:
+        return (refusal.foreign("policy", bundle.environment, snapshot.environment),)
+    tool = bundle.tools.get(case.request.tool)
+    if tool is not None and tool.environment != snapshot.environment:
+        return (refusal.foreign("tool", tool.environment, snapshot.environment),)
+    case.bundle = bundle
+    return CONTENT
+
+
+def workflow(case: Case) -> Said:
+    """The workflow is the agent's and stands in the very version that the token was issued for."""
+    principal = case.request.principal
+    found = case.bundle.workflows.get(principal.workflow)
+    if found is None:
+        return (refusal.unknown_workflow(principal.workflow),)
+    if found.version != principal.workflow_version:
+        held = f"{principal.workflow}@{principal.workflow_version}"
+        return (refusal.workflow_moved(held, found.label),)
+    if found.document.agent != principal.agent:
+        return (refusal.other_agent(found.label),)
+    case.workflow = found
+    return CONTENT
+
+
+def scope(case: Case) -> Said:
+    """The frozen workflow grants the tool, the token holds it, and it is mapped where that is required."""
+    refused = workflow(case)
+    if refused:
+        return refused
+    name, held = case.request.tool, case.request.principal.scope
+    grant = case.workflow.grants.get(name)
+    if grant is None:
+        return (refusal.not_in_scope(case.workflow.label, name, case.workflow.grants),)
+    if held is not None and name not in held:
+        return (refusal.narrowed_away(name),)
+    tool = case.bundle.tools[name]
+    if not tool.mapped and case.snapshot.environment == PRODUCTION:
+        return (refusal.unmapped(name),)
+    case.grant, case.tool, case.effect = grant, tool, tool.effect
+    return CONTENT
+
+
+def schema(case: Case) -> Said:
+    """The tool is what was registered, and the arguments fit its pinned schema."""
+    pin, check = case.snapshot.pin, case.snapshot.schema_problem
+    if pin is None or pin.tool != case.request.tool:
+        return (refusal.NO_PIN,)
+    if pin.drifted:
+        return (refusal.DRIFTED,)
+    if check is None:
+        return (refusal.NO_SCHEMA,)
+    case.pin = pin
+    problem = check(case.request.arguments)
+    return CONTENT if problem is None else (refusal.arguments_invalid(problem),)
+
+
+def constraints(case: Case) -> Said:
+    """The call meets its grant, and the run has one left; then the tier of this very call is known."""
+    run, grant, tool, snapshot = case.run, case.grant, case.tool, case.snapshot
+    facts = case.facts = Facts(
+        args=case.request.arguments,
+        tool=tool.fields[tool.tier],
+        reach=_UNMEASURED if snapshot.reach is None else snapshot.reach,
+        principal=case.request.principal,
+        calls=run.calls,
+        labels=run.labels,
+        started_at=run.started_at,
+        now=case.now,
+    )
+    missed = grant.misses(facts)
+    if missed:
+        return (refusal.out_of_scope(case.workflow.label, tool.name, missed),)
+    if grant.max_calls is not None:
+        done = run.calls.get(tool.name, 0)
+        if done >= grant.max_calls:
+            label = case.workflow.label
+            return (refusal.too_many_calls(label, tool.name, limit=grant.max_calls, done=done),)
+    case.tier = tool.tier_of(facts)
+    facts.tool = tool.fields[case.tier]
+    return CONTENT
+
+
+def circuit(case: Case) -> Said:
+    """Nothing that this call belongs to was killed, and no breaker of it is open or half-open (B5, E1)."""
+    snapshot = case.snapshot
+    if snapshot.kill and (stopped := killed(snapshot, case.request.principal)):
+        return (refusal.killed(stopped[0]),)
+    if not snapshot.breakers:
+        return CONTENT
+    return tuple(
+        refusal.tripped(kind, name, state, verdict)
+        for (kind, name), state in tripped(snapshot, case.request).items()
+        if (verdict := breaker.stance(state, case.tier)) is not Verdict.ALLOW
+    )
+
+
+def budget(case: Case) -> Said:
+    """What the call costs still fits."""
+    ledger = case.snapshot.ledger
+    if ledger.limit is not None and isinstance(hold(ledger, case.tool.cost_per_call), Exceeded):
+        return (refusal.NO_BUDGET,)
+    return CONTENT
+
+
+def tainted(case: Case) -> Said:
+    """What the run has read from outsiders leaves this much freedom (H7)."""
+    verdict = taint.floor(case.run.labels, case.tier, case.snapshot.taint_floors)
+    return CONTENT if verdict is Verdict.ALLOW else (refusal.tainted(case.run.labels, verdict),)
+
+
+def rules(case: Case) -> Said:
+    """Every rule of the workflow and the organisation that can touch this tool; they only tighten."""
+    facts = case.facts
+    said = [rule.judge(facts) for rule in case.workflow.rules[case.tool.name]]
+    return tuple([reason for reason in said if reason is not None])
+
+
+def approval(case: Case) -> Said:
+    """The floor of the tier or of earned autonomy; what cannot be undone always needs a person (E5)."""
+    floor = refusal.FLOORS[case.tier, case.snapshot.autonomy]
+    return (refusal.IRREVERSIBLE, *floor) if case.tool.irreversible(case.tier) else floor
+
+
+def killed(snapshot: Snapshot, principal: Principal) -> list[str]:
+    """Return what a person stopped that this caller belongs to."""
+    subjects = (
+        "*",
+        f"agent:{principal.agent}",
+        f"workflow:{principal.workflow}",
+        f"run:{principal.run}",
+    )
+    return [subject for subject in subjects if subject in snapshot.kill]
+
+
+def tripped(snapshot: Snapshot, request: Request) -> dict[tuple[str, str], BreakerState]:
+    """Return the breakers of this call that are not closed."""
+    principal = request.principal
+    subjects = (("agent", principal.agent), ("workflow", principal.workflow), ("tool", request.tool))
+    found = {subject: snapshot.breakers[subject] for subject in subjects if subject in snapshot.breakers}
+    return {subject: state for subject, state in found.items() if state is not BreakerState.CLOSED}
+
+
+def read(case: Case) -> dict[str, Json]:
+    """Return the state that was read, as JSON: with request, bundle and pin, the decision can be repeated."""
+    snapshot, run = case.snapshot, case.snapshot.run
+    state: dict[str, Json] = {"environment": snapshot.environment}
+    if run is not None:
+        state["run"] = {
+            "id": run.run,
+            "workflow": run.workflow,
+            "version": run.version,
+            "open": run.open,
+            "calls": dict(run.calls),
+            "taints": sorted(run.labels),
+            "started_at": run.started_at,
+        }
+    if snapshot.breakers:
+        states = tripped(snapshot, case.request)
+        state["breakers"] = {f"{kind}:{name}": state.value for (kind, name), state in states.items()}
+    if snapshot.kill:
+        state["kill"] = killed(snapshot, case.request.principal)
+    if snapshot.ledger.limit is not None:
+        state["remaining"] = snapshot.ledger.remaining
+    if snapshot.autonomy is not None:
+        state["autonomy"] = snapshot.autonomy.value
+    if snapshot.reach is not None:
+        state["reach"] = dict(snapshot.reach)
+    if snapshot.approved is not None:
+        state["approved"] = asdict(snapshot.approved)
+    return state

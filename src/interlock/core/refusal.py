@@ -1,0 +1,184 @@
+"""What the checks say: each reason's code and sentence in one place (A5).
+
+Codes are stable. Sentences are for people and models alike: what is the matter, and where it helps what to
+do. Argument values stand in near misses only, never in a sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from interlock.core import autonomy
+from interlock.core.model import (
+    AutonomyTier,
+    BreakerState,
+    Capability,
+    Gate,
+    NearMiss,
+    Reason,
+    RiskTier,
+    Verdict,
+)
+from interlock.core.policy.flaw import near
+
+_SHOWN_NAME = 80
+
+
+def deny(gate: Gate, code: str, message: str, near_misses: tuple[NearMiss, ...] = ()) -> Reason:
+    """Return a denial."""
+    return Reason(gate=gate, code=code, message=message, verdict=Verdict.DENY, near_misses=near_misses)
+
+
+def failed(gate: Gate, error: Exception) -> Reason:
+    """Name the check that failed and the kind of failure; its text could hold anything."""
+    return deny(
+        gate,
+        "error_while_deciding",
+        f"The check {gate.value} failed ({type(error).__name__}); what cannot be decided is denied.",
+    )
+
+
+def foreign(what: str, theirs: str, ours: str) -> Reason:
+    """Say that something belongs to another environment."""
+    return deny(
+        Gate.ENVIRONMENT,
+        "environment_mismatch",
+        f"The {what} is of the environment {theirs}; this is {ours}.",
+    )
+
+
+def unknown_workflow(name: str) -> Reason:
+    """Say that the token's workflow does not exist here."""
+    return deny(Gate.SCOPE, "unknown_workflow", f"There is no workflow {name} here any more.")
+
+
+def workflow_moved(held: str, current: str) -> Reason:
+    """Say that a run keeps the version it was opened for, and that it is not the current one (A3)."""
+    return deny(
+        Gate.SCOPE,
+        "workflow_moved",
+        f"The run was opened for {held}; the workflow is now {current}. Open a new run.",
+    )
+
+
+def other_agent(workflow: str) -> Reason:
+    """Say that the workflow is not this agent's."""
+    return deny(Gate.SCOPE, "other_agent", f"{workflow} belongs to another agent.")
+
+
+def not_in_scope(workflow: str, tool: str, granted: Iterable[str]) -> Reason:
+    """Say that a tool is not granted, with the granted one that was probably meant."""
+    close = near(tool[:_SHOWN_NAME], granted)
+    missed = (NearMiss(field="tool", expected=close, actual=tool[:_SHOWN_NAME]),) if close else ()
+    return deny(Gate.SCOPE, "not_in_scope", f"{workflow} does not grant this tool.", missed)
+
+
+def narrowed_away(tool: str) -> Reason:
+    """Say that the workflow grants a tool and the token does not hold it."""
+    return deny(Gate.SCOPE, "narrowed_away", f"The run token does not hold {tool}.")
+
+
+def unmapped(tool: str) -> Reason:
+    """Say that a tool without a complete map entry cannot be called in production (A1)."""
+    return deny(
+        Gate.SCOPE,
+        "unmapped_tool",
+        f"{tool} has no complete blast-radius entry, so it cannot be called in production (A1).",
+    )
+
+
+def arguments_invalid(problem: str) -> Reason:
+    """Say how the arguments fail the pinned schema."""
+    return deny(Gate.SCHEMA, "arguments_invalid", f"The arguments do not fit the tool: {problem}")
+
+
+def out_of_scope(workflow: str, tool: str, missed: tuple[NearMiss, ...]) -> Reason:
+    """Say which constraints of the grant a call does not meet."""
+    fields = ", ".join(dict.fromkeys(miss.field for miss in missed))
+    message = f"{workflow} grants {tool} within limits; this call is outside: {fields}."
+    return deny(Gate.CONSTRAINTS, "out_of_scope", message, missed)
+
+
+def too_many_calls(workflow: str, tool: str, *, limit: int, done: int) -> Reason:
+    """Say that the run has no calls of this tool left."""
+    missed = (NearMiss(field="max_calls", expected=f"up to {limit}", actual=str(done + 1)),)
+    message = f"{workflow} grants {limit} call{'' if limit == 1 else 's'} of {tool} in one run."
+    return deny(Gate.CONSTRAINTS, "max_calls", message, missed)
+
+
+def killed(subject: str) -> Reason:
+    """Say what a person stopped: "*", or "run:ID" and the like."""
+    what = "everything" if subject == "*" else "the " + subject.replace(":", " ", 1)
+    return deny(Gate.BREAKER, "killed", f"A person stopped {what}.")
+
+
+def tripped(kind: str, name: str, state: BreakerState, verdict: Verdict) -> Reason:
+    """Say which breaker is not closed."""
+    return Reason(
+        gate=Gate.BREAKER,
+        code=f"breaker_{state.value}",
+        message=f"The breaker of the {kind} {name} is {state.value.replace('_', '-')}.",
+        verdict=verdict,
+    )
+
+
+def tainted(labels: Iterable[str], verdict: Verdict) -> Reason:
+    """Say from where the run has read."""
+    message = f"The run has read from outside: {', '.join(sorted(labels))}."
+    return Reason(gate=Gate.TAINT, code="tainted", message=message, verdict=verdict)
+
+
+def approved(by: str, approval: str) -> Reason:
+    """Say who approved exactly this call."""
+    message = f"{by} approved exactly this call ({approval})."
+    return Reason(gate=Gate.APPROVAL, code="approved", message=message, verdict=Verdict.ALLOW)
+
+
+def capability(workflow: str, asked: Capability, *, granted: bool) -> Reason:
+    """Say whether the workflow grants something beside tools."""
+    if granted:
+        message = f"{workflow} grants this {asked.value}."
+        return Reason(gate=Gate.SCOPE, code="granted", message=message, verdict=Verdict.ALLOW)
+    return deny(Gate.SCOPE, f"{asked.value}_not_in_scope", f"{workflow} does not grant this {asked.value}.")
+
+
+def _ask_again(code: str, message: str) -> Reason:
+    return Reason(
+        gate=Gate.APPROVAL,
+        code=code,
+        message=f"{message} A person must approve it again.",
+        verdict=Verdict.REQUIRE_APPROVAL,
+    )
+
+
+def _floor(tier: RiskTier, earned: AutonomyTier | None) -> Reason:
+    because = "" if earned is None else f" by a workflow that has earned {earned.value}"
+    verdict = autonomy.floor(tier, earned)
+    return Reason(
+        gate=Gate.APPROVAL,
+        code=f"tier_{tier.value}" if earned is None else f"autonomy_{earned.value}",
+        message=f"The floor for a {tier.value} call{because} is {verdict.value}.",
+        verdict=verdict,
+    )
+
+
+FLOORS = {(tier, earned): (_floor(tier, earned),) for tier in RiskTier for earned in (None, *AutonomyTier)}
+IRREVERSIBLE = Reason(
+    gate=Gate.APPROVAL,
+    code="irreversible",
+    message="The tool writes and names neither an undo nor a delay of ten minutes, so a person decides (E5).",
+    verdict=Verdict.REQUIRE_APPROVAL,
+)
+OTHER_ARGUMENTS = _ask_again("approval_other_arguments", "The approval was for other arguments.")
+PIN_MOVED = _ask_again("approval_pin_moved", "The tool changed after the approval.")
+BUNDLE_MOVED = _ask_again("approval_bundle_moved", "The policy changed after the approval.")
+UNKNOWN_RUN = deny(Gate.TOKEN, "unknown_run", "The run of this token is not known here.")
+CLOSED_RUN = deny(Gate.TOKEN, "run_closed", "The run has ended.")
+FOREIGN_RUN = deny(Gate.TOKEN, "run_mismatch", "The token names another workflow than its run.")
+NO_BUNDLE = deny(Gate.ENVIRONMENT, "no_policy", "No manifest was applied here, so nothing is permitted.")
+NO_PIN = deny(Gate.SCHEMA, "not_registered", "The tool is not registered: its server never offered it.")
+DRIFTED = deny(
+    Gate.SCHEMA, "tool_drifted", "The tool is not what was registered; a person must review it first."
+)
+NO_SCHEMA = deny(Gate.SCHEMA, "schema_unknown", "The tool's registered schema is not known here.")
+NO_BUDGET = deny(Gate.BUDGET, "budget_exhausted", "The budget does not cover this call.")

@@ -1,0 +1,68 @@
+"""What one decision reads, as values: nothing is looked up while deciding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from interlock.core.budget import Ledger
+from interlock.core.bundle import Bundle
+from interlock.core.identity import Revocations
+from interlock.core.model import AutonomyTier, BreakerState, Json, Pin, RiskTier, Verdict
+
+SchemaCheck = Callable[[Mapping[str, Json]], str | None]
+_NO_STATES: Mapping[tuple[str, str], BreakerState] = {}
+_NO_FLOORS: Mapping[RiskTier, Verdict] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """A run so far. `calls` counts its admitted calls by tool, without the one being decided."""
+
+    run: str
+    workflow: str
+    version: int
+    open: bool = True
+    calls: Mapping[str, int] = field(default_factory=dict[str, int])
+    labels: frozenset[str] = frozenset()
+    started_at: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approved:
+    """A person's yes and what it was said to: these arguments, this pin, this bundle (invariant 6)."""
+
+    approval: str
+    digest: str
+    pin: str
+    bundle: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Everything one decision reads, as values.
+
+    `schema_problem` checks arguments against the pinned schema and says what is wrong; None means that no
+    schema is known, which denies. `reach` is what the tool's preview measured. `kill` holds "*",
+    "agent:NAME", "workflow:NAME" and "run:ID". `taint_floors` is empty unless switched on.
+    """
+
+    environment: str
+    bundle: Bundle | None
+    revoked: Revocations = field(default_factory=Revocations)
+    run: RunFacts | None = None
+    pin: Pin | None = None
+    breakers: Mapping[tuple[str, str], BreakerState] = field(default_factory=lambda: _NO_STATES)
+    ledger: Ledger = field(default_factory=Ledger)
+    autonomy: AutonomyTier | None = None
+    schema_problem: SchemaCheck | None = None
+    reach: Mapping[str, Json] | None = None
+    approved: Approved | None = None
+    kill: frozenset[str] = frozenset()
+    taint_floors: Mapping[RiskTier, Verdict] = field(default_factory=lambda: _NO_FLOORS)
+
+
+def any_arguments(_: Mapping[str, Json]) -> str | None:
+    """Accept all arguments: a `schema_problem` for explaining rules where no tool server was asked."""
+    return None
