@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conformance.children import ChildFailed, free_port, running, tail, wait_for_port
+from tests.conformance.children import ChildFailed, first_line, free_port, running, wait_for_port
 
 _COMMAND = (sys.executable, "-m", "interlock.cli")
 _SECONDS = 60
@@ -69,6 +69,10 @@ def serving(folder: Path, manifest: str, **settings: str) -> Generator[Gateway]:
         yield gateway
 
 
-def why(gateway: Gateway) -> str:
-    """Return the end of what the server said."""
-    return tail(gateway.log)
+@contextmanager
+def run_of(gateway: Gateway, workflow: str) -> Generator[str]:
+    """Hold a run of `workflow` open and yield the address its program would be given."""
+    log = gateway.log.with_name(f"run-{workflow}.log")
+    hold = gateway.under(workflow, ["sh", "-c", 'echo "$INTERLOCK_MCP_URL"; exec sleep 600'])
+    with running(hold, log=log, environment=gateway.environment) as child:
+        yield first_line(child, log=log)

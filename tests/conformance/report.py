@@ -49,9 +49,9 @@ class Report:
         order = [leg.name for leg in LEGS]
         return [(leg, key[1]) for key, leg in sorted(rows.items(), key=lambda row: order.index(row[0][0]))]
 
-    def ways(self) -> list[str]:
-        """The ways that were run, in order."""
-        return list(dict.fromkeys(side.way for side in self.sides))
+    def ways(self, leg: Leg | None = None) -> list[str]:
+        """The ways that were run, in order: all, or those of one leg."""
+        return list(dict.fromkeys(side.way for side in self.sides if leg is None or side.leg is leg))
 
     def outcome(self, leg: Leg, way: str, scenario: str) -> Outcome | None:
         """Return what a scenario came to on one way."""
@@ -169,10 +169,12 @@ _PAGE = """# MCP conformance
 
 Interlock is run against the official MCP conformance suite, in both protocol eras. The suite acts as the
 client; behind Interlock stands a server that implements all fixture tools, resources and prompts the suite
-asks for. Each scenario runs twice: against that server directly, and through `interlock serve` as an
-unmodified program reaches it, under `interlock run`. No expected failures are declared: a scenario that
-passes directly must pass through the gateway; a warning that the direct run has not got, and a check that
-passed directly and is not made through the gateway, count as failures.
+asks for. Each scenario runs against that server directly, and through `interlock serve` as an unmodified
+program reaches it, under `interlock run`. The server speaks both eras, so the gateway speaks 2026-07-28 with
+it whatever the client speaks; `gateway, older server` is the same with a server that knows no newer revision
+than 2025-11-25. No expected failures are declared: a scenario that passes directly must pass through the
+gateway; a warning that the direct run has not got, and a check that passed directly and is not made through
+the gateway, count as failures.
 
     make conformance
 
@@ -216,8 +218,8 @@ def _parts(report: Report) -> dict[str, str]:
 
 
 def _tables(report: Report) -> Iterator[str]:
-    ways = report.ways()
     for leg in LEGS:
+        ways = report.ways(leg)
         rows = [
             f"| {scenario} | " + " | ".join(report.verdict(leg, way, scenario) for way in ways) + " |"
             for each, scenario in report.rows
@@ -225,8 +227,5 @@ def _tables(report: Report) -> Iterator[str]:
         ]
         head = f"| scenario | {' | '.join(ways)} |\n|---|{'---|' * len(ways)}"
         options = " ".join(leg.options)
-        yield (
-            f"## {leg.name}\n\nSuite {report.versions[leg.package]}, `server {options}`.\n\n{head}\n"
-            + "\n".join(rows)
-        )
-        yield "\n\n"
+        yield f"## {leg.name}\n\nSuite {report.versions[leg.package]}, `server {options}`.\n\n{head}\n"
+        yield "\n".join(rows) + "\n\n"

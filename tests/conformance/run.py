@@ -29,6 +29,7 @@ RESULTS = ROOT / "build" / "conformance" / "results.json"
 PAGE = ROOT / "docs" / "reference" / "mcp-conformance.md"
 DIRECT = "direct"
 THROUGH = "gateway"
+OLDER = "gateway, older server"
 _NARROWED_SECONDS = 60
 
 
@@ -73,17 +74,25 @@ def direct(runtime: node.Node, folder: Path) -> list[Side]:
 
 def through(runtime: node.Node, folder: Path) -> tuple[list[Side], list[Check]]:
     """Every leg through the gateway, and the checks under the narrowed scope."""
-    sides: list[Side] = []
     with fixture(folder) as url, served.serving(folder / "gateway", manifests.manifest(url)) as gateway:
-        for number, leg in enumerate(suite.LEGS):
-            results = folder / f"gateway-{number}"
-            done = timed(
-                f"{THROUGH}, {leg.name}",
-                lambda leg=leg, results=results: _suite_under_run(runtime, leg, results, gateway),
-            )
-            sides.append(Side(leg=leg, way=THROUGH, run=done))
-        checks = narrowed(gateway)
-    return sides, checks
+        sides = [_side(runtime, folder, gateway, leg, THROUGH) for leg in suite.LEGS]
+        return sides, narrowed(gateway)
+
+
+def older(runtime: node.Node, folder: Path) -> list[Side]:
+    """The older legs through the gateway to a server that knows no newer revision than they do."""
+    legs = [leg for leg in suite.LEGS if leg.revision == "2025-11-25"]
+    with (
+        fixture(folder, "legacy") as url,
+        served.serving(folder / "older", manifests.manifest(url)) as gateway,
+    ):
+        return [_side(runtime, folder, gateway, leg, OLDER) for leg in legs]
+
+
+def _side(runtime: node.Node, folder: Path, gateway: served.Gateway, leg: suite.Leg, way: str) -> Side:
+    results = folder / f"{way.replace(', ', '-').replace(' ', '-')}-{suite.LEGS.index(leg)}"
+    done = timed(f"{way}, {leg.name}", lambda: _suite_under_run(runtime, leg, results, gateway))
+    return Side(leg=leg, way=way, run=done)
 
 
 def _suite_under_run(runtime: node.Node, leg: suite.Leg, results: Path, gateway: served.Gateway) -> suite.Run:
@@ -139,7 +148,7 @@ def observe(runtime: node.Node, folder: Path, *, only_direct: bool) -> Report:
     checks: list[Check] = []
     if not only_direct:
         more, checks = through(runtime, folder)
-        sides += more
+        sides += [*more, *older(runtime, folder)]
     said = subprocess.run(
         [runtime.binary, "--version"], capture_output=True, text=True, timeout=30, check=True
     )
