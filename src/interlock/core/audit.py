@@ -38,7 +38,7 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Witness:
-    """Somebody's word that entry `seq` of `chain` has this MAC. `last`: and that none followed it then or since."""
+    """Somebody's word that entry `seq` of `chain` has this MAC; with `last`, that no entry follows it."""
 
     chain: str
     seq: int
@@ -75,7 +75,7 @@ class Sealer:
         self._keyed = hmac.new(key, digestmod="sha256")
 
     def mac(self, previous: str, record: Record) -> str:
-        """Return the MAC (hex) of `record` following the entry whose MAC is `previous` (`GENESIS` at first)."""
+        """Return the MAC (hex) of `record` after the entry whose MAC is `previous` (`GENESIS` at first)."""
         keyed = self._keyed.copy()
         keyed.update(previous.encode())
         keyed.update(encode(record))
@@ -179,7 +179,9 @@ class Verifier:
         first = chain.seq - chain.wrong + 1
         where = _entries(first, chain.seq)
         if at_end and chain.wrong > 1:
-            message = f"{where} hashed with another key: the log was re-hashed from here to its end, or this is not its key"
+            message = (
+                f"{where} hashed with another key: re-hashed from here to the end, or this is not the key"
+            )
             self._flaw("rehashed", name, first, message)
         else:
             self._flaw("changed", name, first, f"{where} not as written")
@@ -194,7 +196,7 @@ class Verifier:
                 "truncated", witness.chain, chain.seq + 1, f"{gap} missing at the end, says {witness.by}"
             )
         elif found is not None and found != witness.mac:
-            message = f"entry {witness.seq} is not the one that {witness.by} saw: the log was rewritten with its key"
+            message = f"entry {witness.seq} is not the one that {witness.by} saw: rewritten with the true key"
             self._flaw("rewritten", witness.chain, witness.seq, message)
         elif witness.last and chain.seq > witness.seq:
             surplus = _entries(witness.seq + 1, chain.seq)

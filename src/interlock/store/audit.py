@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -17,6 +18,7 @@ from interlock.core.audit import GENESIS, KEY_BYTES, Record, Sealer, key_id
 from interlock.errors import StoreUnavailable
 from interlock.runtime import Ids
 from interlock.store.dialect import Dialect
+from interlock.store.place import write_private
 from interlock.store.schema import audit, chains
 
 Draft = tuple[int, str, str, str, str, str, str, str, str]
@@ -91,15 +93,7 @@ def audit_key(data: Path) -> bytes:
     Raises `StoreUnavailable` when others than its owner can read it or it does not hold 32 bytes.
     """
     path = data / "keys" / "audit.key"
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return read_key(path)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_hex(KEY_BYTES) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    write_private(path, secrets.token_hex(KEY_BYTES).encode() + b"\n")
     return read_key(path)
 
 
@@ -120,3 +114,77 @@ def read_key(path: Path) -> bytes:
             f"The audit key {path} does not hold 64 hex digits.", hint="Restore it from a backup."
         )
     return key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainHead:
+    """The end of one chain as its row says, and the name of the key it was written with."""
+
+    chain: str
+    key: str
+    seq: int
+    mac: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which entries: equal fields, and `since` (included) to `until` (excluded) in microseconds."""
+
+    run: str = ""
+    agent: str = ""
+    workflow: str = ""
+    tool: str = ""
+    action: str = ""
+    person: str = ""
+    kind: str = ""
+    since: int = 0
+    until: int = 0
+
+    @property
+    def everything(self) -> bool:
+        """Whether nothing is left out."""
+        return self == Filter()
+
+    def clauses(self) -> Iterator[sa.ColumnElement[bool]]:
+        """The conditions as SQL."""
+        for name in ("run", "agent", "workflow", "tool", "action", "person", "kind"):
+            if value := getattr(self, name):
+                yield audit.c[name] == value
+        if self.since:
+            yield audit.c.at >= self.since
+        if self.until:
+            yield audit.c.at < self.until
+
+
+Entry = tuple[Record, str]
+"""A record and its MAC."""
+
+
+def heads(connection: sa.Connection) -> list[ChainHead]:
+    """Return the end of every chain."""
+    rows = connection.execute(sa.select(chains).order_by(chains.c.id))
+    return [ChainHead(chain=row.id, key=row.key, seq=row.head_seq, mac=row.head_mac) for row in rows]
+
+
+def entries(connection: sa.Connection) -> Iterator[Entry]:
+    """Yield every entry, chain by chain in order, in constant memory."""
+    stream = connection.execution_options(yield_per=_PAGE)
+    for row in stream.execute(sa.select(audit).order_by(audit.c.chain, audit.c.seq)):
+        yield Record(*row[:-1]), row[-1]
+
+
+def page(connection: sa.Connection, which: Filter, after: tuple[str, int]) -> list[Entry]:
+    """Return the next entries after a place (`("", 0)` at first), in the order of the chains."""
+    place = sa.tuple_(audit.c.chain, audit.c.seq) > sa.tuple_(*map(sa.literal, after))
+    query = sa.select(audit).where(place, *which.clauses()).order_by(audit.c.chain, audit.c.seq).limit(_PAGE)
+    return [(Record(*row[:-1]), row[-1]) for row in connection.execute(query)]
+
+
+def newest(connection: sa.Connection, which: Filter, limit: int) -> list[Entry]:
+    """Return the newest entries, newest first."""
+    order = audit.c.at.desc(), audit.c.chain.desc(), audit.c.seq.desc()
+    query = sa.select(audit).where(*which.clauses()).order_by(*order).limit(limit)
+    return [(Record(*row[:-1]), row[-1]) for row in connection.execute(query)]
+
+
+_PAGE = 1_000

@@ -7,8 +7,9 @@ the database. SQLite and PostgreSQL have the same shape; what differs is in `dia
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -116,6 +117,22 @@ class Store:
                 return work(connection)
         except DBAPIError as error:
             raise _said(self._dialect, error) from error
+
+
+@contextmanager
+def open_reader(settings: Settings, *, patience: float = 5.0) -> Generator[sa.Connection]:
+    """Yield a read-only connection without owning the data directory: beside a server, or without one.
+
+    Raises `StoreUnavailable` when the database cannot be read.
+    """
+    dialect = dialect_of(settings, patience=patience)
+    try:
+        with dialect.readers.connect() as connection, connection.begin():
+            yield connection
+    except DBAPIError as error:
+        raise _said(dialect, error) from error
+    finally:
+        dialect.readers.dispose()
 
 
 def _prepare(dialect: Dialect, clock: SteadyClock) -> None:

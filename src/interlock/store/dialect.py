@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, QueuePool
 
@@ -79,7 +80,7 @@ class Sqlite:
         arguments = {"timeout": self._patience, "check_same_thread": False, "isolation_level": None}
         engine = sa.create_engine(url, poolclass=pool, connect_args=arguments, **size)
 
-        @sa.event.listens_for(engine, "connect")
+        @event.listens_for(engine, "connect")
         def _connect(connection: sqlite3.Connection, _record: object) -> None:
             mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()
             if mode != ("wal",):
@@ -90,13 +91,13 @@ class Sqlite:
             for pragma in ("PRAGMA synchronous = FULL", "PRAGMA foreign_keys = ON", *pragmas):
                 connection.execute(pragma)
 
-        @sa.event.listens_for(engine, "begin")
+        @event.listens_for(engine, "begin")
         def _begin(connection: sa.Connection) -> None:
             connection.exec_driver_sql(begin)
 
         return engine
 
-    def clock(self, connection: sa.Connection) -> int | None:
+    def clock(self, connection: sa.Connection) -> int | None:  # noqa: ARG002
         """The machine's clock is the database's."""
         return None
 
@@ -176,6 +177,7 @@ class Postgres:
             url,
             pool_size=READERS,
             pool_pre_ping=True,
+            isolation_level="REPEATABLE READ",  # a reader sees one moment, as on SQLite
             connect_args={**common, "options": "-c default_transaction_read_only=on"},
         )
 
@@ -240,8 +242,6 @@ _POSTGRES: dict[str, tuple[str, str]] = {
 def _lost(error: BaseException | None) -> bool:
     state = getattr(error, "sqlstate", None)
     kind = type(error).__name__
-    return (
-        (state is None
-        and kind in {"OperationalError", "InterfaceError"})
-        or str(state).startswith(("08", "57P"))
+    return (state is None and kind in {"OperationalError", "InterfaceError"}) or str(state).startswith(
+        ("08", "57P")
     )

@@ -16,7 +16,8 @@ import sqlalchemy as sa
 from interlock.errors import StoreUnavailable
 
 _NAME = re.compile(r"(\d{4})_(pre|post)_(\w+?)(?:\.(sqlite|postgresql))?\.sql")
-_TABLE = "CREATE TABLE IF NOT EXISTS migrations (number BIGINT PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL)"
+_TABLE = """CREATE TABLE IF NOT EXISTS migrations (
+    number BIGINT PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL)"""
 BOTH = frozenset({"pre", "post"})
 
 
@@ -41,7 +42,7 @@ def migrate(connection: sa.Connection, *, now: int, phases: Collection[str] = BO
     newest = max((each.number for each in known), default=0)
     if done and max(done) > newest:
         raise StoreUnavailable(
-            f"The database was written by a newer Interlock (schema {max(done)}; this program knows {newest}).",
+            f"A newer Interlock wrote this database (schema {max(done)}; this program knows {newest}).",
             hint="Upgrade this program, or restore a backup made before the upgrade.",
         )
     missing = [each for each in known if each.number not in done and each.phase in phases]

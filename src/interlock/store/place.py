@@ -1,10 +1,11 @@
-"""Where a SQLite database may lie: on a disk of this machine, never on a network file system.
+"""Files of the data directory: where it may lie, and how a file is written so that a crash does not tear it.
 
 SQLite's locks and its write-ahead log are not safe over NFS, SMB and their kin, so they are refused.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from interlock.errors import StoreUnavailable
@@ -58,3 +59,38 @@ def _read_mounts() -> str:
         return _MOUNTS.read_text()
     except OSError:
         return ""
+
+
+def write_private(path: Path, content: bytes) -> bool:
+    """Create a file that only its owner may read, durably; return False if it exists already."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        return False
+    _fill(descriptor, content)
+    _sync_directory(path.parent)
+    return True
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file so that a reader, and a crash, sees all of it or none of it."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    _fill(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644), content)
+    beside.replace(path)
+    _sync_directory(path.parent)
+
+
+def _fill(descriptor: int, content: bytes) -> None:
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

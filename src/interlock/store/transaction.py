@@ -47,7 +47,7 @@ class Transaction:
         person: str = "",
         body: Mapping[str, Json],
     ) -> None:
-        """Record what happened, in the same commit (A6). No secret and no argument value belongs in `body`."""
+        """Record what happened, in the same commit (A6). No secret, no argument value belongs in `body`."""
         fields = (kind, run, agent, workflow, tool, action, person)
         self.drafts.append((self.now, *map(plain, fields), encode_body(body)))  # pyright: ignore[reportArgumentType]
 

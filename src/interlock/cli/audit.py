@@ -1,0 +1,212 @@
+"""`interlock audit`: list, export, verify and checkpoint the log of everything that was decided and done."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+
+import typer
+
+from interlock import errors
+from interlock.cli.client import api
+from interlock.cli.output import console, emit, notes, safe, table
+from interlock.settings import load
+
+app = typer.Typer(
+    name="audit", help="The tamper-evident log of every decision and action.", no_args_is_help=True
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Run = Annotated[str, typer.Option(help="Only entries of this run.")]
+Agent = Annotated[str, typer.Option(help="Only entries of this agent.")]
+Workflow = Annotated[str, typer.Option(help="Only entries of this workflow.")]
+Tool = Annotated[str, typer.Option(help="Only entries about this tool.")]
+Action = Annotated[str, typer.Option(help="Only entries about this action.")]
+Kind = Annotated[str, typer.Option(help="Only entries of this kind, such as action.decided.")]
+Since = Annotated[str, typer.Option(help="From this time on (2026-11-22 or 2026-11-22T15:00:00Z).")]
+Until = Annotated[str, typer.Option(help="Before this time.")]
+
+
+@app.command("list")
+def list_(
+    run: Run = "",
+    agent: Agent = "",
+    workflow: Workflow = "",
+    tool: Tool = "",
+    action: Action = "",
+    kind: Kind = "",
+    since: Since = "",
+    until: Until = "",
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many entries.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """Show the newest entries, newest first."""
+    wanted = _filter(run, agent, workflow, tool, action, kind, since, until)
+    with api() as client:
+        entries = client.get("/api/v1/audit", params={**wanted, "limit": str(limit)}).json()["entries"]
+    columns = ("at", "kind", "agent", "workflow", "tool", "run", "action", "person", "body")
+    emit(entries, table([{**each, "at": _time(each["at"])} for each in entries], columns), as_json)
+
+
+@app.command()
+def export(
+    run: Run = "",
+    agent: Agent = "",
+    workflow: Workflow = "",
+    tool: Tool = "",
+    action: Action = "",
+    kind: Kind = "",
+    since: Since = "",
+    until: Until = "",
+    form: Annotated[str, typer.Option("--format", help="jsonl or cloudevents.")] = "jsonl",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File; without it, stdout.")] = None,
+) -> None:
+    """Write the log as JSON lines or CloudEvents. Without filters the file can be verified."""
+    wanted = _filter(run, agent, workflow, tool, action, kind, since, until)
+    written = 0
+    with (
+        api() as client,
+        client.stream("GET", "/api/v1/audit/export", params={**wanted, "format": form}) as answer,
+        _opened(output) as file,
+        _progress("exported") as progress,
+    ):
+        for piece in answer.iter_bytes():
+            file.write(piece)
+            written += piece.count(b"\n")
+            progress(written)
+    if output is not None:
+        notes.print(f"{written} lines in {safe(output)}")
+
+
+@app.command()
+def verify(
+    export: Annotated[Path | None, typer.Option(help="Verify this export instead of the database.")] = None,
+    key: Annotated[
+        list[Path] | None, typer.Option(help="The audit key; again for several chains' keys.")
+    ] = None,
+    checkpoints: Annotated[Path | None, typer.Option(help="Directory of signed checkpoints.")] = None,
+    jwks: Annotated[Path | None, typer.Option(help="Public keys of the checkpoints.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Recompute every hash, and compare with the signed checkpoints. Exit 1 when something is wrong.
+
+    Works offline, beside a running server or without one. With INTERLOCK_URL the server verifies its log.
+    """
+    settings = load()
+    if settings.url and export is None:
+        with api(settings) as client:
+            report: Any = client.get("/api/v1/audit/verify").json()
+    else:
+        report = _verify_here(export, key or [], checkpoints, jwks)
+    if as_json:
+        emit(report, "", as_json=True)
+    else:
+        _show(report)
+    if not report["ok"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def checkpoint(as_json: Json = False) -> None:
+    """Sign where the log stands now and write it to the checkpoint directory."""
+    with api() as client:
+        answer = client.post("/api/v1/audit/checkpoints").json()
+    taken = answer["checkpoint"]
+    if taken is None:
+        shown = "Nothing happened since the last checkpoint."
+    else:
+        shown = (
+            f"Checkpoint {taken['id']} over {len(taken['heads'])} chains is in {safe(answer['directory'])}."
+        )
+    emit(answer, shown, as_json)
+
+
+def _verify_here(export: Path | None, keys: list[Path], checkpoints: Path | None, jwks: Path | None) -> Any:
+    try:
+        import msgspec
+
+        from interlock.services import verify_audit
+    except ModuleNotFoundError as missing:
+        raise errors.UsageError(
+            f"This installation cannot verify here: no {missing.name}.", hint="Install interlock[server]."
+        ) from missing
+    settings = load()
+    with _progress("verified") as progress:
+        if export is None:
+            report = verify_audit.verify_database(
+                settings, keys=keys, directory=checkpoints, jwks=jwks, progress=progress
+            )
+        else:
+            own = [settings.data / "keys" / "audit.key"]
+            beside = settings.checkpoint_directory / "jwks.json"
+            known = jwks or (beside if checkpoints is None and beside.exists() else None)
+            report = verify_audit.verify_export(
+                export, keys=keys or own, directory=checkpoints, jwks=known, progress=progress
+            )
+    return msgspec.to_builtins(report)
+
+
+def _show(report: Any) -> None:
+    seen = f"{report['entries']} entries in {report['chains']} chains, {report['checkpoints']} checkpoints"
+    if report["ok"]:
+        console.print(f"[green]The audit log verifies[/green]: {seen}.")
+        if report["since_checkpoint"]:
+            console.print(
+                f"{report['since_checkpoint']} entries are newer than the last checkpoint: "
+                "cutting them off could not be seen. Take one: interlock audit checkpoint"
+            )
+        return
+    console.print(f"[red]The audit log does NOT verify[/red]: {report['found']} findings in {seen}.")
+    for flaw in report["flaws"]:
+        where = f"{flaw['chain']}: " if flaw["chain"] else ""
+        console.print(f"  {safe(flaw['code'])}  {safe(where)}{safe(flaw['message'])}")
+    if report["found"] > len(report["flaws"]):
+        console.print(f"  and {report['found'] - len(report['flaws'])} more")
+    console.print(safe(report["advice"]))
+
+
+def _filter(
+    run: str, agent: str, workflow: str, tool: str, action: str, kind: str, since: str, until: str
+) -> dict[str, str]:
+    given = {
+        "run": run,
+        "agent": agent,
+        "workflow": workflow,
+        "tool": tool,
+        "action": action,
+        "kind": kind,
+        "since": since,
+        "until": until,
+    }
+    return {name: value for name, value in given.items() if value}
+
+
+def _time(at: int) -> str:
+    return datetime.fromtimestamp(at / 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"
+
+
+@contextmanager
+def _opened(output: Path | None) -> Generator[BinaryIO]:
+    if output is None:
+        yield sys.stdout.buffer
+        return
+    try:
+        with output.open("wb") as file:
+            yield file
+    except OSError as error:
+        raise errors.UsageError(f"{output} cannot be written: {error.strerror}.") from error
+
+
+@contextmanager
+def _progress(what: str) -> Generator[Callable[[int], None]]:
+    """Yield a function that shows a count on a terminal; elsewhere the spinner shows nothing."""
+    with notes.status(f"{what} 0 entries") as status:
+
+        def show(count: int) -> None:
+            status.update(f"{what} {count} entries")
+
+        yield show
