@@ -12,7 +12,8 @@ from typing import cast
 
 from interlock.core.document import Conditions
 from interlock.core.model import Json
-from interlock.core.policy.operator import OPERATORS, Unclear, said
+from interlock.core.policy.operator import OPERATORS, Unclear
+from interlock.core.policy.phrase import said
 
 Operators = Mapping[str, Json]
 Compare = Callable[[Json, Json], bool]

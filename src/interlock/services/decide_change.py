@@ -35,6 +35,15 @@ class DecideChange:
     memory: Memory
     settings: Settings
 
+    async def show(self, change: str) -> tuple[Change, tuple[str, ...]]:
+        """Return a change and who may decide it, while it waits. Raises `NotFound`."""
+        environment = self.settings.environment
+        found = await self.store.read(lambda connection: changes.get(connection, change))
+        current = await self.store.read(lambda connection: documents.in_force(connection, environment))
+        if found.state is not ChangeState.WAITING or current is None:
+            return found, ()
+        return found, rule.may_decide(found.author, found.differences, current.documents)
+
     async def approve(self, change: str, *, person: str, roles: Collection[str], reason: str = "") -> Decided:
         """Put a waiting change in force.
 

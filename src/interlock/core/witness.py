@@ -1,0 +1,157 @@
+"""Concrete arguments that a grant's conditions allow, those that reach furthest first (A4).
+
+Values are guessed from the conditions and the tool's own schema and kept only if every operator of the
+condition accepts them, so what comes out satisfies the grant or nothing does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice, product
+from typing import Any, cast
+
+from interlock.core import narrowing
+from interlock.core.document import Conditions
+from interlock.core.model import Json
+from interlock.core.policy.operator import OPERATORS, Unclear
+
+UNBOUNDED = 1_000_000_000
+"""Stands for a number that nothing limits."""
+
+ARGS = "args."
+Schema = Mapping[str, Json]
+_COMBINATIONS = 128
+
+
+def arguments(
+    where: Conditions,
+    *,
+    scope: Mapping[str, Json],
+    schema: Schema,
+    measures: Iterable[str],
+    sinks: Iterable[str],
+) -> Iterator[dict[str, Json]]:
+    """Yield argument objects that satisfy `where`, at most 128, those that reach furthest first.
+
+    `measures` and `sinks` name arguments that decide how far a call reaches: a number, and who is reached.
+    """
+    choices = dict(_of_schema(schema))
+    for name in measures:
+        choices.setdefault(name, [UNBOUNDED])
+    for name in sinks:
+        choices.setdefault(name, ["anyone"])
+    for name, asked in where.items():
+        if name.startswith(ARGS):
+            choices[name] = _choices(asked, scope, choices.get(name, []))
+    names = [name for name in choices if choices[name]]
+    for values in islice(product(*(choices[name] for name in names)), _COMBINATIONS):
+        yield _nested(zip(names, values, strict=True))
+
+
+def _nested(pairs: Iterable[tuple[str, Json]]) -> dict[str, Json]:
+    arguments: dict[str, Json] = {}
+    for name, value in pairs:
+        *path, last = name.removeprefix(ARGS).split(".")
+        inner = arguments
+        for step in path:
+            inner = cast("dict[str, Json]", inner.setdefault(step, {}))
+        inner[last] = value
+    return arguments
+
+
+def _of_schema(schema: Schema) -> dict[str, list[Json]]:
+    """Return values for the required arguments of a tool's own schema."""
+    declared = cast("Mapping[str, Any]", schema.get("properties") or {})
+    required = cast("list[str]", schema.get("required") or [])
+    return {ARGS + name: _of_type(declared.get(name) or {}) for name in required if "." not in name}
+
+
+def _of_type(schema: Mapping[str, Any]) -> list[Json]:
+    for key in ("enum", "examples"):
+        if schema.get(key):
+            return list(schema[key])
+    for key in ("const", "default"):
+        if key in schema:
+            return [schema[key]]
+    match schema.get("type"):
+        case "integer" | "number":
+            return [int(schema.get("maximum", UNBOUNDED))]
+        case "boolean":
+            return [True, False]
+        case "array":
+            return [_of_type(schema.get("items") or {})[: schema.get("maxItems", 3)]]
+        case "object":
+            return [_nested((name, values[0]) for name, values in _of_schema(schema).items())]
+        case _:
+            return ["x" * int(schema.get("minLength", 1))]
+
+
+def _choices(asked: Json, scope: Mapping[str, Json], more: list[Json]) -> list[Json]:
+    """Return the values that satisfy one condition, those that reach furthest first."""
+    operators = {name: _resolved(operand, scope) for name, operand in narrowing.operators(asked).items()}
+    if operators.get("present") is False:
+        return []
+    tests = [OPERATORS[name](operand) for name, operand in operators.items() if name in OPERATORS]
+    fitting = [each for each in (*_candidates(operators), *more) if all(_holds(test, each) for test in tests)]
+    return sorted(fitting, key=_far, reverse=True)[:6]
+
+
+def _resolved(operand: Json, scope: Mapping[str, Json]) -> Json:
+    if isinstance(operand, str) and operand.startswith("$scope."):
+        found: Any = scope
+        for step in operand.removeprefix("$scope.").split("."):
+            found = cast("Mapping[str, Any]", found)[step]
+        return found
+    return operand[1:] if isinstance(operand, str) and operand.startswith("$$") else operand
+
+
+def _holds(test: Any, value: Json) -> bool:
+    try:
+        return test(value)
+    except Unclear:
+        return False
+
+
+def _far(value: Json) -> tuple[int, int]:
+    if isinstance(value, int):
+        return 1, int(value)
+    return 0, len(cast("str | list[Json]", value)) if isinstance(value, str | list) else 0
+
+
+def _candidates(operators: Mapping[str, Json]) -> Iterator[Json]:
+    yield from (UNBOUNDED, -UNBOUNDED, "x", "anyone", True, False, [])
+    size = _largest_length(operators.get("len"))
+    for name, operand in operators.items():
+        for value in cast("list[Json]", operand) if isinstance(operand, list) else [operand]:
+            yield from _around(name, value)
+        if isinstance(operand, list):
+            members = cast("list[Json]", operand)
+            yield members
+            yield [each for each, _ in zip(_cycled(members), range(size), strict=False)]
+            yield ["anyone" + str(each) for each in members]
+    yield "x" * size
+    yield ["x"] * size
+
+
+def _cycled(members: list[Json]) -> Iterator[Json]:
+    while members:
+        yield from members
+
+
+def _around(name: str, value: Json) -> Iterator[Json]:
+    yield value
+    yield [value]
+    if isinstance(value, int) and not isinstance(value, bool):
+        yield from (value - 1, value + 1)
+    if isinstance(value, str):
+        yield from (value + "x", "anyone" + value, ["anyone" + value])
+        if name == "glob":
+            yield value.replace("*", "x").replace("?", "x")
+
+
+def _largest_length(asked: Json) -> int:
+    bounds: Mapping[str, Json] = {} if asked is None else narrowing.operators(asked)
+    for name, step in (("eq", 0), ("le", 0), ("lt", -1), ("ge", 0), ("gt", 1)):
+        if name in bounds:
+            return min(max(int(bounds[name]) + step, 0), 1000)
+    return 3

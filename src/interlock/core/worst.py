@@ -1,0 +1,189 @@
+"""The worst valid call that a workflow could make today, tool by tool, as a concrete request (A4).
+
+For every grant, arguments are built that satisfy its conditions and reach as far as they allow; a few
+alternatives are put through the decision, and the one that reaches furthest without being denied is
+reported with its reach, what a wrong call costs and what guards it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from interlock.core.bundle import Bundle
+from interlock.core.document import Grant, Tool
+from interlock.core.model import Decision, EffectClass, Json, RiskTier, Verdict
+from interlock.core.snapshot import SchemaCheck, any_arguments
+from interlock.core.tool import REAL_DELAY
+from interlock.core.trial import Trial, ask
+from interlock.core.witness import ARGS, Schema, arguments
+from interlock.core.workflow import CompiledWorkflow
+
+_MEASURES = ("records", "recipients", "money", "services")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorstCall:
+    """The worst valid call of one tool. `reach` has the measures of A1 that are declared.
+
+    `unbounded` names arguments that decide the reach and that nothing limits. Money is nano-dollars.
+    """
+
+    tool: str
+    arguments: Mapping[str, Json]
+    tier: RiskTier
+    effect: EffectClass
+    mapped: bool
+    widest_scope: str
+    reach: Mapping[str, Json]
+    unbounded: tuple[str, ...]
+    reversible: str
+    impact: str
+    verdict: Verdict
+    because: str
+    rules: tuple[str, ...]
+    max_calls: int | None
+    cost_per_call: int
+
+    @property
+    def valid(self) -> bool:
+        """Whether the call passes; where it does not, no call of this tool was found that would."""
+        return self.verdict is not Verdict.DENY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlastRadiusReport:
+    """All of a workflow's worst calls, worst first, and what it may use beside tools."""
+
+    workflow: str
+    environment: str
+    calls: tuple[WorstCall, ...]
+    capabilities: tuple[str, ...]
+
+
+def report(
+    bundle: Bundle,
+    workflow: CompiledWorkflow,
+    now: int,
+    *,
+    schemas: Mapping[str, Schema] | None = None,
+    checks: Mapping[str, SchemaCheck] | None = None,
+) -> BlastRadiusReport:
+    """Return the worst calls of `workflow` at `now`; `schemas` and `checks` are of the registered tools."""
+    known, tests = schemas or {}, checks or {}
+    calls = [
+        _worst(bundle, workflow, grant, now, known.get(grant.tool, {}), tests.get(grant.tool, any_arguments))
+        for grant in workflow.document.tools
+    ]
+    calls.sort(key=_severity, reverse=True)
+    return BlastRadiusReport(
+        workflow=workflow.label,
+        environment=bundle.environment,
+        calls=tuple(calls),
+        capabilities=_capabilities(workflow),
+    )
+
+
+def _capabilities(workflow: CompiledWorkflow) -> tuple[str, ...]:
+    document = workflow.document
+    named = [f"resource {each}" for each in document.resources]
+    named += [f"prompt {each}" for each in document.prompts]
+    switches = ("sampling", "elicitation", "completion")
+    return (*named, *(each for each in switches if getattr(document, each)))
+
+
+def _severity(call: WorstCall) -> tuple[bool, int, float, int]:
+    return call.valid, call.tier.rank, _size(call.reach), -call.verdict.rank
+
+
+def _size(reach: Mapping[str, Json]) -> float:
+    return float(sum(each for each in reach.values() if isinstance(each, int) and not isinstance(each, bool)))
+
+
+def _worst(
+    bundle: Bundle, workflow: CompiledWorkflow, grant: Grant, now: int, schema: Schema, check: SchemaCheck
+) -> WorstCall:
+    def call(given: Mapping[str, Json]) -> WorstCall:
+        trial = Trial(workflow=workflow.document.name, tool=grant.tool, arguments=given, now=now)
+        return _call(bundle, workflow, grant, given, ask(bundle, trial, check=check))
+
+    tool = bundle.tools[grant.tool].document
+    tried = arguments(
+        grant.where,
+        scope=workflow.document.scope,
+        schema=schema,
+        measures=_measured(tool),
+        sinks=tool.sinks if tool else (),
+    )
+    return max((call(each) for each in tried), key=_severity)
+
+
+def _call(
+    bundle: Bundle,
+    workflow: CompiledWorkflow,
+    grant: Grant,
+    given: Mapping[str, Json],
+    decision: Decision,
+) -> WorstCall:
+    compiled = bundle.tools[grant.tool]
+    entry = compiled.document.blast_radius if compiled.document else None
+    rules = workflow.rules.get(grant.tool, ())
+    return WorstCall(
+        tool=grant.tool,
+        arguments=given,
+        tier=decision.tier if decision.verdict is not Verdict.DENY else compiled.tier,
+        effect=compiled.effect,
+        mapped=compiled.mapped,
+        widest_scope=entry.widest_scope if entry else "unknown: the tool is not mapped",
+        reach=_reach(compiled.document, given),
+        unbounded=_unbounded(compiled.document, grant),
+        reversible=_reversible(compiled.document),
+        impact=entry.impact if entry else "unknown: the tool is not mapped",
+        verdict=decision.verdict,
+        because=decision.reason.message,
+        rules=tuple(each.id for each in rules),
+        max_calls=grant.max_calls,
+        cost_per_call=compiled.cost_per_call,
+    )
+
+
+def _reach(tool: Tool | None, given: Mapping[str, Json]) -> dict[str, Json]:
+    entry = tool.blast_radius if tool else None
+    declared = {each: getattr(entry, each) for each in _MEASURES} if entry else {}
+    return {name: _filled(value, given) for name, value in declared.items() if value is not None}
+
+
+def _filled(value: Json, given: Mapping[str, Json]) -> Json:
+    if not (isinstance(value, str) and value.startswith("$" + ARGS)):
+        return value
+    found: Any = given
+    for step in value.removeprefix("$" + ARGS).split("."):
+        found = cast("dict[str, Any]", found).get(step) if isinstance(found, Mapping) else None
+    return value if found is None else found
+
+
+def _unbounded(tool: Tool | None, grant: Grant) -> tuple[str, ...]:
+    return tuple(each for each in _deciding(tool) if each not in grant.where)
+
+
+def _deciding(tool: Tool | None) -> tuple[str, ...]:
+    """Return the arguments that decide how far a call reaches: measures that name one, and sinks."""
+    return tuple(dict.fromkeys((*_measured(tool), *(tool.sinks if tool else ()))))
+
+
+def _measured(tool: Tool | None) -> tuple[str, ...]:
+    entry = tool.blast_radius if tool else None
+    measures = [getattr(entry, each) for each in _MEASURES] if entry else []
+    return tuple(each[1:] for each in measures if isinstance(each, str) and each.startswith("$" + ARGS))
+
+
+def _reversible(tool: Tool | None) -> str:
+    if tool is None or tool.blast_radius is None:
+        return "unknown"
+    ways = [tool.blast_radius.reversible]
+    if tool.undo is not None:
+        ways.append(f"undo with {tool.undo.tool}")
+    if tool.delay >= REAL_DELAY:
+        ways.append(f"cancellable for {tool.delay // 60} minutes")
+    return "; ".join(ways)
