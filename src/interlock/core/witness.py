@@ -123,7 +123,7 @@ def _candidates(operators: Mapping[str, Json]) -> Iterator[Json]:
     size = _largest_length(operators.get("len"))
     for name, operand in operators.items():
         for value in cast("list[Json]", operand) if isinstance(operand, list) else [operand]:
-            yield from _around(name, value)
+            yield from _around(name, value, size)
         if isinstance(operand, list):
             members = cast("list[Json]", operand)
             yield members
@@ -138,13 +138,13 @@ def _cycled(members: list[Json]) -> Iterator[Json]:
         yield from members
 
 
-def _around(name: str, value: Json) -> Iterator[Json]:
+def _around(name: str, value: Json, size: int) -> Iterator[Json]:
     yield value
-    yield [value]
+    yield [value] * size
     if isinstance(value, int) and not isinstance(value, bool):
         yield from (value - 1, value + 1)
     if isinstance(value, str):
-        yield from (value + "x", "anyone" + value, ["anyone" + value])
+        yield from (value + "x", "anyone" + value, ["anyone" + value] * size)
         if name == "glob":
             yield value.replace("*", "x").replace("?", "x")
 

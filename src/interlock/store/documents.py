@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from interlock.core.change import contents
 from interlock.core.document import KINDS, AnyDocument, key
 from interlock.errors import StoreError
-from interlock.store.schema import bundles, documents, heads, pins
+from interlock.store.schema import bundles, documents, heads
 from interlock.store.transaction import Transaction
 
 Name = tuple[str, str]
@@ -99,12 +99,6 @@ def last_versions(connection: sa.Connection) -> dict[Name, tuple[int, str]]:
     """Return the last version and content digest of every document there ever was."""
     rows = connection.execute(sa.select(documents))
     return {(row.kind, row.name): (row.version, row.digest) for row in rows}
-
-
-def schemas(connection: sa.Connection) -> dict[str, dict[str, Any]]:
-    """Return the registered input schema of each tool."""
-    rows = connection.execute(sa.select(pins.c.tool, pins.c.schema))
-    return {row.tool: msgspec.json.decode(row.schema, type=dict[str, Any]) for row in rows}
 
 
 def history(connection: sa.Connection, environment: str, *, limit: int = 50) -> list[AppliedBundle]:

@@ -6,7 +6,7 @@ needs no credential, for nobody exists yet; it is accepted from this machine onl
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import msgspec
@@ -28,7 +28,7 @@ from interlock.manifest.source import decode
 from interlock.services.apply import Apply, Order
 from interlock.services.decide_change import DecideChange
 from interlock.services.plan import plan as plan_change
-from interlock.store import changes, documents
+from interlock.store import changes, documents, pins
 from interlock.store.changes import Change, ChangeState
 from interlock.web.auth import person_of
 from interlock.web.body import limit_of, read_body
@@ -174,11 +174,12 @@ async def blast_radius(request: Request) -> Response:
     workflow = bundle.workflows.get(name)
     if workflow is None:
         raise NotFound(f"There is no workflow {name!r}.", hint=f"There are: {', '.join(bundle.workflows)}.")
+    registered = await wired.store.read(pins.all_pins)
     found = worst.report(
         bundle,
         workflow,
         wired.runtime.clock.now(),
-        schemas=await wired.store.read(documents.schemas),
+        schemas={each.pin.tool: each.schema for each in registered},
         checks=dict(wired.memory.validators),
     )
     return json_response(found)
@@ -224,7 +225,7 @@ def _manifest(body: ManifestBody) -> Manifest:
 
 
 @contextmanager
-def _placed(manifest: Manifest) -> Iterator[None]:
+def _placed(manifest: Manifest) -> Generator[None]:
     """Give what is wrong with the documents together its place in the files."""
     try:
         yield
