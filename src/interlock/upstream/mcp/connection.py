@@ -185,7 +185,8 @@ class Connection:
 
     def _modern_headers(self, version: str, method: str, params: Mapping[str, Any]) -> dict[str, str]:
         headers = {MCP_PROTOCOL_VERSION_HEADER: version, MCP_METHOD_HEADER: method}
-        name = params.get(NAME_BEARING_METHODS.get(method, ""))
+        key = "taskId" if method.startswith("tasks/") else NAME_BEARING_METHODS.get(method, "")
+        name = params.get(key)
         if isinstance(name, str):
             headers[MCP_NAME_HEADER] = encode_header_value(name)
             if method == "tools/call" and (declared := self._headers.get(name)):

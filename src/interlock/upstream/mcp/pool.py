@@ -37,6 +37,9 @@ from interlock.upstream.mcp.keeper import Keeper, Surroundings
 
 log = logging.getLogger(__name__)
 
+ERROR_META = "interlock/error"
+"""Where the payload of a failed call keeps the tool server's own JSON-RPC error, to be passed on as it is."""
+
 MESSAGE_LIMIT = 16 * 1024 * 1024
 _ROUNDS = 10
 _PARKED_FOR = 600.0
@@ -55,6 +58,14 @@ class _Parked:
     connection: Connection
     tool: str
     since: float
+
+
+class ServerError(UpstreamRefused):
+    """The tool server's own JSON-RPC error, kept so that it can be passed on as it is."""
+
+    def __init__(self, error: MCPError, message: str) -> None:
+        super().__init__(message)
+        self.error = error
 
 
 class ToolServers:
@@ -93,7 +104,7 @@ class ToolServers:
                 self._runtime.scheduler.spawn(keeper.close(), name=f"close {name}")
         for name, document in servers.items():
             if name not in self._keepers:
-                self._keepers[name] = keeper = Keeper(document, self._around, self._tell)
+                self._keepers[name] = keeper = Keeper(document, self._around, self.tell)
                 keeper.start()
 
     def tools(self, server: str) -> list[dict[str, Json]] | None:
@@ -187,7 +198,8 @@ class ToolServers:
             raise UpstreamUnavailable(f"There is no tool server {server!r} in this environment.")
         return keeper
 
-    def _tell(self, server: str, run: str, method: str, params: Mapping[str, Json]) -> None:
+    def tell(self, server: str, run: str, method: str, params: Mapping[str, Json]) -> None:
+        """Tell everybody who asked to be told."""
         for told in self._told:
             told(server, run, method, params)
 
@@ -316,7 +328,8 @@ async def _ending(work: Any, connection: Connection, dispatch: Dispatch) -> Outc
         return InputNeeded(payload=result)
     meta = result.get("_meta")
     if isinstance(meta, dict):
-        cast("dict[str, Json]", meta).pop(types.SERVER_INFO_META_KEY, None)
+        for ours in (types.SERVER_INFO_META_KEY, ERROR_META):
+            cast("dict[str, Json]", meta).pop(ours, None)
     if result.get("isError") is True:
         return Failed(message=f"The tool server {server!r} reports an error.", payload=result)
     return Succeeded(payload=result)
@@ -337,10 +350,19 @@ def _broken_off(server: str, error: MCPError, timeout: float, reason: str = "") 
         )
     if error.error.code in _UNANSWERED:
         return Unknown(
-            message=f"The tool server {server!r} was lost during the call ({reason or 'it closed'}); the call "
-            "may have taken effect."
+            message=f"The tool server {server!r} was lost during the call ({reason or 'it closed'}); the "
+            "call may have taken effect."
         )
-    return Failed(message=f"The tool server {server!r} refused the call: {error.error.message[:_TEXT]}")
+    message = f"The tool server {server!r} refused the call: {error.error.message[:_TEXT]}"
+    own = {"code": error.error.code, "message": error.error.message[:_TEXT], "data": error.error.data}
+    return Failed(
+        message=message,
+        payload={
+            "content": [{"type": "text", "text": message}],
+            "isError": True,
+            "_meta": {ERROR_META: own},
+        },
+    )
 
 
 def _refused(server: str, error: MCPError) -> InterlockError:
@@ -349,7 +371,7 @@ def _refused(server: str, error: MCPError) -> InterlockError:
         return UpstreamUnavailable(outcome.message)
     if isinstance(outcome, Unknown):
         return UpstreamUnavailable(f"The tool server {server!r} did not answer.")
-    return UpstreamRefused(outcome.message if isinstance(outcome, Failed) else "refused")
+    return ServerError(error, outcome.message if isinstance(outcome, Failed) else "")
 
 
 def _resolver(secret: Callable[[str], str | None]) -> Callable[[str], str]:

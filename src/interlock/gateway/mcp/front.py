@@ -1,0 +1,203 @@
+"""The door of the MCP gateway: a raw ASGI application that lets nothing in that it does not understand.
+
+In order: Host and Origin, the bearer run token, the size of the body, and its form (one JSON object,
+no duplicate keys, no deep nesting). What passes is handed to the SDK's server; a legacy session belongs to
+the run that opened it, and no other run's token can use it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
+
+from interlock.core.canonical import NotCanonical, parse_object
+from interlock.errors import TokenInvalid
+from interlock.gateway.mcp.caller import PRINCIPAL
+from interlock.gateway.mcp.server import McpServer
+from interlock.store.journal import JournalEntry
+from interlock.wiring import Wired
+
+METADATA = "/.well-known/oauth-protected-resource"
+_LOOPBACK = {"127.0.0.1", "localhost", "::1", "interlock"}
+_ANYWHERE = {"", "0.0.0.0", "::"}
+_PARSE_ERROR, _INVALID_REQUEST = -32700, -32600
+
+
+class McpGateway:
+    """The ASGI application of `/mcp` and of the protected-resource metadata (RFC 9728)."""
+
+    def __init__(self, wired: Wired, *, path: str = "/mcp") -> None:
+        self._wired = wired
+        self._path = path
+        self._server = McpServer(wired)
+        self._open = wired.settings.host in _ANYWHERE
+        self._hosts = {*_LOOPBACK, wired.settings.host}
+
+    async def start(self) -> None:
+        """Begin to serve. Call it once, before the first request."""
+        await self._server.start()
+
+    async def close(self) -> None:
+        """End every session."""
+        await self._server.close()
+
+    def run_over(self, run: str) -> None:
+        """Forget who listens in a run that has ended."""
+        self._server.changes.forget(run)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one HTTP request."""
+        headers = _headers(scope["headers"])
+        scope = {**scope, "headers": list(headers.items())}
+        if not self._welcome(headers):
+            return await _refuse(send, 403, _INVALID_REQUEST, "This Host or Origin is not served here.")
+        if scope["path"].startswith(METADATA):
+            return await self._metadata(scope, headers, send)
+        try:
+            scope[PRINCIPAL] = principal = self._wired.authenticator.verify(_bearer(headers))
+        except TokenInvalid as error:
+            return await self._unauthorized(scope, headers, send, error)
+        scope["user"] = _owner(principal.run)
+        if scope["method"] != "POST":
+            return await self._server(scope, receive, send)
+        body = await _read(receive, headers, self._wired.settings.max_body)
+        if body is None:
+            self._record("too_large", principal.run)
+            limit = self._wired.settings.max_body
+            return await _refuse(
+                send, 413, _INVALID_REQUEST, f"The body is larger than {limit} bytes. Send less at once."
+            )
+        try:
+            parse_object(body)
+        except NotCanonical as error:
+            self._record("malformed", principal.run)
+            return await _refuse(send, 400, *_malformed(body, error))
+        return await self._server(scope, _replay(body, receive), send)
+
+    def _welcome(self, headers: dict[bytes, bytes]) -> bool:
+        """Whether Host and Origin are ours: a page of another site cannot reach a local gateway."""
+        host = _name(headers.get(b"host", b"").decode("latin-1"))
+        if not self._open and host not in self._hosts:
+            return False
+        origin = headers.get(b"origin")
+        if origin is None:
+            return True
+        site = _name(origin.decode("latin-1").partition("://")[2])
+        return site in self._hosts or site == host
+
+    async def _metadata(self, scope: Any, headers: dict[bytes, bytes], send: Any) -> None:
+        base = _base(scope, headers)
+        body = {
+            "resource": f"{base}{self._path}",
+            "authorization_servers": [base],
+            "bearer_methods_supported": ["header"],
+            "resource_name": f"Interlock MCP gateway ({self._wired.settings.environment})",
+        }
+        await _send_json(send, 200, body)
+
+    async def _unauthorized(
+        self, scope: Any, headers: dict[bytes, bytes], send: Any, error: TokenInvalid
+    ) -> None:
+        metadata = f"{_base(scope, headers)}{METADATA}{self._path}"
+        said = error.message.replace('"', "'").encode("ascii", "replace").decode()
+        kind = 'error="invalid_token", ' if b"authorization" in headers else ""
+        challenge = f'Bearer {kind}error_description="{said}", resource_metadata="{metadata}"'
+        await _refuse(
+            send,
+            401,
+            _INVALID_REQUEST,
+            f"{error.message} {error.hint}".strip(),
+            (b"www-authenticate", challenge.encode("latin-1", "replace")),
+        )
+
+    def _record(self, why: str, run: str) -> None:
+        entry = JournalEntry(
+            at=self._wired.runtime.clock.now(), kind="request.refused", body={"code": why}, run=run
+        )
+        self._wired.store.journal_nowait(entry)
+
+
+def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Return the headers without surrounding blanks (RFC 9110 5.5); doubled ones are joined, so none wins."""
+    headers: dict[bytes, bytes] = {}
+    for name, value in raw:
+        value = value.strip(b" \t")
+        headers[name] = headers[name] + b", " + value if name in headers else value
+    return headers
+
+
+def _bearer(headers: dict[bytes, bytes]) -> str:
+    scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise TokenInvalid("This gateway needs a run token.", hint="Start the agent with: interlock run")
+    return token.strip()
+
+
+def _owner(run: str) -> AuthenticatedUser:
+    """Return what the SDK compares to bind a session to its run; the token itself stays outside."""
+    return AuthenticatedUser(AccessToken(token="", client_id=run, scopes=[]))
+
+
+def _name(authority: str) -> str:
+    """Return the host of `host:port` or `[v6]:port`."""
+    if authority.startswith("["):
+        return authority[1:].partition("]")[0]
+    return authority.partition("/")[0].partition(":")[0].lower()
+
+
+def _base(scope: Any, headers: dict[bytes, bytes]) -> str:
+    return f"{scope.get('scheme', 'http')}://{headers.get(b'host', b'').decode('latin-1')}"
+
+
+async def _read(receive: Any, headers: dict[bytes, bytes], limit: int) -> bytes | None:
+    """Return the whole body, or None as soon as it is too large."""
+    said = headers.get(b"content-length", b"0")
+    if not said.isdigit() or int(said) > limit:
+        return None
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return b"".join(chunks)
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > limit:
+            return None
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+
+
+def _replay(body: bytes, receive: Any) -> Any:
+    """Return a `receive` that hands on the body once and then what follows it."""
+    pending: list[bytes] = [body]
+
+    async def again() -> Any:
+        if pending:
+            return {"type": "http.request", "body": pending.pop(), "more_body": False}
+        return await receive()
+
+    return again
+
+
+def _malformed(body: bytes, error: NotCanonical) -> tuple[int, str]:
+    if body.lstrip()[:1] == b"[":
+        return _INVALID_REQUEST, "Batches are not served. Send one JSON-RPC message in one body."
+    said = str(error)
+    return (_PARSE_ERROR if said.startswith("not ") else _INVALID_REQUEST), f"The body is refused: {said}."
+
+
+async def _refuse(send: Any, status: int, code: int, message: str, *headers: tuple[bytes, bytes]) -> None:
+    body = {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": message}}
+    await _send_json(send, status, body, *headers)
+
+
+async def _send_json(send: Any, status: int, body: object, *headers: tuple[bytes, bytes]) -> None:
+    raw = json.dumps(body).encode()
+    sent = [(b"content-type", b"application/json"), (b"content-length", str(len(raw)).encode()), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": sent})
+    await send({"type": "http.response.body", "body": raw})

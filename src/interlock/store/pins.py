@@ -1,0 +1,78 @@
+"""Tools as they were registered, and what their servers offer now. A tool that drifted is disabled."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from interlock.core.model import Json, Pin
+from interlock.store import schema
+from interlock.store.transaction import Transaction
+
+_PINS = schema.pins
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PinnedTool:
+    """One row: the pin, and the definition it is a hash of."""
+
+    pin: Pin
+    name: str
+    description: str
+    schema: dict[str, Json]
+    registered_at: int
+
+
+def all_pins(connection: sa.Connection) -> list[PinnedTool]:
+    """Return every registered tool."""
+    return [_read(row) for row in connection.execute(sa.select(_PINS).order_by(_PINS.c.tool))]
+
+
+def find_pin(connection: sa.Connection, tool: str) -> PinnedTool | None:
+    """Return one registered tool."""
+    row = connection.execute(sa.select(_PINS).where(_PINS.c.tool == tool)).first()
+    return None if row is None else _read(row)
+
+
+def register(
+    transaction: Transaction, tool: str, *, digest: str, name: str, description: str, schema: Json
+) -> Pin:
+    """Pin a tool as it is now; what was pinned before is replaced."""
+    transaction.execute(sa.delete(_PINS).where(_PINS.c.tool == tool))
+    transaction.execute(
+        sa.insert(_PINS),
+        {
+            "tool": tool,
+            "digest": digest,
+            "seen": digest,
+            "name": name,
+            "description": description,
+            "schema": json.dumps(schema, sort_keys=True),
+            "registered_at": transaction.now,
+            "disabled": False,
+        },
+    )
+    return Pin(tool=tool, digest=digest, seen=digest)
+
+
+def see(transaction: Transaction, pin: Pin, seen: str) -> Pin:
+    """Note what the server offers now; anything but what was registered disables the tool."""
+    transaction.execute(
+        sa.update(_PINS)
+        .where(_PINS.c.tool == pin.tool)
+        .values({"seen": seen, "disabled": seen != pin.digest})
+    )
+    return Pin(tool=pin.tool, digest=pin.digest, seen=seen)
+
+
+def _read(row: sa.Row[tuple[object, ...]]) -> PinnedTool:
+    columns = row._mapping  # pyright: ignore[reportPrivateUsage] - SQLAlchemy's documented way to columns by name
+    return PinnedTool(
+        pin=Pin(tool=columns["tool"], digest=columns["digest"], seen=columns["seen"]),
+        name=columns["name"],
+        description=columns["description"],
+        schema=json.loads(columns["schema"]),
+        registered_at=columns["registered_at"],
+    )
