@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
@@ -24,7 +25,7 @@ from interlock.store.audit import Chain, Draft
 from interlock.store.clock import SteadyClock
 from interlock.store.dialect import Dialect
 from interlock.store.journal import WINDOW, Journal, JournalEntry
-from interlock.store.transaction import Transaction, encode_body, plain
+from interlock.store.transaction import Transaction, draft
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +112,7 @@ class Writer:
         units: list[Unit] = []
         waits = None if not len(self.journal) else (_RETRY if self.journal.failure else WINDOW)
         try:
-            first = self._queue.get(timeout=None if waits is None or self._closing else waits)
+            first = self._queue.get(timeout=0 if self._closing else waits)
             while True:
                 if first is not None:
                     units.append(first)
@@ -196,17 +197,8 @@ class Writer:
 
 
 def _draft(entry: JournalEntry) -> Draft:
-    return (
-        entry.at,
-        plain(entry.kind),
-        plain(entry.run),
-        plain(entry.agent),
-        plain(entry.workflow),
-        plain(entry.tool),
-        plain(entry.action),
-        plain(entry.person),
-        encode_body(entry.body),
-    )
+    at, kind, body, *fields = msgspec.structs.astuple(entry)
+    return draft(at, (kind, *fields), body)
 
 
 def _deliver(units: Sequence[Unit]) -> None:
