@@ -15,7 +15,7 @@ from interlock.core.model import Json, NearMiss
 from interlock.core.policy.field import Facts, Getter, Missing, getter, known_field
 from interlock.core.policy.flaw import Flaws, near
 from interlock.core.policy.operator import EQUAL, OPERATORS, PRESENT, BadOperand, Make, Unclear, kind_of
-from interlock.core.policy.phrase import asked, said, shown
+from interlock.core.policy.phrase import phrased, said, shown
 
 Scope = Mapping[str, Json]
 _SCOPE = "scope."
@@ -184,7 +184,7 @@ def _reference(name: str, operator: str, target: str, flaws: Flaws, setting: Set
     read = _unknown_scope if target.startswith(_SCOPE) else getter(target)
     return Clause(
         field=name,
-        expected=asked(operator, f"${target}"),
+        expected=phrased(operator, f"${target}"),
         holds=_compare(getter(name), OPERATORS[operator], read),
         refers=True,
     )

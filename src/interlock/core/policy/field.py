@@ -19,6 +19,7 @@ KNOWN: Mapping[str, tuple[str, ...]] = {
     "run": ("id", "age", "calls", "taints"),
 }
 ROOTS = ("args", "agent", "tool", "run", "reach")
+_MEANT = {"arguments": "args", "argument": "args"}
 _CALLS = "run.calls."
 
 Getter = Callable[["Facts"], Json]
@@ -100,7 +101,7 @@ def known_field(name: str, flaws: Flaws) -> bool:
     if root not in ROOTS:
         flaws.add(
             f"unknown field {name!r}: a field starts with {', '.join(r + '.' for r in ROOTS)}",
-            near=near(root, ROOTS),
+            near=_MEANT.get(root) or near(root, ROOTS),
         )
         return False
     if not dot or not all(rest.split(".")):

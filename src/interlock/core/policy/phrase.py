@@ -44,7 +44,7 @@ def shown(value: Json) -> str:
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
-def asked(operator: str, operand: str) -> str:
+def phrased(operator: str, operand: str) -> str:
     """Return in words what an operator asks for, given its operand in words."""
     return _SAID[operator].format(operand)
 
@@ -53,7 +53,7 @@ def said(operator: str, operand: Json) -> str:
     """Return in words what an operator asks for: "up to 50000"."""
     if operator == PRESENT:
         return "present" if operand else "absent"
-    return asked(operator, _operand(operand))
+    return phrased(operator, _operand(operand))
 
 
 def _operand(operand: Json) -> str:
@@ -63,5 +63,5 @@ def _operand(operand: Json) -> str:
         return ", ".join(map(shown, members[:_SHOWN_MEMBERS])) + (f" and {more} more" if more > 0 else "")
     if type(operand) is dict:
         bounds = cast(dict[str, Json], operand)
-        return " and ".join(asked(name, shown(bound)) for name, bound in bounds.items() if name in _SAID)
+        return " and ".join(phrased(name, shown(bound)) for name, bound in bounds.items() if name in _SAID)
     return shown(operand)
