@@ -261,13 +261,8 @@ def load_live(connection: sa.Connection) -> list[LiveAction]:
     )
     query = sa.select(actions).outerjoin(runs, runs.c.id == actions.c.run).where(wanted)
     found = [action_of(row) for row in connection.execute(query.order_by(actions.c.id)).mappings()]
-    ends = dict(
-        connection.execute(
-            sa.select(approvals.c.id, approvals.c.expires_at).where(approvals.c.state == "pending")
-        )
-        .tuples()
-        .all()
-    )
+    pending = sa.select(approvals.c.id, approvals.c.expires_at).where(approvals.c.state == "pending")
+    ends = {row[0]: row[1] for row in connection.execute(pending)}
     return [live_of(action, expires_at=ends.get(action.approval, 0)) for action in found]
 
 
