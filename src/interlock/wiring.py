@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from interlock.call import Calls
 from interlock.runtime import Runtime
 from interlock.services.authenticate import Authenticator
+from interlock.services.register import Registrar
 from interlock.settings import Settings
 from interlock.store.database import Store
 from interlock.store.keyring import Keyring
@@ -25,4 +26,5 @@ class Wired:
     keyring: Keyring
     authenticator: Authenticator
     servers: ToolServers
+    registrar: Registrar
     calls: Calls

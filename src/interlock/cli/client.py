@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 
@@ -45,7 +45,7 @@ class Endpoint:
 
 
 @contextmanager
-def endpoint(settings: Settings | None = None) -> Iterator[Endpoint]:
+def endpoint(settings: Settings | None = None) -> Generator[Endpoint]:
     """Yield where the API can be reached, serving the data directory here if nobody does."""
     known = settings or load()
     if known.url:
@@ -66,7 +66,7 @@ def endpoint(settings: Settings | None = None) -> Iterator[Endpoint]:
 
 
 @contextmanager
-def api(settings: Settings | None = None) -> Iterator[httpx2.Client]:
+def api(settings: Settings | None = None) -> Generator[httpx2.Client]:
     """Yield a client of the API that presents the caller's token and raises our errors.
 
     Raises the `InterlockError` that the server names; `StoreError` where nothing answers.
@@ -114,15 +114,19 @@ def raise_for_error(response: httpx2.Response) -> None:
     raise kind(message, hint=hint)
 
 
-def _error_of(response: httpx2.Response) -> dict[str, Any]:
+def _error_of(response: httpx2.Response) -> Mapping[str, Any]:
+    """Return what the answer says of itself: our own form, or OAuth's (RFC 6749 5.2)."""
     try:
-        body = response.json()
+        body: Any = response.json()
     except ValueError:
         return {}
-    error = body.get("error") if isinstance(body, dict) else None
+    if not isinstance(body, dict):
+        return {}
+    said = cast("dict[str, Any]", body)
+    error = said.get("error")
     if isinstance(error, dict):
-        return error
-    return {"message": body.get("error_description"), "code": error} if isinstance(body, dict) else {}
+        return cast("dict[str, Any]", error)
+    return {"code": error, "message": said.get("error_description")}
 
 
 def _answers(path: Path) -> bool:

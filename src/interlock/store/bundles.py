@@ -40,7 +40,7 @@ def put_in_force(
     changes.supersede(transaction, reason=f"version {version} was applied")
 
     def enter() -> None:
-        memory.bundle = bundle
+        memory.put_bundle(bundle)
 
     transaction.on_commit(enter)
     return version

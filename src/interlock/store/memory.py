@@ -64,6 +64,8 @@ class Memory:
     actions: dict[str, LiveAction] = field(default_factory=dict[str, LiveAction])
     calls: dict[CallKey, str] = field(default_factory=dict[CallKey, str])
     watchers: list[Callable[[LiveAction], None]] = field(default_factory=list[Callable[[LiveAction], None]])
+    on_bundle: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
+    on_run_over: list[Callable[[str], None]] = field(default_factory=list[Callable[[str], None]])
 
     def snapshot(
         self,
@@ -97,6 +99,12 @@ class Memory:
             kill=self.kill,
         )
 
+    def put_bundle(self, bundle: Bundle) -> None:
+        """Decide by `bundle` from now on, and tell who follows it."""
+        self.bundle = bundle
+        for told in self.on_bundle:
+            told()
+
     def count_call(self, run: str, tool: str) -> None:
         """Reserve one call of `tool` in `run`. Call it in the same breath as the decision."""
         facts = self.runs.get(run)
@@ -120,6 +128,8 @@ class Memory:
         facts = self.runs.get(run)
         if facts is not None:
             self.runs[run] = replace(facts, open=False)
+            for told in self.on_run_over:
+                told(run)
 
     def label_run(self, run: str, labels: Iterable[str]) -> None:
         """Add taint labels to `run`; none is ever taken away (H7)."""

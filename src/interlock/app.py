@@ -1,0 +1,243 @@
+"""The composition root: settings in, a wired application out. The only place that builds things."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import threading
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import uvloop
+
+from interlock.call import Calls
+from interlock.core.document import ToolServer
+from interlock.core.rotation import validity
+from interlock.gateway.mcp.front import METADATA, McpGateway
+from interlock.listen import Asgi, Listeners
+from interlock.runtime import Runtime
+from interlock.services.authenticate import Authenticator
+from interlock.services.checkpoint import checkpoint
+from interlock.services.expire_runs import EVERY, expire_runs
+from interlock.services.load_bundle import load_bundle
+from interlock.services.register import Registrar
+from interlock.settings import Settings, child_environment, secret
+from interlock.store import revocations, runs
+from interlock.store.database import Store
+from interlock.store.keyring import Keyring
+from interlock.store.memory import Memory
+from interlock.upstream.mcp.pool import ToolServers
+from interlock.web.api import build_api
+from interlock.wiring import Wired
+from interlock.worker.jobs import Job
+from interlock.worker.jobs import start as start_jobs
+
+OnStarted = Callable[[int | None], None]
+_SWEEP = 30.0
+_START_TIMEOUT = 60.0
+
+
+@asynccontextmanager
+async def wire(settings: Settings, runtime: Runtime | None = None) -> AsyncGenerator[Wired]:
+    """Yield everything one process works with, opened in order and closed in reverse.
+
+    Raises `StoreInUse` when another process owns the data directory, `StoreUnavailable` when the
+    database cannot be used.
+    """
+    world = runtime or Runtime.real()
+    store = Store.open(settings, world)
+    try:
+        memory = await _load(store, settings, world)
+        keyring = await Keyring.open(store, settings, world)
+        servers = ToolServers(
+            runtime=world,
+            secret=secret,
+            environment=child_environment(),
+            refusal=lambda server: _expired(server, world.clock.now()),
+        )
+        registrar = Registrar(store=store, memory=memory, servers=servers, runtime=world)
+        yield Wired(
+            settings=settings,
+            runtime=world,
+            store=store,
+            memory=memory,
+            keyring=keyring,
+            authenticator=Authenticator(
+                store=store, keyring=keyring, memory=memory, runtime=world, issuer=settings.issuer_url
+            ),
+            servers=servers,
+            registrar=registrar,
+            calls=Calls(store=store, memory=memory, executor=servers, runtime=world, settings=settings),
+        )
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def application(settings: Settings, runtime: Runtime | None = None) -> AsyncGenerator[Asgi]:
+    """Yield the running application: gateways, API and clock work, without a listener."""
+    async with wire(settings, runtime) as wired:
+        front = McpGateway(wired)
+        _follow(wired, front)
+        await wired.registrar.start()
+        await wired.calls.start()
+        await front.start()
+        stop_jobs = start_jobs(_jobs(wired), wired.runtime)
+        try:
+            yield _dispatch(front, build_api(wired))
+        finally:
+            stop_jobs()
+            await front.close()
+            await wired.calls.close()
+            await wired.servers.close()
+
+
+async def serve(settings: Settings, *, tcp: bool, on_started: OnStarted, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set: the local socket always, a TCP port where asked."""
+    async with application(settings) as asgi:
+        listeners = Listeners(asgi, settings, tcp=tcp)
+
+        async def end() -> None:
+            await stop.wait()
+            listeners.stop()
+
+        async with asyncio.TaskGroup() as group:
+            ending = group.create_task(end())
+            await listeners.run(on_started)
+            ending.cancel()
+
+
+def serve_forever(settings: Settings, on_started: OnStarted) -> None:
+    """Serve in this process until SIGINT or SIGTERM."""
+    _log(settings)
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await serve(settings, tcp=True, on_started=on_started, stop=stop)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
+
+
+@contextmanager
+def serve_here(settings: Settings) -> Generator[None]:
+    """Serve the data directory's local socket from a thread of this process while the block runs.
+
+    Raises what kept it from starting: `StoreInUse`, `StoreUnavailable`.
+    """
+    background = _Background(settings)
+    background.start()
+    try:
+        yield
+    finally:
+        background.stop()
+
+
+class _Background:
+    """One application in a thread with an event loop of its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._started = threading.Event()
+        self._failure: BaseException | None = None
+        self._end: Callable[[], Any] = lambda: None
+        self._thread = threading.Thread(target=self._run, name="interlock", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+        if not self._started.wait(_START_TIMEOUT):
+            raise TimeoutError("Interlock did not start in time.")
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self) -> None:
+        self._end()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(self._main())
+        except BaseException as error:  # noqa: BLE001 - a thread's edge: handed to the thread that waits
+            self._failure = error
+        finally:
+            self._started.set()
+
+    async def _main(self) -> None:
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+        self._end = lambda: loop.call_soon_threadsafe(stop.set)
+        await serve(self._settings, tcp=False, on_started=lambda _: self._started.set(), stop=stop)
+
+
+async def _load(store: Store, settings: Settings, runtime: Runtime) -> Memory:
+    """Fill memory with what decisions read: revocations, runs and the bundle in force."""
+    memory = Memory(environment=settings.environment)
+    now = runtime.clock.now()
+    memory.revoked = await store.read(lambda connection: revocations.load(connection, now))
+    for facts in await store.read(lambda connection: list(runs.load_facts(connection))):
+        memory.open_run(facts)
+    await load_bundle(store, memory, settings)
+    return memory
+
+
+def _follow(wired: Wired, front: McpGateway) -> None:
+    """Have those who must know hear of a new bundle and of the end of a run."""
+
+    def run_over(run: str) -> None:
+        front.run_over(run)
+        wired.runtime.scheduler.spawn(wired.servers.close_run(run), name=f"close {run}")
+
+    wired.memory.on_bundle.append(wired.registrar.bundle_changed)
+    wired.memory.on_run_over.append(run_over)
+
+
+def _jobs(wired: Wired) -> list[Job]:
+    """Return what runs by the clock in this process."""
+    store, memory, settings, clock = wired.store, wired.memory, wired.settings, wired.runtime.clock
+
+    def is_open(run: str) -> bool:
+        facts = memory.runs.get(run)
+        return facts is not None and facts.open
+
+    return [
+        Job(
+            name="end lapsed runs",
+            every=EVERY / 1_000_000,
+            run=lambda: expire_runs(store=store, memory=memory, now=clock.now()),
+        ),
+        Job(
+            name="audit checkpoint", every=settings.checkpoint_every, run=lambda: checkpoint(store, settings)
+        ),
+        Job(name="sweep tool servers", every=_SWEEP, run=lambda: wired.servers.sweep(is_open)),
+    ]
+
+
+def _expired(server: ToolServer, now: int) -> str | None:
+    """Say why a tool server's static credential must not be used any more, or None (H2)."""
+    if validity(server.credentials.expires, now=now).usable:
+        return None
+    owner = server.credentials.owner or "its owner"
+    return f"The credential of the tool server {server.name!r} has expired; {owner} must replace it."
+
+
+def _dispatch(front: McpGateway, api: Asgi) -> Asgi:
+    """Send the call path to the gateway, with no framework on it, and the rest to the API."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        path: str = scope.get("path", "")
+        if path == "/mcp" or path.startswith(METADATA):
+            await front(scope, receive, send)
+        else:
+            await api(scope, receive, send)
+
+    return app
+
+
+def _log(settings: Settings) -> None:
+    """Log to standard error; of what others' libraries say, only warnings."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("interlock").setLevel(settings.log_level.upper())
