@@ -80,7 +80,6 @@ async def application(settings: Settings, runtime: Runtime | None = None) -> Asy
     """Yield the running application: gateways, API and clock work, without a listener."""
     async with wire(settings, runtime) as wired:
         front = McpGateway(wired)
-        _follow(wired, front)
         await wired.registrar.start()
         await wired.calls.start()
         await front.start()
@@ -182,17 +181,6 @@ async def _load(store: Store, settings: Settings, runtime: Runtime) -> Memory:
         memory.open_run(facts)
     await load_bundle(store, memory, settings)
     return memory
-
-
-def _follow(wired: Wired, front: McpGateway) -> None:
-    """Have those who must know hear of a new bundle and of the end of a run."""
-
-    def run_over(run: str) -> None:
-        front.run_over(run)
-        wired.runtime.scheduler.spawn(wired.servers.close_run(run), name=f"close {run}")
-
-    wired.memory.on_bundle.append(wired.registrar.bundle_changed)
-    wired.memory.on_run_over.append(run_over)
 
 
 def _jobs(wired: Wired) -> list[Job]:
