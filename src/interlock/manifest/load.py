@@ -9,15 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
-
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from interlock.core.bundle import BundleInvalid, Problem, compile_bundle
 from interlock.core.document import AnyDocument, key
 from interlock.errors import ManifestError
 from interlock.manifest import kinds, source
+from interlock.manifest.check import plain, problems_of
 from interlock.manifest.freeze import declared_path, freeze
 from interlock.manifest.problem import ManifestProblem, Place, dotted, invalid, near, shown
 from interlock.manifest.source import Source
@@ -52,14 +49,14 @@ class Manifest:
         """Return the error for what is wrong with the documents together, each thing on its line."""
         return invalid(self.problem(each.document, each.path, each.message, each.near) for each in found)
 
-    def check(self, *environments: str) -> None:
-        """Compile for each environment and for each that a document names.
+    def environments(self) -> tuple[str, ...]:
+        """Return the environments that documents name."""
+        return tuple(sorted({each.environment for each in self.documents if each.environment}))
 
-        Raises `ManifestError` with every problem found.
-        """
-        named = {each.environment for each in self.documents if each.environment}
+    def check(self, *environments: str) -> None:
+        """Compile for each of `environments`. Raises `ManifestError` with every problem found."""
         found: dict[Problem, None] = {}
-        for environment in sorted({*environments, *named}):
+        for environment in environments:
             try:
                 compile_bundle(self.documents, environment=environment)
             except BundleInvalid as error:
@@ -102,13 +99,17 @@ def _document(node: Node) -> AnyDocument | list[ManifestProblem]:
     if wrong or kind is None:
         return wrong
     name = str(kind.value)
-    problems = [*_envelope(node, name), *_checked(kinds.Metadata, node, "metadata", name)]
+    document = _label(node, name)
+    problems = [
+        *_envelope(node, name),
+        *problems_of(kinds.Metadata, node, part="metadata", document=document),
+    ]
     problems += _name_problem(node, name)
-    problems += _checked(kinds.SPECS[name], node, "spec", name)
+    problems += problems_of(kinds.SPECS[name], node, part="spec", document=document)
     if problems:
         return problems
-    metadata = kinds.Metadata.model_validate(_plain(node, "metadata"))
-    spec = kinds.SPECS[name].model_validate(_plain(node, "spec"))
+    metadata = kinds.Metadata.model_validate(plain(node, "metadata"))
+    spec = kinds.SPECS[name].model_validate(plain(node, "spec"))
     return freeze(metadata.name, metadata.environment, name, spec)
 
 
@@ -151,115 +152,21 @@ def _name_problem(node: Node, kind: str) -> list[ManifestProblem]:
     return [_problem(node, kind, name.place, "metadata.name", message)]
 
 
-def _plain(node: Node, part: str) -> Any:
-    child = node.child(part)
-    return {} if child is None or child.value is None else child.plain()
-
-
-def _checked(model: type[kinds.Strict], node: Node, part: str, kind: str) -> list[ManifestProblem]:
-    try:
-        model.model_validate(_plain(node, part))
-    except ValidationError as error:
-        details = error.errors(include_url=False, include_context=True)
-        return [_translated(model, node, part, kind, each) for each in details]
-    return []
-
-
-def _translated(
-    model: type[kinds.Strict], node: Node, part: str, kind: str, error: ErrorDetails
-) -> ManifestProblem:
-    steps = tuple(step for step in error["loc"] if step != "[key]")
-    path = (part, *steps)
-    unknown = error["type"] == "extra_forbidden"
-    suggestion = None
-    if unknown:
-        suggestion = near(str(path[-1]), _fields(model, steps[:-1]))
-    elif error["type"] in {"literal_error", "enum"}:
-        suggestion = near(str(error["input"]), _choices(error))
-    place = node.place_of(path, of_key=unknown)
-    return _problem(node, kind, place, dotted(path), _message(error), suggestion)
-
-
-def _message(error: ErrorDetails) -> str:
-    match error["type"]:
-        case "missing":
-            return "required and missing"
-        case "extra_forbidden":
-            return "unknown field"
-        case "literal_error" | "enum":
-            return f"expected {_listed(_choices(error))}, not {shown(error['input'])}"
-        case "value_error":
-            return f"{error['msg'].removeprefix('Value error, ')}, not {_given(error['input'])}"
-        case "model_type" | "dict_type" | "model_attributes_type":
-            return f"expected a mapping, not {_given(error['input'])}"
-        case "list_type":
-            return f"expected a list, not {_given(error['input'])}"
-        case "string_type":
-            return f"expected text, not {_given(error['input'])}; quote it"
-        case "bool_type":
-            return f"expected true or false, not {_given(error['input'])}"
-        case "int_type":
-            return f"expected a whole number, not {_given(error['input'])}"
-        case _:
-            return error["msg"][:1].lower() + error["msg"][1:]
-
-
-def _given(value: object) -> str:
-    match value:
-        case None:
-            return "nothing"
-        case bool():
-            return str(value).lower()
-        case dict():
-            return "this mapping"
-        case list():
-            return "a list"
-        case _:
-            return shown(value)
-
-
-def _choices(error: ErrorDetails) -> list[str]:
-    expected = str(error.get("ctx", {}).get("expected", ""))
-    return [part.strip().strip("'") for part in expected.replace(" or ", ", ").split(",")]
-
-
-def _listed(choices: list[str]) -> str:
-    return choices[0] if len(choices) == 1 else f"{', '.join(choices[:-1])} or {choices[-1]}"
-
-
-def _fields(model: type[kinds.Strict], steps: Sequence[str | int]) -> list[str]:
-    current: type[kinds.Strict] | None = model
-    for step in steps:
-        if current is not None and isinstance(step, str):
-            current = _model_of(current, step)
-    if current is None:
-        return []
-    return [info.alias or name for name, info in current.model_fields.items()]
-
-
-def _model_of(model: type[kinds.Strict], name: str) -> type[kinds.Strict] | None:
-    info = next((each for own, each in model.model_fields.items() if name in {own, each.alias}), None)
-    return _inner_model(info.annotation) if info else None
-
-
-def _inner_model(annotation: object) -> type[kinds.Strict] | None:
-    if isinstance(annotation, type) and issubclass(annotation, kinds.Strict):
-        return annotation
-    inner = (_inner_model(each) for each in get_args(annotation))
-    return next((each for each in inner if each is not None), None)
-
-
-def _problem(
-    node: Node, kind: str, place: Place, field: str, message: str, suggestion: str | None = None
-) -> ManifestProblem:
-    metadata = node.child("metadata")
-    name = metadata.child("name") if metadata else None
-    document = f"{kind} {name.value}" if name and isinstance(name.value, str) else kind
-    return ManifestProblem(place=place, field=field, message=message, document=document, near=suggestion)
-
-
 def _twice(document: AnyDocument, node: Node, first: Node) -> ManifestProblem:
     kind = type(document).__name__
     where = f" in the environment {document.environment}" if document.environment else ""
     message = f"{kind} {document.name} is declared twice{where}; first at {first.place}"
     return _problem(node, kind, node.place_of(("metadata", "name")), "metadata.name", message)
+
+
+def _problem(
+    node: Node, kind: str, place: Place, field: str, message: str, suggestion: str | None = None
+) -> ManifestProblem:
+    document = _label(node, kind)
+    return ManifestProblem(place=place, field=field, message=message, document=document, near=suggestion)
+
+
+def _label(node: Node, kind: str) -> str:
+    metadata = node.child("metadata")
+    name = metadata.child("name") if metadata else None
+    return f"{kind} {name.value}" if name and isinstance(name.value, str) else kind

@@ -60,7 +60,7 @@ class ReasonBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class QuestionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A call to explain. `calls` and `labels` are what the imaginary run has done and collected."""
+    """A call to explain. `calls` and `labels` are what its run has done and collected, `at` is in µs."""
 
     workflow: str
     tool: str
@@ -68,6 +68,7 @@ class QuestionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     calls: dict[str, int] = {}
     labels: list[str] = []
     reach: dict[str, Json] | None = None
+    at: int | None = None
 
 
 async def show(request: Request) -> Response:
@@ -197,7 +198,7 @@ async def explain_policy(request: Request) -> Response:
         calls=body.calls,
         labels=frozenset(body.labels),
         reach=body.reach,
-        now=wired.runtime.clock.now(),
+        now=wired.runtime.clock.now() if body.at is None else body.at,
     )
     check = wired.memory.validators.get(body.tool)
     decision = ask(_bundle(wired), trial, check=check or any_arguments)
