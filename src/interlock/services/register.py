@@ -40,6 +40,7 @@ class Registrar:
         for each in await self.store.read(pins.all_pins):
             self.memory.set_pin(each.pin, schema_check(each.schema))
         self.servers.on_change(self._heard)
+        self.memory.on_bundle.append(self.bundle_changed)
         self.bundle_changed()
 
     def bundle_changed(self) -> None:

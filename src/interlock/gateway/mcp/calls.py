@@ -67,7 +67,7 @@ class ToolCalls:
         result = result_of(answer)
         if result.get("resultType") == "task":
             return self._tasks.upstream(principal_of(ctx), split(proposal.tool)[0], result)
-        return result
+        return {"resultType": "complete", **result}
 
     async def set_level(self, ctx: Context, params: types.SetLevelRequestParams) -> types.EmptyResult:
         """Answer `logging/setLevel`, which the legacy era has."""
@@ -120,7 +120,7 @@ class ToolCalls:
         finally:
             if beat is not None:
                 beat.cancel()
-        return result_of(answer)
+        return {"resultType": "complete", **result_of(answer)}
 
     def _beat(self, caller: Caller) -> Any:
         """Keep a waiting client patient, if it sent a progress token."""

@@ -45,10 +45,6 @@ class McpGateway:
         """End every session."""
         await self._server.close()
 
-    def run_over(self, run: str) -> None:
-        """Forget who listens in a run that has ended."""
-        self._server.changes.forget(run)
-
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one HTTP request."""
         headers = _headers(scope["headers"])

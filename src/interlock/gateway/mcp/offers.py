@@ -200,7 +200,7 @@ class Offers:
         meta = result.get("_meta")
         if isinstance(meta, dict):
             cast("dict[str, Json]", meta).pop(types.SERVER_INFO_META_KEY, None)
-        return result
+        return {"resultType": "complete", **result}
 
     def _decide(self, principal: Principal, capability: Capability, name: str) -> Decision:
         snapshot = self._wired.memory.snapshot(principal, "")

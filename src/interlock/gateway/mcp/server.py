@@ -57,6 +57,8 @@ class McpServer:
         self._stop = asyncio.Event()
         self._running: asyncio.Task[Any] | None = None
         wired.servers.on_change(self._heard)
+        wired.memory.on_bundle.append(self.tools_changed)
+        wired.memory.on_run_over.append(self._run_over)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one HTTP request of a verified principal."""
@@ -86,6 +88,11 @@ class McpServer:
         self.catalog.changed()
         for run in self.changes.runs:
             self.changes.list_changed(run, "tools")
+
+    def _run_over(self, run: str) -> None:
+        """End what belongs to a run that is over: its upstream sessions and its listeners."""
+        self.changes.forget(run)
+        self._wired.runtime.scheduler.spawn(self._wired.servers.close_run(run), name=f"end of {run}")
 
     def _heard(self, server: str, run: str, method: str, params: Mapping[str, Json]) -> None:
         """Take note of what a tool server says."""

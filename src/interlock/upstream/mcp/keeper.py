@@ -13,8 +13,9 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
+import jsonschema_rs
 from mcp.client.subscriptions import SubscriptionLost, listen
 from mcp.shared.exceptions import MCPError
 from mcp.shared.inbound import x_mcp_header_map
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 
 _FIRST_BACKOFF, _LAST_BACKOFF = 0.25, 30.0
 _PAGES = 50
+_BACKTRACK = 100_000
 _LIST_TIMEOUT = 30.0
 _LIST_METHODS = {
     "notifications/tools/list_changed": "tools",
@@ -67,6 +69,10 @@ def _no_headers() -> dict[str, dict[tuple[str, ...], str]]:
     return {}
 
 
+def _no_results() -> dict[str, Callable[[object], bool]]:
+    return {}
+
+
 @dataclass(slots=True)
 class Keeper:
     """One tool server as declared, and every connection to it."""
@@ -81,6 +87,7 @@ class Keeper:
     reason: str = "it has not been reached yet"
     closed: bool = False
     failing: bool = False
+    results: dict[str, Callable[[object], bool]] = field(default_factory=_no_results)
     headers: dict[str, dict[tuple[str, ...], str]] = field(default_factory=_no_headers)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _listed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -239,6 +246,7 @@ class Keeper:
             while connection.alive:
                 self._changed.clear()
                 tools = await _list_all(connection, "tools")
+                self.results = _result_checks(tools)
                 self.headers.clear()
                 self.headers.update(
                     (str(each.get("name")), x_mcp_header_map(each.get("inputSchema"))) for each in tools
@@ -268,6 +276,26 @@ class Keeper:
                     pass  # each event also reaches the connection's message handler
         except (MCPError, SubscriptionLost, TimeoutError, InterlockError) as error:
             log.debug("tool server %s does not tell of changes: %s", self.name, type(error).__name__)
+
+
+def _result_checks(tools: list[dict[str, Json]]) -> dict[str, Callable[[object], bool]]:
+    """Compile the result schemas that can be compiled; nothing is fetched, no pattern backtracks for long."""
+    checks: dict[str, Callable[[object], bool]] = {}
+    options = jsonschema_rs.FancyRegexOptions(backtrack_limit=_BACKTRACK)
+    for tool in tools:
+        schema = tool.get("outputSchema")
+        if not isinstance(schema, dict):
+            continue
+        with suppress(ValueError, TypeError, jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError):
+            validator = jsonschema_rs.validator_for(
+                cast("dict[str, Any]", schema), retriever=_no_remote, pattern_options=options
+            )
+            checks[str(tool.get("name"))] = validator.is_valid
+    return checks
+
+
+def _no_remote(uri: str) -> Json:
+    raise ValueError(f"a schema may not refer to {uri[:200]}")
 
 
 async def _hear(connection: Connection, uri: str) -> None:

@@ -217,14 +217,26 @@ class ToolServers:
         work = _drive(connection, dispatch, bridge)
         if bridge is None or bridge.can_be_asked or connection.shared or connection.modern:
             try:
-                return await _ending(work, connection, dispatch)
+                return await self._ending(work, connection, dispatch)
             finally:
                 connection.flights.remove(flight)
         task = self._runtime.scheduler.spawn(
-            _ending(work, connection, dispatch), name=f"call {dispatch.tool}"
+            self._ending(work, connection, dispatch), name=f"call {dispatch.tool}"
         )
         flight.task = task
         return await self._until_asked(flight, connection, dispatch)
+
+    async def _ending(self, work: Any, connection: Connection, dispatch: Dispatch) -> Outcome:
+        outcome = await _ending(work, connection, dispatch)
+        if isinstance(outcome, Succeeded) and outcome.payload.get("resultType") in (None, "complete"):
+            keeper = self._keepers.get(dispatch.server)
+            fits = keeper.results.get(dispatch.tool) if keeper else None
+            if fits is not None and not fits(outcome.payload.get("structuredContent")):
+                return Unknown(
+                    message=f"The tool server {dispatch.server!r} answered with a result that is not what "
+                    "its own result schema says. The call may have taken effect."
+                )
+        return outcome
 
     async def _go_on(self, parked: _Parked, dispatch: Dispatch, bridge: Bridge | None) -> Outcome:
         """Continue a parked call with the caller's answers, if it is the same run's and tool's."""
