@@ -63,8 +63,8 @@ def _what(done: dict[str, Any]) -> str:
 
 
 def _first(done: dict[str, Any]) -> str:
-    person = safe(done["administrator"])
+    person, stored = safe(done["administrator"]), safe(str(load().data / "credentials.json"))
     return (
-        f"{person} is the administrator and is signed in here ({safe(str(load().data / 'credentials.json'))}).\n"
+        f"{person} is the administrator and is signed in here ({stored}).\n"
         f"Their personal API token, shown this once: {safe(done['token'])}"
     )

@@ -4,12 +4,33 @@ from __future__ import annotations
 
 import typer
 
-from interlock.cli import audit, demo, doctor, serve
+from interlock.cli import (
+    apply,
+    audit,
+    blast_radius,
+    changes,
+    demo,
+    doctor,
+    init,
+    plan,
+    policy,
+    schema,
+    serve,
+    validate,
+)
 
 
 def add_all(app: typer.Typer) -> None:
     """Add every command to `app`."""
+    app.command("init")(init.init)
+    app.command("schema")(schema.schema)
+    app.command("validate")(validate.validate)
+    app.command("plan")(plan.plan)
+    app.command("apply")(apply.apply)
     app.command("serve")(serve.serve)
     app.command("demo")(demo.demo)
     app.command("doctor")(doctor.doctor)
+    app.command("blast-radius")(blast_radius.blast_radius)
+    app.add_typer(changes.app, name="changes")
+    app.add_typer(policy.app, name="policy")
     app.add_typer(audit.app, name="audit")
