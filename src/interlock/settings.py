@@ -112,6 +112,20 @@ def environment_with(**values: object) -> dict[str, str]:
     return kept | {PREFIX + name.upper(): str(value) for name, value in values.items()}
 
 
+_PROVIDER_KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
+
+
+def agent_environment(values: Mapping[str, str], environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return what an agent program that runs governed inherits: everything but our settings and secrets (H2).
+
+    Keys of model providers are replaced, because their base URLs are among `values`.
+    """
+    source = os.environ if environ is None else environ
+    kept = {name: value for name, value in source.items() if not name.upper().startswith(PREFIX)}
+    kept |= dict.fromkeys(_PROVIDER_KEYS, "held-by-interlock")
+    return kept | dict(values)
+
+
 def _read(name: str, raw: str, default: object) -> object:
     if isinstance(default, bool):
         if raw.lower() in {"1", "true", "yes", "on"}:
