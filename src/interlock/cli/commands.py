@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from interlock.cli import (
+    agents,
     apply,
     audit,
     blast_radius,
@@ -14,8 +15,11 @@ from interlock.cli import (
     init,
     plan,
     policy,
+    run,
+    runs,
     schema,
     serve,
+    token,
     validate,
 )
 
@@ -28,9 +32,13 @@ def add_all(app: typer.Typer) -> None:
     app.command("plan")(plan.plan)
     app.command("apply")(apply.apply)
     app.command("serve")(serve.serve)
+    app.command("run")(run.run)
     app.command("demo")(demo.demo)
     app.command("doctor")(doctor.doctor)
     app.command("blast-radius")(blast_radius.blast_radius)
     app.add_typer(changes.app, name="changes")
     app.add_typer(policy.app, name="policy")
+    app.add_typer(runs.app, name="runs")
     app.add_typer(audit.app, name="audit")
+    app.add_typer(agents.app, name="agents")
+    app.add_typer(token.app, name="token")

@@ -1,0 +1,195 @@
+"""`interlock run WORKFLOW -- CMD...`: start any agent program governed, unchanged (A3, H2).
+
+The program sees loopback addresses and no secret. Its exit code is passed on, signals reach it, and the run
+is recorded and ended whatever happens to it; if this process is killed, the server ends the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import httpx2
+import typer
+
+from interlock.cli.client import Endpoint, endpoint, raise_for_error, stored_token
+from interlock.cli.forward import Forwarder
+from interlock.cli.output import emit, notes, safe
+from interlock.cli.session import ASSERTION, CODE, LIFE, Proof, RunSession, assertion
+from interlock.errors import TokenInvalid
+from interlock.runtime import Runtime
+from interlock.settings import Settings, agent_environment, load
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """What is started and how its run is opened."""
+
+    workflow: str
+    command: list[str]
+    agent_key: Path | None = None
+    agent: str = ""
+    quiet: bool = False
+    life: int = LIFE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How the program ended; `code` is the exit code to pass on."""
+
+    run: str
+    workflow: str
+    code: int
+    reason: str
+
+
+def run(
+    workflow: Annotated[str, typer.Argument(help="The workflow to run, as the manifest names it.")],
+    command: Annotated[list[str], typer.Argument(help="After --: the agent program and its arguments.")],
+    agent_key: Annotated[
+        Path | None,
+        typer.Option(help="The agent's private key (JWK or PEM); else you start the run yourself."),
+    ] = None,
+    agent: Annotated[str, typer.Option(help="Whose key it is, where the file does not say.")] = "",
+    token_life: Annotated[
+        int,
+        typer.Option(min=10, max=600, help="Seconds a run token lasts; it is renewed at half.", hidden=True),
+    ] = LIFE,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing of our own.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print how it ended as JSON, last.")] = False,
+) -> None:
+    """Run an agent program governed: its tool calls go through Interlock, and no secret goes into it.
+
+    interlock run refunds -- python agent.py
+    """
+    launch = Launch(
+        workflow=workflow,
+        command=command,
+        agent_key=agent_key,
+        agent=agent,
+        quiet=quiet or as_json,
+        life=token_life,
+    )
+    settings = load()
+    with endpoint(settings) as place:
+        proof = _proof(launch, place, settings)
+        ended = asyncio.run(_govern(launch, place, proof))
+    if as_json:
+        shown = {
+            "run": ended.run,
+            "workflow": ended.workflow,
+            "exit_code": ended.code,
+            "reason": ended.reason,
+        }
+        emit(shown, "", True)
+    sys.exit(ended.code)
+
+
+def _proof(launch: Launch, place: Endpoint, settings: Settings) -> Proof:
+    """Return what opens the run: the agent's own key, or a one-time code that the person asks for."""
+    with httpx2.Client(
+        base_url=place.base_url, transport=place.transport(), event_hooks={"response": [raise_for_error]}
+    ) as client:
+        if launch.agent_key is not None:
+            issuer = client.get("/.well-known/oauth-authorization-server").json()["issuer"]
+            token_id = Runtime.real().ids.new("asr")
+            subject = assertion(launch.agent_key, agent=launch.agent, audience=issuer, token_id=token_id)
+            return Proof(kind=ASSERTION, subject=subject, workflow=launch.workflow)
+        token = settings.token or stored_token(settings)
+        if not token:
+            raise TokenInvalid(
+                "Nobody is signed in, so nobody can start this run.",
+                hint="interlock token login, or give the agent's key with --agent-key.",
+            )
+        answer = client.post(
+            "/api/v1/runs", json={"workflow": launch.workflow}, headers={"Authorization": f"Bearer {token}"}
+        )
+        return Proof(kind=CODE, subject=answer.json()["code"], workflow=launch.workflow)
+
+
+async def _govern(launch: Launch, place: Endpoint, proof: Proof) -> Ended:
+    """Open the run, forward for the program while it lives, end the run."""
+    runtime = Runtime.real()
+    session = RunSession(place, runtime, life=launch.life)
+    reason = "the launcher failed"
+    try:
+        await session.open(proof)
+        forwarder = Forwarder(place, session)
+        await forwarder.start()
+        _say(launch, f"run {session.run} of {session.workflow} is open")
+        keeping = runtime.scheduler.spawn(
+            session.keep(lambda text: _say(launch, text)), name="renew run token"
+        )
+        try:
+            code, reason = await _child(launch.command, forwarder.urls)
+        finally:
+            keeping.cancel()
+            await forwarder.stop()
+    finally:
+        await session.end(reason)
+    _say(launch, f"run {session.run} ended: {reason}")
+    return Ended(run=session.run, workflow=session.workflow, code=code, reason=reason)
+
+
+async def _child(command: list[str], urls: dict[str, str]) -> tuple[int, str]:
+    """Run the program to its end; return the exit code to pass on, and what happened."""
+    try:
+        child = await asyncio.create_subprocess_exec(*command, env=agent_environment(urls))
+    except FileNotFoundError:
+        return _failed(127, f"there is no program {command[0]}")
+    except (PermissionError, OSError) as error:
+        return _failed(126, f"the program {command[0]} cannot be started: {error.strerror}")
+    loop = asyncio.get_running_loop()
+    passing = _Signals(child)
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, passing.on, number)
+    try:
+        code = await child.wait()
+    finally:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+    if code >= 0:
+        return code, f"exit code {code}"
+    return 128 - code, f"killed by signal {-code}"
+
+
+class _Signals:
+    """Passes signals on to the program. A terminal's Ctrl-C reaches it by itself the first time."""
+
+    def __init__(self, child: asyncio.subprocess.Process) -> None:
+        self._child = child
+        self._from_terminal = _in_foreground()
+
+    def on(self, number: signal.Signals) -> None:
+        """Pass one signal on."""
+        if number is signal.SIGINT and self._from_terminal:
+            self._from_terminal = False
+            return
+        try:
+            self._child.send_signal(number)
+        except ProcessLookupError:
+            return
+
+
+def _in_foreground() -> bool:
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return False
+
+
+def _failed(code: int, reason: str) -> tuple[int, str]:
+    notes.print(f"[red]{safe(reason)}[/red]")
+    return code, reason
+
+
+def _say(launch: Launch, text: str) -> None:
+    if not launch.quiet:
+        notes.print(f"[dim]interlock: {safe(text)}[/dim]")

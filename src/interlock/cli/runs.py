@@ -1,0 +1,63 @@
+"""`interlock runs`: what ran, what is running, and ending it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from interlock.cli.agents import when
+from interlock.cli.client import api
+from interlock.cli.output import console, emit, safe, table
+
+app = typer.Typer(name="runs", help="Runs of workflows: see them, end them.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_COLUMNS = ("id", "workflow", "agent", "state", "started_by", "opened", "closed", "reason")
+
+
+@app.command("list")
+def list_(
+    workflow: Annotated[str, typer.Option(help="Only runs of this workflow.")] = "",
+    agent: Annotated[str, typer.Option(help="Only runs of this agent.")] = "",
+    state: Annotated[str, typer.Option(help="Only runs that are open, closed or ended.")] = "",
+    before: Annotated[str, typer.Option(help="Only runs older than this one.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=500, help="At most so many.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """List runs, newest first."""
+    asked = {"workflow": workflow, "agent": agent, "state": state, "before": before, "limit": str(limit)}
+    with api() as client:
+        found = client.get("/api/v1/runs", params=asked).json()
+    rows = [
+        {**each, "opened": when(each["opened_at"]), "closed": when(each["closed_at"])}
+        for each in found["runs"]
+    ]
+    emit(found, table(rows, _COLUMNS), as_json)
+
+
+@app.command()
+def show(run: Annotated[str, typer.Argument(help="The run's id.")], as_json: Json = False) -> None:
+    """Show one run and how often it called each tool."""
+    with api() as client:
+        found = client.get(f"/api/v1/runs/{run}").json()
+    if as_json:
+        emit(found, "", True)
+        return
+    shown = {**found, "opened": when(found["opened_at"]), "closed": when(found["closed_at"])}
+    for field in (*_COLUMNS, "labels"):
+        console.print(f"[bold]{field}[/bold]  {safe(shown[field] or '')}")
+    calls = [{"tool": tool, "calls": count} for tool, count in found["calls"].items()]
+    console.print(table(calls, ("tool", "calls"), title="Calls"))
+
+
+@app.command()
+def end(
+    run: Annotated[str, typer.Argument(help="The run's id.")],
+    reason: Annotated[str, typer.Option(help="Why; kept with the run.")] = "",
+    as_json: Json = False,
+) -> None:
+    """End a run: its tokens stop counting at once, and what waits for a person is cancelled."""
+    with api() as client:
+        done = client.post(f"/api/v1/runs/{run}/end", json={"reason": reason}).json()
+    emit(done, f"{safe(run)} is {safe(done['state'])}.", as_json)
