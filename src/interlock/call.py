@@ -100,9 +100,9 @@ class Calls:
         self._expire = Expire(store=store, memory=memory)
         self._recover = Recover(store=store, memory=memory, process=process)
         self._collected = Collected(store, runtime)
-        self._watch = Watch(memory, runtime)
+        self.watch = Watch(memory, runtime)
         self._attend = Attend(
-            store=store, memory=memory, runtime=runtime, watch=self._watch, collected=self._collected
+            store=store, memory=memory, runtime=runtime, watch=self.watch, collected=self._collected
         )
         self._admitting: dict[CallKey, asyncio.Future[None]] = {}
         self._flights: dict[str, asyncio.Task[Action | StoreError]] = {}
@@ -128,7 +128,7 @@ class Calls:
             self._clock.cancel()
         if self._moved in self._memory.watchers:
             self._memory.watchers.remove(self._moved)
-        self._watch.close()
+        self.watch.close()
         under_way = [*self._flights.values(), *self._late]
         if under_way:
             await asyncio.wait(under_way, timeout=_PATIENCE)

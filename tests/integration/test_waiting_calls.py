@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from interlock.core.document import Policy, Rule
 from interlock.core.model import BreakerState, EffectClass, RiskTier, Verdict
 from interlock.errors import StateConflict
 from interlock.store import approvals, revocations, runs
-from support.engine import DENG, MARIA, UNKNOWN, UNSENT, World, a_manifest, a_tool, asks, failed
+from support.engine import DENG, MARIA, UNKNOWN, UNSENT, World, a_manifest, a_tool, asks, eventually, failed
 from support.stores import database_url, postgres_server, postgres_url
 
 __all__ = ["database_url", "postgres_server", "postgres_url"]
@@ -84,12 +84,11 @@ async def asked(world: World, tool: str = "shop.refund") -> Waiting:
 
 
 @asynccontextmanager
-async def waiting_client(world: World, tool: str = "shop.refund") -> AsyncIterator[tuple[asyncio.Task[Answer], Waiting]]:  # fmt: skip  # noqa: E501
+async def waiting_client(world: World, tool: str = "shop.refund") -> AsyncGenerator[tuple[asyncio.Task[Answer], Waiting]]:  # fmt: skip  # noqa: E501
     """A client whose call is held open."""
     task = asyncio.ensure_future(world.propose(tool, wait=20))
-    while not (live := list(world.memory.actions.values())):
-        await asyncio.sleep(0.005)
-    known = live[-1]
+    await eventually(lambda: world.memory.actions)
+    known = list(world.memory.actions.values())[-1]
     yield task, Waiting(approval=known.approval, action=known.id, expires_at=known.expires_at)
     with suppress(asyncio.CancelledError):
         await task
@@ -187,8 +186,7 @@ async def client_gone(world: World) -> Seen:
 async def client_gone_executing(world: World) -> Seen:
     world.script.gate = asyncio.Event()
     async with waiting_client(world, "shop.write") as (client, call):
-        while not world.script.effects:
-            await asyncio.sleep(0.005)
+        await eventually(lambda: world.script.effects)
         await gone(client)
         world.script.gate.set()
         await world.until(call.action, "succeeded")
@@ -680,8 +678,7 @@ async def cut_off(world: World, tool: str) -> Waiting:
     world.script.gate = asyncio.Event()
     first = await asked(world, tool)
     await world.approve(first.approval)
-    while not world.script.effects:
-        await asyncio.sleep(0.005)
+    await eventually(lambda: world.script.effects)
     await world.crash()
     await world.reopen()
     return first

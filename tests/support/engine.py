@@ -94,6 +94,15 @@ class Script:
         return answer
 
 
+async def eventually(true: Callable[[], object]) -> None:
+    """Wait until something becomes true."""
+    for _ in range(2000):
+        if true():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("it never became true")
+
+
 def done(number: int = 1) -> Succeeded:
     """Return an ordinary tool result."""
     return Succeeded(payload={"content": [{"type": "text", "text": f"done {number}"}], "isError": False})
@@ -277,11 +286,12 @@ class World:
 
     async def until(self, action: str, *states: str) -> Action:
         """Wait until an action is in one of `states` on disk."""
-        for _ in range(500):
-            known = await self.action(action)
+        known = await self.action(action)
+        for _ in range(1000):
             if known.state.value in states:
                 return known
             await asyncio.sleep(0.01)
+            known = await self.action(action)
         raise AssertionError(f"{action} is {known.state}, not {states}")
 
     async def approve(self, approval: str, person: Decider = MARIA) -> None:

@@ -26,11 +26,16 @@ def safe(value: object, *, cap: int = _CAP) -> str:
     return escape(shown)
 
 
+def line(value: object, *, cap: int = _CAP) -> str:
+    """Return text from outside fit for one line of a terminal: a line break cannot fake another line."""
+    return safe(value, cap=cap).replace("\n", "\\n")
+
+
 def table(rows: Iterable[Mapping[str, object]], columns: Sequence[str], *, title: str | None = None) -> Table:
     """Return `rows` as a table of `columns`; a missing value is an empty cell."""
     shown = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        shown.add_column(column.replace("_", " "), overflow="fold")
+        shown.add_column(column.replace("_", " "), overflow="fold", no_wrap=column == "id")
     for row in rows:
         shown.add_row(*(_cell(row.get(column)) for column in columns))
     return shown

@@ -1,0 +1,82 @@
+"""`interlock actions`: what agents did or want to do beyond reads; stop it, or clear up a doubt."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from interlock.cli.client import api
+from interlock.cli.moment import moment
+from interlock.cli.output import emit, line, table
+
+app = typer.Typer(name="actions", help="What agents did or want to do, beyond reads.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Action = Annotated[str, typer.Argument(help="The id of an action, act_….")]
+Reason = Annotated[str, typer.Option(help="Why; it is recorded.")]
+
+
+@app.command("list")
+def list_(
+    run: Annotated[str, typer.Option(help="Of this run.")] = "",
+    agent: Annotated[str, typer.Option(help="Of this agent.")] = "",
+    workflow: Annotated[str, typer.Option(help="Of this workflow.")] = "",
+    state: Annotated[str, typer.Option(help="In this state, such as in_doubt or scheduled.")] = "",
+    limit: Annotated[int, typer.Option(help="At most so many.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """List actions, newest first."""
+    wanted = {"run": run, "agent": agent, "workflow": workflow, "state": state, "limit": str(limit)}
+    with api() as client:
+        params = {name: value for name, value in wanted.items() if value}
+        found = client.get("/api/v1/actions", params=params).json()
+    rows = [{**each, "at": moment(each["created_at"])} for each in found["actions"]]
+    emit(found, table(rows, ("id", "state", "tool", "agent", "at")), as_json)
+
+
+@app.command()
+def show(action: Action, as_json: Json = False) -> None:
+    """Show one action: its arguments, why it was decided so, and every move it made."""
+    with api() as client:
+        found = client.get(f"/api/v1/actions/{action}").json()
+    emit(found, _text(found), as_json)
+
+
+@app.command()
+def cancel(action: Action, reason: Reason, as_json: Json = False) -> None:
+    """Stop an action that was not sent: one that waits for a person, for its time or for input."""
+    with api() as client:
+        done = client.post(f"/api/v1/actions/{action}/cancel", json={"reason": reason}).json()
+    emit(done, f"{line(done['id'])} is {line(done['state'])}.", as_json)
+
+
+@app.command()
+def resolve(
+    action: Action,
+    reason: Reason,
+    happened: Annotated[
+        bool, typer.Option("--happened/--did-not-happen", help="What you found at the tool server.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Say what became of an action that is in doubt. Nothing is sent again."""
+    with api() as client:
+        body = {"happened": happened, "reason": reason}
+        done = client.post(f"/api/v1/actions/{action}/resolve", json=body).json()
+    emit(done, f"{line(done['id'])} is {line(done['state'])}.", as_json)
+
+
+def _text(found: dict[str, Any]) -> str:
+    shown = [
+        f"{line(found['id'])} is {line(found['state'])}: {line(found['tool'])} ({line(found['tier'])})",
+        f"  for {line(found['agent'])}, {line(found['workflow'])}, {line(found['run'])}",
+        f"  arguments {line(found['arguments'])}",
+        *(f"  {line(each['verdict'])}: {line(each['message'])}" for each in found["reasons"]),
+    ]
+    if found["error"]:
+        shown.append(f"  {line(found['error'])}")
+    for move in found["moves"]:
+        why = f" ({line(move['reason'], cap=200)})" if move["reason"] else ""
+        shown.append(f"  {moment(move['at'])}  {line(move['to_state'])} by {line(move['by'])}{why}")
+    return "\n".join(shown)

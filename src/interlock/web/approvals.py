@@ -1,0 +1,227 @@
+"""Approvals over HTTP: everything needed to decide in one view, the decision, and a long poll for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from interlock.core import canonical
+from interlock.core.action import Action
+from interlock.core.approval import Approval, ApprovalState, Binding, Decider, stale
+from interlock.core.document import Tool
+from interlock.core.model import Json
+from interlock.errors import NotPermitted, UsageError
+from interlock.services.approve import Approve
+from interlock.store import actions, approvals
+from interlock.web.actions import summary
+from interlock.web.auth import Person, person_of
+from interlock.web.body import limit_of, read_body
+from interlock.web.errors import json_response
+from interlock.wiring import Wired
+
+_READERS = ("viewer", "auditor", "developer", "agent_owner", "approver", "policy_author", "operator", "admin")
+_LONGEST = 60.0
+_EARLIER = 20
+
+
+class ApproveBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why, if there is anything to say."""
+
+    reason: str = ""
+
+
+class RejectBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why; the agent is told."""
+
+    reason: str
+
+
+class ModifyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The arguments as they shall be, and why. With `four_eyes` another person approves them."""
+
+    arguments: msgspec.Raw
+    reason: str
+    four_eyes: bool = False
+
+
+async def listing(request: Request) -> Response:
+    """List requests for approval, newest first; `state=` (empty) lists those that were decided too."""
+    person = await person_of(request)
+    wired: Wired = request.app.state.wired
+    asked = request.query_params
+    state = asked.get("state", ApprovalState.PENDING.value)
+    if state and state not in {each.value for each in ApprovalState}:
+        raise UsageError(f"There is no approval state {state[:40]!r}.")
+    limit, before = limit_of(request), asked.get("before", "")
+
+    def found(connection: sa.Connection) -> list[tuple[Approval, Action]]:
+        every = approvals.listed(connection, state=state, before=before, limit=limit)
+        return [(each, actions.get(connection, each.action)) for each in every]
+
+    every = await wired.store.read(found)
+    seen = [(each, action) for each, action in every if _may_see(person, each)]
+    more = every[-1][0].id if len(every) == limit else None
+    return json_response(
+        {"approvals": [{**_plain(each), "call": summary(action)} for each, action in seen], "next": more}
+    )
+
+
+async def one(request: Request) -> Response:
+    """Show one request with all that is needed to decide; `wait` seconds for it to be decided."""
+    person = await person_of(request)
+    wired: Wired = request.app.state.wired
+    name = request.path_params["id"]
+    wait = _seconds(request.query_params.get("wait", "0"))
+    ends = wired.runtime.clock.monotonic() + wait
+    while True:
+        approval = await wired.store.read(lambda connection: approvals.get(connection, name))
+        if not _may_see(person, approval):
+            raise NotPermitted(f"{person.name} may not see this approval.")
+        left = ends - wired.runtime.clock.monotonic()
+        if approval.state is not ApprovalState.PENDING or left <= 0:
+            break
+        await wired.calls.watch.change(approval.action, seconds=left)
+    return json_response(await _view(wired, approval))
+
+
+async def approve(request: Request) -> Response:
+    """Let the call pass as it was asked."""
+    person = await person_of(request)
+    wired: Wired = request.app.state.wired
+    body = await read_body(request, ApproveBody)
+    done = await _use(wired).approve(request.path_params["id"], _decider(person), reason=body.reason)
+    wired.calls.decided(done.action)
+    return json_response(_plain(done))
+
+
+async def reject(request: Request) -> Response:
+    """Turn the call down."""
+    person = await person_of(request)
+    wired: Wired = request.app.state.wired
+    body = await read_body(request, RejectBody)
+    done = await _use(wired).reject(request.path_params["id"], _decider(person), reason=body.reason)
+    return json_response(_plain(done))
+
+
+async def modify(request: Request) -> Response:
+    """Let the call pass with other arguments, which are checked and decided like a new call."""
+    person = await person_of(request)
+    wired: Wired = request.app.state.wired
+    body = await read_body(request, ModifyBody)
+    try:
+        arguments = canonical.parse_object(bytes(body.arguments))
+    except canonical.NotCanonical as error:
+        raise UsageError(f"The arguments are not acceptable: {error}.") from error
+    done = await _use(wired).modify(
+        request.path_params["id"],
+        _decider(person),
+        arguments=arguments,
+        reason=body.reason,
+        four_eyes=body.four_eyes,
+    )
+    wired.calls.decided(done.action)
+    return json_response(_plain(done))
+
+
+def _use(wired: Wired) -> Approve:
+    settings = wired.settings
+    return Approve(
+        store=wired.store,
+        memory=wired.memory,
+        runtime=wired.runtime,
+        process=wired.calls.process,
+        self_approval=settings.self_approve and settings.environment == "dev",
+    )
+
+
+def _decider(person: Person) -> Decider:
+    return Decider(name=person.name, roles=person.roles)
+
+
+def _may_see(person: Person, approval: Approval) -> bool:
+    return person.may(*_READERS) or person.name in approval.approvers
+
+
+def _seconds(asked: str) -> float:
+    try:
+        wait = float(asked)
+    except ValueError:
+        wait = -1.0
+    if not 0 <= wait <= _LONGEST:
+        raise UsageError(f"wait is a number of seconds from 0 to {_LONGEST:.0f}.")
+    return wait
+
+
+def _plain(approval: Approval) -> dict[str, Json]:
+    return {
+        "id": approval.id,
+        "state": approval.state.value,
+        "action": approval.action,
+        "requested_at": approval.requested_at,
+        "expires_at": approval.expires_at,
+        "approvers": list(approval.approvers),
+        "requester": approval.requester or None,
+        "revision_of": approval.revision_of or None,
+        "revised_by": approval.revised_by or None,
+        "decided_by": approval.decided_by or None,
+        "decided_at": approval.decided_at or None,
+        "reason": approval.reason or None,
+    }
+
+
+async def _view(wired: Wired, approval: Approval) -> dict[str, Any]:
+    def read(connection: sa.Connection) -> tuple[Action, list[Action]]:
+        action = actions.get(connection, approval.action)
+        return action, actions.listed(connection, run=action.run, before=action.id, limit=_EARLIER)
+
+    action, earlier = await wired.store.read(read)
+    return {
+        **_plain(approval),
+        "call": {**summary(action), "arguments": action.arguments},
+        "reasons": action.decision.get("reasons", []),
+        "owner": action.principal.get("owner"),
+        "tool": _tool(wired, action.tool),
+        "changed_since": _changed(wired, approval, action),
+        "earlier": [summary(each) for each in earlier],
+    }
+
+
+def _tool(wired: Wired, name: str) -> dict[str, Json]:
+    """What the blast-radius map says of the tool: how far, what if wrong, and how to take it back."""
+    bundle = wired.memory.bundle
+    compiled = bundle.tools.get(name) if bundle is not None else None
+    document: Tool | None = compiled.document if compiled is not None else None
+    if document is None:
+        return {"mapped": False}
+    return {
+        "mapped": document.mapped,
+        "blast_radius": msgspec.to_builtins(document.blast_radius),
+        "undo": msgspec.to_builtins(document.undo),
+        "delay": document.delay or None,
+        "sinks": list(document.sinks),
+    }
+
+
+def _changed(wired: Wired, approval: Approval, action: Action) -> str | None:
+    """Say what moved since it was asked: a decision now would be asked for once more."""
+    bundle, pin = wired.memory.bundle, wired.memory.pins.get(action.tool)
+    now = Binding(
+        digest=action.digest,
+        pin=pin.digest if pin is not None else "",
+        bundle=bundle.digest if bundle is not None else "",
+    )
+    return stale(approval, now)
+
+
+routes = [
+    Route("/api/v1/approvals", listing),
+    Route("/api/v1/approvals/{id}", one),
+    Route("/api/v1/approvals/{id}/approve", approve, methods=["POST"]),
+    Route("/api/v1/approvals/{id}/reject", reject, methods=["POST"]),
+    Route("/api/v1/approvals/{id}/modify", modify, methods=["POST"]),
+]

@@ -1,0 +1,239 @@
+"""People decide over HTTP and on the command line: one view, one decision, reasons, long poll (F2, F4)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
+import httpx2
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from typer.testing import CliRunner, Result
+
+from interlock.cli import actions as cli_actions
+from interlock.cli import approvals as cli_approvals
+from interlock.core.answer import Waiting
+from interlock.core.document import Person
+from interlock.errors import InterlockError, NotPermitted, StateConflict, UsageError
+from interlock.store import people
+from interlock.web import actions, approvals
+from interlock.web.errors import on_interlock_error
+from support.engine import UNKNOWN, World, a_manifest
+
+T = TypeVar("T")
+ROLES = {"maria": ("approver",), "deng": (), "kim": ("viewer",), "ops": ("operator",)}
+
+
+class Served:
+    """A world behind a real socket, on a loop of its own."""
+
+    def __init__(self, data: Path) -> None:
+        self.world = World(data)
+        self.tokens: dict[str, str] = {}
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever)
+        self.thread.start()
+        self.url = self.do(self._open())
+
+    def do(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run something on the world's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
+
+    def ask(self, tool: str = "shop.refund", arguments: dict[str, Any] | None = None) -> Waiting:
+        """Propose a call that waits."""
+        answer = self.do(self.world.propose(tool, arguments))
+        assert isinstance(answer, Waiting)
+        return answer
+
+    def client(self, person: str) -> httpx2.Client:
+        """Return an HTTP client of `person`."""
+        headers = {"Authorization": f"Bearer {self.tokens[person]}"}
+        return httpx2.Client(base_url=self.url, headers=headers)
+
+    def stop(self) -> None:
+        """Close everything."""
+        self.server.should_exit = True
+        self.do(self._close())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+    async def _open(self) -> str:
+        manifest = [each for each in a_manifest() if not isinstance(each, Person)]
+        named = [Person(name=name, email="", roles=roles) for name, roles in ROLES.items()]
+        await self.world.open([*manifest, *named])
+        for name in ROLES:
+            token = await self.world.store.transact(lambda tx, name=name: people.add_token(tx, name))
+            self.tokens[name] = token.secret
+        app = Starlette(
+            routes=[*actions.routes, *approvals.routes],
+            exception_handlers={InterlockError: on_interlock_error},
+        )
+        app.state.wired = SimpleNamespace(
+            settings=self.world.settings,
+            runtime=self.world.runtime,
+            store=self.world.store,
+            memory=self.world.memory,
+            calls=self.world.calls,
+        )
+        self.server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
+        self.serving = asyncio.ensure_future(self.server.serve())
+        while not self.server.started:  # noqa: ASYNC110 - uvicorn tells in no other way
+            await asyncio.sleep(0.01)
+        port = self.server.servers[0].sockets[0].getsockname()[1]
+        return f"http://127.0.0.1:{port}"
+
+    async def _close(self) -> None:
+        await self.serving
+        await self.world.close()
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    it = Served(tmp_path)
+    yield it
+    it.stop()
+
+
+def command(
+    served: Served, monkeypatch: pytest.MonkeyPatch, app: Any, *words: str, person: str = "maria"
+) -> Result:
+    """Run one command as `person`."""
+    monkeypatch.setenv("INTERLOCK_URL", served.url)
+    monkeypatch.setenv("INTERLOCK_TOKEN", served.tokens[person])
+    return CliRunner().invoke(app, [*words], catch_exceptions=True)
+
+
+def test_one_view_holds_all_that_is_needed_to_decide(served: Served) -> None:
+    first = served.ask(arguments={"order": 9, "note": "\x1b[2Jno\nsuch"})
+    with served.client("maria") as client:
+        listed = client.get("/api/v1/approvals").json()["approvals"]
+        found = client.get(f"/api/v1/approvals/{first.approval}").json()
+    assert [each["id"] for each in listed] == [first.approval]
+    assert found["call"]["arguments"] == {"order": 9, "note": "\x1b[2Jno\nsuch"}
+    assert found["call"]["tier"] == "high_blast_radius"
+    assert found["tool"]["blast_radius"]["impact"] == "a wrong order"
+    assert found["tool"]["undo"]["tool"] == "shop.read"
+    assert found["approvers"] == ["maria", "deng"]
+    assert (found["requester"], found["owner"], found["changed_since"]) == ("kim", "maria", None)
+    assert found["reasons"]
+    shown = cli_approvals.view(found)
+    assert "\x1b" not in shown
+    assert "shop.refund" in shown
+    assert not any(each.startswith("such") for each in shown.splitlines())
+
+
+def test_an_approved_call_runs_and_a_long_poll_sees_the_decision(served: Served) -> None:
+    first = served.ask()
+    with served.client("maria") as client, served.client("kim") as watcher:
+        polled: list[Any] = []
+        poll = threading.Thread(
+            target=lambda: polled.append(watcher.get(f"/api/v1/approvals/{first.approval}?wait=20").json())
+        )
+        poll.start()
+        done = client.post(f"/api/v1/approvals/{first.approval}/approve", json={})
+        poll.join(20)
+        assert done.status_code == 200
+        assert polled[0]["state"] == "approved"
+        served.do(served.world.until(first.action, "succeeded"))
+        again = client.post(f"/api/v1/approvals/{first.approval}/reject", json={"reason": "late"})
+        assert (again.status_code, again.json()["error"]["code"]) == (409, "state_conflict")
+    assert len(served.world.script.effects) == 1
+
+
+@pytest.mark.parametrize("person", ["kim", "ops"])
+def test_who_is_not_an_approver_cannot_decide(served: Served, person: str) -> None:
+    first = served.ask()
+    with served.client(person) as client:
+        refused = client.post(f"/api/v1/approvals/{first.approval}/approve", json={})
+    assert refused.status_code == 403
+    assert served.world.script.effects == []
+
+
+def test_rejecting_needs_a_reason_and_the_agent_hears_it(served: Served) -> None:
+    first = served.ask()
+    with served.client("deng") as client:
+        path = f"/api/v1/approvals/{first.approval}/reject"
+        assert client.post(path, json={"reason": " "}).status_code == 400
+        assert client.post(path, json={}).status_code == 400
+        assert client.post(path, json={"reason": "wrong order"}).json()["state"] == "rejected"
+    answer = served.do(served.world.propose())
+    assert (answer.state, answer.reason) == ("rejected", "wrong order")  # type: ignore[union-attr]
+
+
+def test_modified_arguments_are_checked_and_decided_like_a_new_call(served: Served) -> None:
+    first = served.ask()
+    path = f"/api/v1/approvals/{first.approval}/modify"
+    with served.client("maria") as client:
+        twice = client.post(path, content=b'{"arguments": {"order": 2, "order": 3}, "reason": "x"}')
+        assert twice.status_code == 400
+        same = client.post(path, json={"arguments": {"order": 1}, "reason": "x"})
+        assert same.status_code == 400
+        asked = client.post(path, json={"arguments": {"order": 2}, "reason": "x", "four_eyes": True}).json()
+        assert asked["state"] == "pending"
+        mine = client.post(f"/api/v1/approvals/{asked['id']}/approve", json={})
+        assert mine.status_code == 403
+    with served.client("deng") as client:
+        client.post(f"/api/v1/approvals/{asked['id']}/approve", json={}).raise_for_status()
+    served.do(served.world.until(asked["action"], "succeeded"))
+    assert [each.arguments for each in served.world.script.effects] == [{"order": 2}]
+
+
+def test_the_same_on_the_command_line(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = served.ask()
+    shown = command(served, monkeypatch, cli_approvals.app, "list")
+    assert first.approval in shown.output
+    assert "shop.refund" in command(served, monkeypatch, cli_approvals.app, "show", first.approval).output
+    refused = command(served, monkeypatch, cli_approvals.app, "approve", first.approval, person="kim")
+    assert isinstance(refused.exception, NotPermitted)
+    broken = command(
+        served, monkeypatch, cli_approvals.app, "modify", first.approval, "--reason", "x", "--arguments", "{"
+    )
+    assert isinstance(broken.exception, UsageError)
+    done = command(
+        served, monkeypatch, cli_approvals.app, "modify", first.approval, "--reason", "the other one",
+        "--arguments", '{"order": 2}', "--json",
+    )  # fmt: skip
+    revision = json.loads(done.output)
+    assert revision["state"] == "approved"
+    served.do(served.world.until(revision["action"], "succeeded"))
+    late = command(served, monkeypatch, cli_approvals.app, "reject", first.approval, "--reason", "no")
+    assert isinstance(late.exception, StateConflict)
+    everything = command(served, monkeypatch, cli_approvals.app, "list", "--all", "--json")
+    assert {each["state"] for each in json.loads(everything.output)["approvals"]} == {
+        "superseded",
+        "approved",
+    }
+
+
+def test_actions_are_listed_shown_cancelled_and_resolved(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = served.ask("shop.later")
+    stopped = command(
+        served, monkeypatch, cli_actions.app, "cancel", later.action, "--reason", "not needed", person="ops"
+    )
+    assert "cancelled" in stopped.output
+    refused = command(
+        served, monkeypatch, cli_actions.app, "cancel", later.action, "--reason", "x", person="kim"
+    )
+    assert isinstance(refused.exception, NotPermitted)
+    served.world.script.answers = [UNKNOWN]
+    doubtful = served.do(served.world.propose("shop.write"))
+    served.world.ahead(200)
+    listed = command(served, monkeypatch, cli_actions.app, "list", "--state", "in_doubt", "--json")
+    assert [each["id"] for each in json.loads(listed.output)["actions"]] == [doubtful.action]  # type: ignore[union-attr]
+    done = command(
+        served, monkeypatch, cli_actions.app, "resolve", doubtful.action, "--happened",  # type: ignore[union-attr]
+        "--reason", "in the ledger", person="ops",
+    )  # fmt: skip
+    assert "succeeded" in done.output
+    shown = command(served, monkeypatch, cli_actions.app, "show", doubtful.action)  # type: ignore[union-attr]
+    assert "in_doubt" in shown.output
+    assert "in the ledger" in shown.output
