@@ -52,6 +52,15 @@ class Chain:
         connection.execute(_MOVE, {"chain": self.id, "seq": seq, "mac": mac})
         self._next = seq, mac
 
+    def pending(self) -> tuple[int, str] | None:
+        """Return where the head will be once the running commit stands; None if it adds nothing."""
+        return self._next
+
+    def stands(self, connection: sa.Connection, head: tuple[int, str]) -> bool:
+        """Whether a commit whose outcome was not known is there after all: it moved the head to `head`."""
+        found = connection.execute(_HEAD, {"chain": self.id}).first()
+        return found is not None and (found[0], found[1]) == head
+
     def committed(self) -> None:
         """Take the new head: the commit stands."""
         self._head, self._next = self._next or self._head, None
@@ -61,10 +70,9 @@ class Chain:
         self._head = self._next = None
 
     def _read_or_begin(self, connection: sa.Connection, now: int) -> tuple[int, str]:
-        if self.id:
-            found = connection.execute(_HEAD, {"chain": self.id}).first()
-            if found is not None:
-                return found[0], found[1]
+        found = connection.execute(_HEAD, {"chain": self.id}).first() if self.id else None
+        if found is not None:
+            return found[0], found[1]
         self.id = self.id or self._ids.new("chn")
         connection.execute(
             sa.insert(chains).values(
@@ -84,7 +92,11 @@ _MOVE = (
     .where(chains.c.id == sa.bindparam("chain"))
     .values(head_seq=sa.bindparam("seq"), head_mac=sa.bindparam("mac"))
 )
-_HEAD = sa.select(chains.c.head_seq, chains.c.head_mac).where(chains.c.id == sa.bindparam("chain"))
+_HEAD = (
+    sa.select(chains.c.head_seq, chains.c.head_mac)
+    .where(chains.c.id == sa.bindparam("chain"))
+    .with_for_update()
+)
 
 
 def audit_key(data: Path) -> bytes:

@@ -99,6 +99,13 @@ class Store:
         """Queue an entry without waiting: the hot path. Raises `StoreUnavailable` when the queue is full."""
         self._writer.journal.put_nowait(entry)
 
+    def remember_refusal(self, entry: JournalEntry) -> None:
+        """Put on record, as soon as the store can be written again, that something was refused meanwhile.
+
+        For a caller that got `StoreUnavailable` and denied. Bounded: beyond a thousand they are counted.
+        """
+        self._writer.refuse(entry)
+
     async def close(self) -> None:
         """Write what is queued, close the database, give the lock back."""
         await asyncio.to_thread(self.close_now)

@@ -39,8 +39,11 @@ class JournalEntry(msgspec.Struct, frozen=True, gc=False):
 class Journal:
     """A bounded queue between the callers' threads and the writer's."""
 
-    def __init__(self, *, wake: Callable[[], None], bound: int = BOUND) -> None:
+    def __init__(
+        self, *, wake: Callable[[], None], refuse: Callable[[JournalEntry], None], bound: int = BOUND
+    ) -> None:
         self._wake = wake
+        self._refuse = refuse
         self._bound = bound
         self._entries: deque[JournalEntry] = deque()
         self._flagged = False
@@ -53,7 +56,10 @@ class Journal:
     def put_nowait(self, entry: JournalEntry) -> None:
         """Queue an entry. Raises `StoreUnavailable` when the queue is full."""
         if len(self._entries) >= self._bound:
-            raise self.failure or StoreUnavailable(
+            if self.failure is not None:
+                self._refuse(entry)
+                raise StoreUnavailable(self.failure.message, hint=self.failure.hint)
+            raise StoreUnavailable(
                 "The audit journal is full: entries come faster than the disk takes them.",
                 hint="Wait for room with journal(), or give the data directory a faster disk.",
             )

@@ -48,8 +48,7 @@ class Transaction:
         body: Mapping[str, Json],
     ) -> None:
         """Record what happened, in the same commit (A6). No secret, no argument value belongs in `body`."""
-        fields = (kind, run, agent, workflow, tool, action, person)
-        self.drafts.append((self.now, *map(plain, fields), encode_body(body)))  # pyright: ignore[reportArgumentType]
+        self.drafts.append(draft(self.now, (kind, run, agent, workflow, tool, action, person), body))
 
     def on_commit(self, effect: Callable[[], None]) -> None:
         """Run `effect` on the caller's event loop once this is committed.
@@ -59,13 +58,17 @@ class Transaction:
         self.effects.append(effect)
 
 
-def plain(text: str) -> str:
+def draft(at: int, fields: tuple[str, ...], body: object) -> Draft:
+    """Return what an audit entry says: `kind` to `person`, and a body that msgspec encodes."""
+    together = "".join(fields)
+    if len(together) > _CAP or not together.isascii() or "\0" in together:
+        fields = tuple(map(_plain, fields))
+    return (at, *fields, _encode(body).decode())  # pyright: ignore[reportReturnType]
+
+
+def _plain(text: str) -> str:
     """Return text that both databases can store: no NUL, no lone surrogate, at most 512 characters."""
-    if text.isascii() and len(text) <= _CAP and "\0" not in text:
-        return text
     return text[:_CAP].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
-def encode_body(body: object) -> str:
-    """Return the body of an audit entry as JSON text."""
-    return msgspec.json.encode(body).decode()
+_encode = msgspec.json.Encoder().encode

@@ -25,6 +25,7 @@ from interlock.store.audit import Chain, Draft
 from interlock.store.clock import SteadyClock
 from interlock.store.dialect import Dialect
 from interlock.store.journal import WINDOW, Journal, JournalEntry
+from interlock.store.refused import Refused
 from interlock.store.transaction import Transaction, draft
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ _UNITS = 256
 _ENTRIES_BESIDE_UNITS = 256
 _ENTRIES_ALONE = 4096
 _RETRY = 0.5
+_FAULT = "This is a fault of Interlock: please report it with the log."
 
 
 @dataclass(slots=True, eq=False)
@@ -45,6 +47,7 @@ class Unit:
     value: Any = None
     error: BaseException | None = None
     effects: Sequence[Callable[[], None]] = ()
+    drafts: Sequence[Draft] = ()
 
     def deliver(self) -> None:
         """Run the effects, then wake the awaiter. On the unit's own loop."""
@@ -82,7 +85,9 @@ class Writer:
         self._queue: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
         self._closing = False
         self._connection: sa.Connection | None = None
-        self.journal = Journal(wake=lambda: self._queue.put(None))
+        self._unsure: tuple[list[JournalEntry], tuple[int, str]] | None = None
+        self._refused = Refused()
+        self.journal = Journal(wake=lambda: self._queue.put(None), refuse=self.refuse)
         self._thread = threading.Thread(target=self._run, name="interlock-writer", daemon=True)
         self._thread.start()
 
@@ -91,6 +96,10 @@ class Writer:
         if self._closing:
             raise StoreUnavailable("The store is closed.", hint="Open it again.")
         self._queue.put(unit)
+
+    def refuse(self, entry: JournalEntry) -> None:
+        """Put on record, once that is possible, that something was refused for want of a store."""
+        self._refused.add(_draft(entry))
 
     def close(self) -> None:
         """Write everything that is queued, then end the thread. Blocks until it has."""
@@ -101,8 +110,11 @@ class Writer:
     def _run(self) -> None:
         while True:
             batch = self._gather()
-            if batch.units or batch.entries:
-                self._write(batch)
+            if batch.units or batch.entries or self._refused or self._unsure:
+                written = self._write(batch)
+                if self._closing and not written and self._queue.empty():
+                    log.error("closed with %d audit entries that could not be written", len(self.journal))
+                    break
             elif self._closing:
                 break
         self._disconnect()
@@ -110,9 +122,10 @@ class Writer:
     def _gather(self) -> _Batch:
         """Wait for work; return all that is there, up to the size of one commit."""
         units: list[Unit] = []
-        waits = None if not len(self.journal) else (_RETRY if self.journal.failure else WINDOW)
         try:
-            first = self._queue.get(timeout=0 if self._closing else waits)
+            first = self._queue.get(timeout=self._patience())
+            if first is None and len(self.journal):  # an entry woke us: a unit, or the window's end, is next
+                first = self._queue.get(timeout=self._patience())
             while True:
                 if first is not None:
                     units.append(first)
@@ -123,28 +136,41 @@ class Writer:
             pass
         return _Batch(units, self.journal.take(_ENTRIES_BESIDE_UNITS if units else _ENTRIES_ALONE))
 
-    def _write(self, batch: _Batch) -> None:
+    def _patience(self) -> float | None:
+        """How long to wait for units before what else there is gets written; None for as long as it takes."""
+        if self._closing:
+            return 0
+        if self.journal.failure is not None:
+            return _RETRY
+        return WINDOW if len(self.journal) else None
+
+    def _write(self, batch: _Batch) -> bool:
         try:
             self._commit(batch)
         except StoreError as error:
             self._failed(batch, error)
         except Exception as error:
             log.exception("the writer failed")
-            self._failed(batch, StoreError(f"The writer failed: {type(error).__name__}."))
+            self._failed(batch, StoreUnavailable(f"The writer failed: {type(error).__name__}.", hint=_FAULT))
         else:
             self.journal.failure = None
         self.journal.release()
         _deliver(batch.units)
+        return self.journal.failure is None
 
     def _failed(self, batch: _Batch, error: StoreError) -> None:
+        pending = self._chain.pending()
         self._chain.forget()
         self._disconnect()
+        wanted = [each for unit in batch.units for each in unit.drafts]
         for unit in batch.units:
             unit.error, unit.effects = error, ()
-        if isinstance(error, StoreUnavailable):
-            self.journal.failure = error
-        if not isinstance(error, CommitUnknown):
+        self.journal.failure = StoreUnavailable(error.message, hint=error.hint)
+        if isinstance(error, CommitUnknown) and pending is not None:
+            self._unsure = batch.entries, pending
+        else:
             self.journal.put_back(batch.entries)
+            self._refused.failed(error.message, wanted, units=len(batch.units), now=self._clock.now())
 
     def _commit(self, batch: _Batch) -> None:
         committing = False
@@ -152,35 +178,50 @@ class Writer:
             connection = self._connected()
             transaction = connection.begin()
             now = self._clock.now(self._dialect.clock(connection) if self._asks else None)
-            drafts = [_draft(entry) for entry in batch.entries]
+            self._settle_unsure(connection, batch)
+            owed = self._refused.entries()
+            drafts = [*owed, *map(_draft, batch.entries)]
             for unit in batch.units:
-                drafts += self._run_unit(connection, unit, now)
+                self._run_unit(connection, unit, now)
+                drafts += unit.drafts
             self._chain.append(connection, drafts, now=now)
             committing = True
             transaction.commit()
         except DBAPIError as error:
             meaning = self._dialect.meaning(error, committing=committing)
-            raise meaning or StoreError(f"The database refused: {type(error.orig).__name__}.") from error
+            refused = StoreUnavailable(f"The database refused: {type(error.orig).__name__}.", hint=_FAULT)
+            raise meaning or refused from error
         self._chain.committed()
+        if owed:
+            self._refused.recorded(len(owed))
 
-    def _run_unit(self, connection: sa.Connection, unit: Unit, now: int) -> Sequence[Draft]:
+    def _settle_unsure(self, connection: sa.Connection, batch: _Batch) -> None:
+        """Learn whether the commit whose answer was lost stands; if not, its entries are written now."""
+        if self._unsure is not None:
+            entries, head = self._unsure
+            if not self._chain.stands(connection, head):
+                batch.entries[:0] = entries
+            self._unsure = None
+
+    def _run_unit(self, connection: sa.Connection, unit: Unit, now: int) -> None:
         """Run one unit in a savepoint. Raises only what concerns the whole store."""
         transaction = Transaction(connection, now=now, ids=self._ids)
         savepoint = connection.begin_nested()
         try:
             unit.value = unit.work(transaction)
+            unit.drafts = transaction.drafts
             savepoint.commit()
         except Exception as error:
             if isinstance(error, DBAPIError):
                 meaning = self._dialect.meaning(error, committing=False)
                 if isinstance(meaning, StoreUnavailable):
+                    unit.drafts = transaction.drafts
                     raise
                 error = meaning or error
             savepoint.rollback()
-            unit.error = error
-            return ()
+            unit.error, unit.drafts = _raisable(error), ()
+            return
         unit.effects = transaction.effects
-        return transaction.drafts
 
     def _connected(self) -> sa.Connection:
         if self._connection is None:
@@ -198,7 +239,16 @@ class Writer:
 
 def _draft(entry: JournalEntry) -> Draft:
     at, kind, body, *fields = msgspec.structs.astuple(entry)
-    return draft(at, (kind, *fields), body)
+    try:
+        return draft(at, (kind, *fields), body)
+    except (TypeError, ValueError, OverflowError):
+        log.exception("the body of a journaled %s entry is not JSON; it is left out", kind)
+        return draft(at, (kind, *fields), {"left_out": "the body could not be encoded"})
+
+
+def _raisable(error: Exception) -> Exception:
+    """A future cannot carry StopIteration."""
+    return RuntimeError("a unit of work raised StopIteration") if isinstance(error, StopIteration) else error
 
 
 def _deliver(units: Sequence[Unit]) -> None:
