@@ -5,8 +5,10 @@ from __future__ import annotations
 import typer
 
 from interlock.cli import (
+    actions,
     agents,
     apply,
+    approvals,
     audit,
     blast_radius,
     changes,
@@ -39,6 +41,8 @@ def add_all(app: typer.Typer) -> None:
     app.add_typer(changes.app, name="changes")
     app.add_typer(policy.app, name="policy")
     app.add_typer(runs.app, name="runs")
+    app.add_typer(approvals.app, name="approvals")
+    app.add_typer(actions.app, name="actions")
     app.add_typer(audit.app, name="audit")
     app.add_typer(agents.app, name="agents")
     app.add_typer(token.app, name="token")
