@@ -19,11 +19,10 @@ def test_spent_and_held_never_pass_the_limit(limit: int, calls: list[tuple[int, 
         if isinstance(held, Exceeded):
             assert ledger.spent + ledger.held + amount == limit + held.short_by
             continue
-        endings = {
-            "settle": lambda at: settle(at, amount, amount // 2),
-            "release": lambda at: release(at, amount),
-        }
-        ledger = endings.get(ending, lambda at: at)(held)
+        if ending == "settle":
+            ledger = settle(held, amount, amount // 2)
+        else:
+            ledger = release(held, amount) if ending == "release" else held
         assert 0 <= ledger.spent + ledger.held <= limit
         assert ledger.remaining == limit - ledger.spent - ledger.held
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.policies import NOW, a_principal
 
 from interlock.core.identity import Revocations, check_principal, narrow
+from support.policies import NOW, a_principal
 
 scopes = st.none() | st.frozensets(st.sampled_from("abcde"))
 EVERYTHING = frozenset("abcde")

@@ -109,8 +109,11 @@ class _Compiler:
     def _applies(self, document: AnyDocument) -> bool:
         return document.environment in (None, self.environment)
 
+    def _all(self, kind: type[_Kind]) -> list[_Kind]:
+        return [d for d in self.documents if isinstance(d, kind)]
+
     def _named(self, kind: type[_Kind]) -> dict[str, _Kind]:
-        return {d.name: d for d in self.documents if isinstance(d, kind)}
+        return {d.name: d for d in self._all(kind)}
 
     def compile(self, versions: Mapping[str, int]) -> Bundle:
         self._check_doubles()
@@ -144,23 +147,18 @@ class _Compiler:
 
     def _check_names(self) -> None:
         names = self._names()
-        for document in self.documents:
-            flaws = self._of(document)
-            match document:
-                case Team():
-                    check_team(document, names, flaws)
-                case ToolServer():
-                    check_server(document, names, flaws)
-                case Agent():
-                    check_agent(document, names, flaws)
-                case Tool():
-                    check_tool(document, names, flaws)
-                case Workflow():
-                    check_workflow(document, names, flaws)
-                case Policy():
-                    check_policy(document, names, flaws)
-                case Person():
-                    pass
+        for team in self._all(Team):
+            check_team(team, names, self._of(team))
+        for server in self._all(ToolServer):
+            check_server(server, names, self._of(server))
+        for agent in self._all(Agent):
+            check_agent(agent, names, self._of(agent))
+        for tool in self._all(Tool):
+            check_tool(tool, names, self._of(tool))
+        for workflow in self._all(Workflow):
+            check_workflow(workflow, names, self._of(workflow))
+        for policy in self._all(Policy):
+            check_policy(policy, names, self._of(policy))
         check_circles(self.tools, {name: self._of(tool) for name, tool in self.tools.items()})
 
     def _names(self) -> Names:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from math import isfinite
 from typing import NoReturn, cast
 
@@ -93,12 +94,7 @@ def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     if len(found) == len(pairs):
         return found
     doubled = _Doubled(found)
-    seen: set[str] = set()
-    for key, _ in pairs:
-        if key in seen:
-            doubled.key = key
-            break
-        seen.add(key)
+    doubled.key = Counter(key for key, _ in pairs).most_common(1)[0][0]
     return doubled
 
 

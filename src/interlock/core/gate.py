@@ -174,11 +174,8 @@ def constraints(case: Case) -> Said:
     missed = grant.misses(facts)
     if missed:
         return (refusal.out_of_scope(case.workflow.label, tool.name, missed),)
-    if grant.max_calls is not None:
-        done = run.calls.get(tool.name, 0)
-        if done >= grant.max_calls:
-            label = case.workflow.label
-            return (refusal.too_many_calls(label, tool.name, limit=grant.max_calls, done=done),)
+    if grant.max_calls is not None and run.calls.get(tool.name, 0) >= grant.max_calls:
+        return (refusal.too_many_calls(case.workflow.label, tool.name, grant.max_calls),)
     case.tier = tool.tier_of(facts)
     facts.tool = tool.fields[case.tier]
     return CONTENT

@@ -99,9 +99,9 @@ def out_of_scope(workflow: str, tool: str, missed: tuple[NearMiss, ...]) -> Reas
     return deny(Gate.CONSTRAINTS, "out_of_scope", message, missed)
 
 
-def too_many_calls(workflow: str, tool: str, *, limit: int, done: int) -> Reason:
+def too_many_calls(workflow: str, tool: str, limit: int) -> Reason:
     """Say that the run has no calls of this tool left."""
-    missed = (NearMiss(field="max_calls", expected=f"up to {limit}", actual=str(done + 1)),)
+    missed = (NearMiss(field="max_calls", expected=f"up to {limit}", actual=f"one more than {limit}"),)
     message = f"{workflow} grants {limit} call{'' if limit == 1 else 's'} of {tool} in one run."
     return deny(Gate.CONSTRAINTS, "max_calls", message, missed)
 

@@ -25,10 +25,6 @@ class CompiledGrant:
         """Return what the call does not meet, "up to 50000; this was 90000"; empty when it is in scope."""
         return misses(self.where, facts)
 
-    def used_up(self, calls: int) -> bool:
-        """Whether `calls` other calls leave no room for this one."""
-        return self.max_calls is not None and calls >= self.max_calls
-
 
 def compile_grant(grant: Grant, flaws: Flaws, setting: Setting) -> CompiledGrant:
     """Compile one grant; note every flaw."""

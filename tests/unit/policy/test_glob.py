@@ -24,3 +24,10 @@ def test_no_pattern_makes_it_run_for_ever(pattern: str) -> None:
     started = time.perf_counter()
     assert not matches("a" * 20_000)
     assert time.perf_counter() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("text", "matches"), [("xaybcx", True), ("abc", False), ("aybcaxbc", True), ("xbc", False)]
+)
+def test_a_question_mark_between_stars_is_looked_for_everywhere(text: str, matches: bool) -> None:
+    assert compile_glob("*a?bc*")(text) is matches

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.policies import Grant, a_bundle, a_rule, a_workflow, decided
 
 from interlock.core.bundle import BundleInvalid
 from interlock.core.model import Decision, Gate
+from support.policies import Grant, a_bundle, a_rule, a_workflow, decided
 
 ABSENT = object()
 

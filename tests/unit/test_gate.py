@@ -1,0 +1,270 @@
+"""Each check of the decision, one by one: when it is content, and what it says when it is not (A5)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from interlock.core.budget import Ledger
+from interlock.core.document import Person, Variant
+from interlock.core.identity import Revocations
+from interlock.core.model import (
+    AutonomyTier,
+    BreakerState,
+    Decision,
+    EffectClass,
+    Gate,
+    Pin,
+    RiskTier,
+    Verdict,
+)
+from interlock.core.taint import STRICT
+from support.policies import (
+    NOW,
+    Companion,
+    Grant,
+    a_bundle,
+    a_principal,
+    a_reading_tool,
+    a_rule,
+    a_run,
+    a_tool,
+    a_workflow,
+    an_approval,
+    decided,
+)
+
+HIGH, READ = RiskTier.HIGH_BLAST_RADIUS, RiskTier.READ_ONLY
+
+
+def said(decision: Decision) -> tuple[Gate, str]:
+    return decision.reason.gate, decision.reason.code
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "code"),
+    [
+        ({"revoked": Revocations(tokens=frozenset({"tok_1"}))}, "token_revoked"),
+        ({"run": None}, "unknown_run"),
+        ({"run": a_run(run="run_2")}, "unknown_run"),
+        ({"run": a_run(open=False)}, "run_closed"),
+        ({"run": a_run(workflow="other")}, "run_mismatch"),
+        ({"run": a_run(version=8)}, "run_mismatch"),
+    ],
+)
+def test_token(snapshot: dict[str, Any], code: str) -> None:
+    assert said(decided(**snapshot)) == (Gate.TOKEN, code)
+
+
+def test_environment_is_the_same_for_token_gateway_policy_and_tool() -> None:
+    mismatch = (Gate.ENVIRONMENT, "environment_mismatch")
+    assert said(decided(principal=a_principal(environment="staging"))) == mismatch
+    assert said(decided(environment="staging")) == mismatch
+    elsewhere = decided(environment="staging", principal=a_principal(environment="staging"))
+    assert said(elsewhere) == mismatch
+    assert "policy" in elsewhere.reason.message
+    bundle = a_bundle()
+    foreign = replace(bundle.tools["crm.lookup"], environment="staging")
+    moved = replace(bundle, tools={**bundle.tools, "crm.lookup": foreign})
+    assert said(decided(bundle=moved)) == mismatch
+
+
+def test_without_a_bundle_everything_is_denied() -> None:
+    from interlock.core.admission import decide
+    from support.policies import a_request, a_snapshot
+
+    snapshot = replace(a_snapshot(), bundle=None)
+    decision = decide(a_request(), snapshot, NOW)
+    assert said(decision) == (Gate.ENVIRONMENT, "no_policy")
+    assert decision.bundle == ""
+
+
+def test_scope_is_that_of_the_version_the_run_was_opened_for() -> None:
+    assert said(decided(bundle=a_bundle(version=8))) == (Gate.SCOPE, "workflow_moved")
+    gone = decided(
+        principal=a_principal(workflow="gone"), run=a_run(workflow="gone"), bundle=a_bundle(version=7)
+    )
+    assert said(gone) == (Gate.SCOPE, "unknown_workflow")
+    assert said(decided(principal=a_principal(agent="other-bot"))) == (Gate.SCOPE, "other_agent")
+
+
+def test_scope_needs_the_grant_and_the_token() -> None:
+    assert said(decided("crm.delete")) == (Gate.SCOPE, "not_in_scope")
+    narrowed = a_principal(scope=frozenset({"crm.update"}))
+    assert said(decided("crm.lookup", principal=narrowed)) == (Gate.SCOPE, "narrowed_away")
+    assert not decided("crm.update", principal=narrowed).denied
+
+
+def test_an_unmapped_tool_counts_as_high_and_cannot_be_called_in_production() -> None:
+    workflow = a_workflow(Grant(tool="crm.new"))
+    decision = decided("crm.new", bundle=a_bundle(workflow))
+    assert (decision.verdict, decision.tier) == (Verdict.REQUIRE_APPROVAL, HIGH)
+    production = decided(
+        "crm.new",
+        bundle=a_bundle(workflow, environment="production"),
+        principal=a_principal(environment="production"),
+        environment="production",
+        autonomy=AutonomyTier.AUTONOMOUS,
+    )
+    assert said(production) == (Gate.SCOPE, "unmapped_tool")
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "code"),
+    [
+        ({"pin": None}, "not_registered"),
+        ({"pin": Pin(tool="crm.other", digest="d")}, "not_registered"),
+        ({"pin": Pin(tool="crm.lookup", digest="d", seen="e")}, "tool_drifted"),
+        ({"schema_problem": None}, "schema_unknown"),
+        ({"schema_problem": lambda arguments: "n is required"}, "arguments_invalid"),
+    ],
+)
+def test_schema(snapshot: dict[str, Any], code: str) -> None:
+    assert said(decided(**snapshot)) == (Gate.SCHEMA, code)
+
+
+def test_constraints_count_the_calls_of_the_run() -> None:
+    bundle = a_bundle(a_workflow(Grant(tool="crm.lookup", max_calls=2)))
+    assert not decided(bundle=bundle, run=a_run(calls={"crm.lookup": 1, "crm.update": 9})).denied
+    used = decided(bundle=bundle, run=a_run(calls={"crm.lookup": 2}))
+    assert said(used) == (Gate.CONSTRAINTS, "max_calls")
+    assert said(decided(bundle=a_bundle(a_workflow(Grant(tool="crm.lookup", max_calls=0))))) == said(used)
+
+
+def test_a_matching_variant_gives_the_tier_of_the_call_to_floor_and_rules() -> None:
+    small = Variant(name="small", when={"args.n": {"le": 5}}, tier=RiskTier.LIMITED_WRITE)
+    tools = (a_reading_tool(), a_tool(tier=HIGH, variants=(small,)))
+    rule = a_rule(when={"tool.tier": "high_blast_radius"})
+    bundle = a_bundle(a_workflow(rules=(rule,)), tools=tools)
+    lowered = decided("crm.update", {"n": 5}, bundle=bundle)
+    assert (lowered.tier, lowered.verdict) == (RiskTier.LIMITED_WRITE, Verdict.ALLOW_WITH_REVIEW)
+    whole = decided("crm.update", {"n": 6}, bundle=bundle)
+    assert (whole.tier, whole.verdict) == (HIGH, Verdict.DENY)
+
+
+@pytest.mark.parametrize("subject", ["*", "agent:refund-bot", "workflow:refunds", "run:run_1"])
+def test_a_kill_stops_what_it_names(subject: str) -> None:
+    assert said(decided(kill=frozenset({subject}))) == (Gate.BREAKER, "killed")
+
+
+def test_a_kill_of_others_does_not() -> None:
+    assert not decided(kill=frozenset({"run:run_2", "agent:other"})).denied
+
+
+@pytest.mark.parametrize(
+    "subject", [("agent", "refund-bot"), ("workflow", "refunds"), ("tool", "crm.update")]
+)
+def test_a_breaker_stops_what_it_names(subject: tuple[str, str]) -> None:
+    half = decided("crm.update", breakers={subject: BreakerState.HALF_OPEN})
+    assert (half.verdict, half.reason.code) == (Verdict.REQUIRE_APPROVAL, "breaker_half_open")
+    opened = decided("crm.update", breakers={subject: BreakerState.OPEN})
+    assert said(opened) == (Gate.BREAKER, "breaker_open")
+    assert not decided("crm.update", breakers={subject: BreakerState.CLOSED}).denied
+    assert not decided("crm.update", breakers={("tool", "crm.other"): BreakerState.OPEN}).denied
+
+
+def test_a_half_open_breaker_lets_reads_pass() -> None:
+    assert decided(breakers={("agent", "refund-bot"): BreakerState.HALF_OPEN}).verdict is Verdict.ALLOW
+
+
+def test_a_call_that_the_budget_does_not_cover_is_denied() -> None:
+    bundle = a_bundle(tools=(a_reading_tool(cost_per_call=5), a_tool()))
+    assert said(decided(bundle=bundle, ledger=Ledger(limit=4))) == (Gate.BUDGET, "budget_exhausted")
+    assert not decided(bundle=bundle, ledger=Ledger(limit=5)).denied
+    assert not decided(bundle=bundle).denied
+
+
+def test_taint_reaches_the_floors_where_they_are_on_and_the_rules_always() -> None:
+    web = a_run(labels=frozenset({"web"}))
+    assert not decided("crm.update", run=web).denied
+    tainted = decided("crm.update", run=web, taint_floors=STRICT)
+    assert (tainted.verdict, tainted.reason.gate) == (Verdict.REQUIRE_APPROVAL, Gate.TAINT)
+    rule = a_rule(when={"tool.effect": {"ne": "read"}, "run.taints": {"contains": "web"}})
+    bundle = a_bundle(a_workflow(rules=(rule,)))
+    assert said(decided("crm.update", bundle=bundle, run=web)) == (Gate.RULES, "rule_deny")
+    assert not decided("crm.lookup", bundle=bundle, run=web).denied
+    assert not decided("crm.update", bundle=bundle).denied
+
+
+def test_all_rules_that_are_met_have_their_say() -> None:
+    rules = (
+        a_rule("review", then=Verdict.ALLOW_WITH_REVIEW),
+        a_rule("ask", then=Verdict.REQUIRE_APPROVAL),
+        a_rule("no", when={"args.n": 1}),
+    )
+    bundle = a_bundle(a_workflow(rules=rules))
+    assert [reason.rule for reason in decided(arguments={"n": 1}, bundle=bundle).reasons] == [
+        "no",
+        "ask",
+        "review",
+    ]
+    asked = decided(arguments={"n": 2}, bundle=bundle)
+    assert [reason.rule for reason in asked.reasons] == ["ask", "review", None]
+
+
+@pytest.mark.parametrize("autonomy", [None, *AutonomyTier])
+def test_what_cannot_be_undone_needs_a_person_whatever_was_earned(autonomy: AutonomyTier | None) -> None:
+    bundle = a_bundle(tools=(a_reading_tool(), a_tool(delay=599)))
+    decision = decided("crm.update", bundle=bundle, autonomy=autonomy)
+    assert decision.verdict is Verdict.REQUIRE_APPROVAL
+    assert "irreversible" in [reason.code for reason in decision.reasons]
+
+
+def test_an_undo_frees_a_write_from_a_person() -> None:
+    tool = a_tool(delay=0, undo=Companion(tool="crm.restore", arguments={"id": "$result.id"}))
+    bundle = a_bundle(tools=(a_reading_tool(), tool, a_tool("crm.restore")))
+    assert decided("crm.update", bundle=bundle).verdict is Verdict.ALLOW_WITH_REVIEW
+
+
+def test_earned_autonomy_moves_the_floor_and_nothing_else_does() -> None:
+    bundle = a_bundle(tools=(a_reading_tool(), a_tool(tier=HIGH)))
+    assert decided("crm.update", bundle=bundle).verdict is Verdict.REQUIRE_APPROVAL
+    earned = decided("crm.update", bundle=bundle, autonomy=AutonomyTier.AUTONOMOUS)
+    assert (earned.verdict, earned.reason.code) == (Verdict.ALLOW, "autonomy_autonomous")
+
+
+def test_the_state_that_was_read_is_recorded() -> None:
+    waiting = decided("crm.update", bundle=a_bundle(tools=(a_reading_tool(), a_tool(tier=HIGH))))
+    decision = decided(
+        "crm.update",
+        bundle=a_bundle(tools=(a_reading_tool(), a_tool(tier=HIGH))),
+        run=a_run(calls={"crm.lookup": 2}, labels=frozenset({"web", "email"})),
+        breakers={("tool", "crm.update"): BreakerState.HALF_OPEN, ("tool", "x.y"): BreakerState.OPEN},
+        kill=frozenset({"run:other"}),
+        ledger=Ledger(limit=100, spent=10, held=20),
+        autonomy=AutonomyTier.ASYNC_REVIEW,
+        reach={"records": 3},
+        approved=an_approval(waiting),
+    )
+    assert decision.read == {
+        "environment": "dev",
+        "run": {
+            "id": "run_1",
+            "workflow": "refunds",
+            "version": 7,
+            "open": True,
+            "calls": {"crm.lookup": 2},
+            "taints": ["email", "web"],
+            "started_at": NOW,
+        },
+        "breakers": {"tool:crm.update": "half_open"},
+        "kill": [],
+        "remaining": 70,
+        "autonomy": "async_review",
+        "reach": {"records": 3},
+        "approved": {
+            "approval": "apr_1",
+            "digest": decision.digest,
+            "pin": "pin-1",
+            "bundle": decision.bundle,
+            "by": "maria",
+        },
+    }
+    assert decision.effect is EffectClass.IDEMPOTENT
+
+
+def test_a_document_of_no_consequence_is_not_read() -> None:
+    assert decided(run=None).read == {"environment": "dev"}
+    assert isinstance(a_bundle().people["maria"], Person)

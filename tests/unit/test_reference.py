@@ -1,0 +1,189 @@
+"""Every name in the documents resolves to something, or is a problem with a near name (A3, G7, H3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from interlock.core.bundle import BundleInvalid, Problem, compile_bundle
+from interlock.core.document import Agent, AnyDocument, Approvals, Credentials, Person, Team, Tool, ToolServer
+from interlock.core.model import EffectClass, RiskTier
+from support.policies import Companion, Grant, Policy, a_reading_tool, a_rule, a_tool, a_workflow, documents
+
+
+def problems(
+    *more: AnyDocument, workflow: Any = None, tools: tuple[Tool, ...] | None = None
+) -> list[Problem]:
+    try:
+        compile_bundle(documents(workflow, *more, tools=tools), environment="dev")
+    except BundleInvalid as invalid:
+        return list(invalid.problems)
+    return []
+
+
+def with_tools(*tools: Tool) -> list[Problem]:
+    return problems(workflow=a_workflow(Grant(tool=tools[0].name)), tools=tools)
+
+
+def test_documents_that_name_only_what_exists_are_fine() -> None:
+    team = Team(name="leads", members=("maria", "deng"))
+    workflow = a_workflow(
+        approvals=Approvals(approvers=("maria",), fallback=("leads",), escalation=("deng",))
+    )
+    assert problems(team, workflow=workflow) == []
+
+
+@pytest.mark.parametrize(
+    ("document", "path", "message", "near"),
+    [
+        (Team(name="t", members=("mari",)), ("spec", "members", 0), "unknown Person 'mari'", "maria"),
+        (
+            ToolServer(name="s", transport="stdio", credentials=Credentials(owner="nobody")),
+            ("spec", "credentials", "owner"),
+            "unknown Person 'nobody'",
+            None,
+        ),
+        (Agent(name="a", owner="dang"), ("spec", "owner"), "unknown Person 'dang'", "deng"),
+        (Agent(name="a", owner="maria", backup="x"), ("spec", "backup"), "unknown Person 'x'", None),
+        (Agent(name="a", owner="maria", backup="maria"), ("spec", "backup"), "the backup is the owner", None),
+        (a_tool("crmm.x"), ("metadata", "name"), "unknown ToolServer 'crmm'", "crm"),
+        (a_tool("lookup"), ("metadata", "name"), "a tool is named server.tool", None),
+        (a_tool("crm."), ("metadata", "name"), "a tool is named server.tool", None),
+        (a_tool("crm.x", sinks=("args.to", "account")), ("spec", "sinks", 1), "a sink is an argument", None),
+        (
+            a_tool("crm.x", tier=RiskTier.READ_ONLY, effect=EffectClass.ONCE),
+            ("spec", "effect"),
+            "a read_only tool has the effect read",
+            None,
+        ),
+        (
+            a_tool("crm.x", preview=Companion(tool="crm.update", arguments={})),
+            ("spec", "preview", "tool"),
+            "a preview is read_only",
+            None,
+        ),
+        (
+            a_tool("crm.x", preview=Companion(tool="crm.lokup", arguments={})),
+            ("spec", "preview", "tool"),
+            "unknown Tool 'crm.lokup'",
+            "crm.lookup",
+        ),
+        (
+            a_tool("crm.x", undo=Companion(tool="crm.undo", arguments={})),
+            ("spec", "undo", "tool"),
+            "unknown Tool 'crm.undo'",
+            "crm.update",
+        ),
+        (
+            a_tool(
+                "crm.x", undo=Companion(tool="crm.update", arguments={"a": ["$argz.id", "$$1", "text", 5]})
+            ),
+            ("spec", "undo", "arguments", "a", 0),
+            "use $args.NAME or $result.NAME",
+            None,
+        ),
+        (
+            a_tool("crm.x", preview=Companion(tool="crm.lookup", arguments={"a": {"b": "$result.id"}})),
+            ("spec", "preview", "arguments", "a", "b"),
+            "use $args.NAME",
+            None,
+        ),
+        (
+            Policy(name="p", rules=(a_rule(tool="crm.updat"),)),
+            ("spec", "rules", 0, "tool"),
+            "unknown Tool 'crm.updat'",
+            "crm.update",
+        ),
+        (
+            Policy(name="p", rules=(a_rule(), a_rule())),
+            ("spec", "rules", 1, "id"),
+            "the rule id 'rule' is used twice",
+            None,
+        ),
+    ],
+)
+def test_a_name_that_means_nothing_is_a_problem(
+    document: AnyDocument, path: tuple[str | int, ...], message: str, near: str | None
+) -> None:
+    (problem,) = problems(document)
+    assert problem.path == path
+    assert message in problem.message
+    assert problem.near == near
+    assert problem.document[1] == document.name
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "message"),
+    [
+        ({"agent": "refund-bt"}, ("spec", "agent"), "unknown Agent 'refund-bt'"),
+        ({"owner": "mario"}, ("spec", "owner"), "unknown Person 'mario'"),
+        (
+            {"approvals": Approvals(approvers=("maria",), fallback=("leads",))},
+            ("spec", "approvals", "fallback", 0),
+            "unknown Person or Team 'leads'",
+        ),
+        ({"tools": (Grant(tool="erp.x"),)}, ("spec", "tools", 0, "tool"), "unknown Tool 'erp.x'"),
+        (
+            {"tools": (Grant(tool="crm.lookup"), Grant(tool="crm.lookup"))},
+            ("spec", "tools", 1, "tool"),
+            "granted twice",
+        ),
+        (
+            {"rules": (a_rule(tool="crm.nothing"),)},
+            ("spec", "rules", 0, "tool"),
+            "unknown Tool 'crm.nothing'",
+        ),
+    ],
+)
+def test_a_workflow_names_what_exists(
+    changes: dict[str, Any], path: tuple[str | int, ...], message: str
+) -> None:
+    (problem,) = problems(workflow=a_workflow(**changes))
+    assert problem.path == path
+    assert message in problem.message
+
+
+def test_a_tool_that_a_known_server_may_offer_can_be_granted_and_ruled_before_it_is_mapped() -> None:
+    workflow = a_workflow(Grant(tool="crm.new"), rules=(a_rule(tool="crm.new"),))
+    assert problems(Policy(name="p", rules=(a_rule("r", "crm.new"),)), workflow=workflow) == []
+
+
+def test_a_rule_id_names_one_rule_in_all_that_apply_together() -> None:
+    one, two = Policy(name="one", rules=(a_rule("x"),)), Policy(name="two", rules=(a_rule("x"),))
+    (problem,) = problems(one, two)
+    assert problem.document[1] == "two"
+    (problem,) = problems(one, workflow=a_workflow(rules=(a_rule("x"),)))
+    assert problem.document == ("Workflow", "refunds", "")
+    assert problem.message == "the rule id 'x' is used by the Policy one already"
+
+
+def test_what_is_declared_for_another_environment_is_said_to_be() -> None:
+    person = Person(name="kim", email="kim@example.com", environment="production")
+    (problem,) = problems(person, workflow=a_workflow(owner="kim"))
+    assert problem.message == "unknown Person 'kim': it is declared for production, this is dev"
+
+
+def test_circles_of_previews_and_undos_are_named_once() -> None:
+    def undone_by(name: str, other: str) -> Tool:
+        return a_tool(name, undo=Companion(tool=other, arguments={}))
+
+    found = with_tools(
+        undone_by("crm.a", "crm.b"),
+        undone_by("crm.b", "crm.c"),
+        undone_by("crm.c", "crm.b"),
+        undone_by("crm.self", "crm.self"),
+    )
+    assert [problem.message for problem in found] == [
+        "previews and undos run in a circle: crm.b -> crm.c -> crm.b",
+        "previews and undos run in a circle: crm.self -> crm.self",
+    ]
+
+
+def test_two_ways_to_one_tool_are_no_circle() -> None:
+    both = {
+        "preview": Companion(tool="crm.read", arguments={"id": "$args.id"}),
+        "undo": Companion(tool="crm.b", arguments={"id": "$result.id"}),
+    }
+    b = a_tool("crm.b", preview=Companion(tool="crm.read", arguments={}))
+    assert with_tools(a_tool("crm.a", **both), b, a_reading_tool("crm.read")) == []
