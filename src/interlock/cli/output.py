@@ -5,14 +5,22 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-console = Console(highlight=False, soft_wrap=True)
-notes = Console(stderr=True, highlight=False, soft_wrap=True)
+_PIPED = 240
+
+
+def _console(stream: TextIO, *, stderr: bool = False) -> Console:
+    """A console that folds to the terminal, and not at all where a program or a file reads."""
+    return Console(stderr=stderr, highlight=False, soft_wrap=True, width=None if stream.isatty() else _PIPED)
+
+
+console = _console(sys.stdout)
+notes = _console(sys.stderr, stderr=True)
 
 _CAP = 2_000
 
