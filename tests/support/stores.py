@@ -60,10 +60,10 @@ class PostgresForTests:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(statement.encode())
 
-    def database(self) -> str:
-        """Return the URL of a new database with the current schema."""
+    def database(self, *, template: str = "template_interlock") -> str:
+        """Return the URL of a new database with the current schema; `template0` makes an empty one."""
         name = f"test_{os.getpid()}_{next(_numbers)}"
-        self.execute(f"CREATE DATABASE {name} TEMPLATE template_interlock")
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self.url(name)
 
     def stop(self) -> None:

@@ -11,6 +11,7 @@ KEY = b"k" * 32
 OTHER = b"o" * 32
 Log = list[tuple[Record, str]]
 
+_FIELDS = Record._fields
 texts = st.text(max_size=8)
 
 
@@ -186,7 +187,7 @@ def test_moving_text_between_neighbouring_fields_changes_the_encoding(
     if not isinstance(first, str) or not isinstance(second, str):
         return
     joined = first + second
-    moved = Record(*record[:index], joined[:cut], joined[cut:], *record[index + 2 :])
+    moved = record._replace(**{_FIELDS[index]: joined[:cut], _FIELDS[index + 1]: joined[cut:]})
     assert (encode(moved) == encode(record)) == (moved == record)
 
 

@@ -62,10 +62,17 @@ class Flaw:
 
 
 def encode(record: Record) -> bytes:
-    """Return the one byte string of a record: eleven 4-byte lengths (big-endian), then the eleven fields."""
+    """Return the one byte string of a record: eleven 4-byte lengths (big-endian), then the eleven fields.
+
+    Numbers are written in decimal, text in UTF-8; lengths are in bytes.
+    """
     chain, seq, at, *texts = record
-    raw = [chain.encode(), str(seq).encode(), str(at).encode(), *[text.encode() for text in texts]]
-    return b"".join((_LENGTHS.pack(*map(len, raw)), *raw))
+    fields = (chain, str(seq), str(at), *texts)
+    together = "".join(fields)
+    if together.isascii():  # nearly always: then a length in characters is one in bytes
+        return _LENGTHS.pack(*map(len, fields)) + together.encode()
+    raw = [field.encode() for field in fields]
+    return _LENGTHS.pack(*map(len, raw)) + b"".join(raw)
 
 
 class Sealer:
@@ -77,8 +84,7 @@ class Sealer:
     def mac(self, previous: str, record: Record) -> str:
         """Return the MAC (hex) of `record` after the entry whose MAC is `previous` (`GENESIS` at first)."""
         keyed = self._keyed.copy()
-        keyed.update(previous.encode())
-        keyed.update(encode(record))
+        keyed.update(previous.encode() + encode(record))
         return keyed.hexdigest()
 
 

@@ -103,7 +103,7 @@ def verify_export(
     header = first if isinstance(first, Header) else None
     if header is not None and header.filter:
         raise UsageError(
-            f"{export} was made with a filter ({', '.join(sorted(header.filter))}); a part cannot be verified.",
+            f"{export} is a part of the log (filtered by {', '.join(header.filter)}) and cannot be verified.",
             hint="Export the whole log: interlock audit export -o FILE",
         )
     case = _Case(keys=[read_key(path) for path in keys], jwks=_jwks(jwks, directory))

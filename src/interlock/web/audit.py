@@ -25,7 +25,7 @@ _NAMES = ("run", "agent", "workflow", "tool", "action", "person", "kind")
 
 
 async def list_audit(request: Request) -> Response:
-    """The newest entries that match, newest first; filters are the fields' names, `since`, `until`, `limit`."""
+    """The newest entries that match, newest first. Filters: the fields' names, `since`, `until`, `limit`."""
     wired = await _wired(request)
     which, limit = _filter(request), _limit(request)
     found = await wired.store.read(lambda connection: audit.newest(connection, which, limit))

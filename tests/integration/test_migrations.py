@@ -1,0 +1,82 @@
+"""The numbered SQL and the tables of the program are the same thing, on both databases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from interlock.store.migrate import known_migrations, migrate
+from interlock.store.schema import metadata
+from support.stores import PostgresForTests
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def two_databases(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[sa.Engine, sa.Engine]]:
+    """Two empty databases of a kind."""
+    if request.param == "sqlite":
+        urls = [f"sqlite:///{tmp_path / name}.db" for name in ("one", "two")]
+    else:
+        server: PostgresForTests = request.getfixturevalue("postgres_server")
+        urls = [server.database(template="template0") for _ in range(2)]
+    engines = [sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:")) for url in urls]
+    yield engines[0], engines[1]
+    for engine in engines:
+        engine.dispose()
+
+
+def described(engine: sa.Engine) -> dict[str, Any]:
+    """Everything about every table that a query could notice."""
+    seen = sa.inspect(engine)
+    return {
+        table: {
+            "columns": {
+                each["name"]: (str(each["type"]), each["nullable"], _default(each["default"]))
+                for each in seen.get_columns(table)
+            },
+            "order": [each["name"] for each in seen.get_columns(table)],
+            "key": seen.get_pk_constraint(table)["constrained_columns"],
+            "foreign": sorted(
+                (each["constrained_columns"], each["referred_table"], each["referred_columns"])
+                for each in seen.get_foreign_keys(table)
+            ),
+            "unique": sorted(each["column_names"] for each in seen.get_unique_constraints(table)),
+            "indexes": sorted(
+                (str(each["name"]), each["column_names"], bool(each["unique"]))
+                for each in seen.get_indexes(table)
+            ),
+        }
+        for table in seen.get_table_names()
+        if table != "migrations"
+    }
+
+
+def _default(text: str | None) -> str | None:
+    return None if text is None else text.replace("::text", "").replace("false", "0")
+
+
+def test_the_migrations_make_the_schema(two_databases: tuple[sa.Engine, sa.Engine]) -> None:
+    migrated, created = two_databases
+    with migrated.begin() as connection:
+        assert migrate(connection, now=1) == [each.name for each in known_migrations(migrated.dialect.name)]
+    metadata.create_all(created)
+    assert described(migrated) == described(created)
+
+
+def test_migrating_again_does_nothing_and_phases_can_be_told_apart(
+    two_databases: tuple[sa.Engine, sa.Engine],
+) -> None:
+    engine = two_databases[0]
+    with engine.begin() as connection:
+        assert migrate(connection, now=1, phases=["post"]) == []
+        assert migrate(connection, now=1, phases=["pre"]) != []
+        assert migrate(connection, now=1) == []
+
+
+def test_migrations_are_numbered_without_a_gap() -> None:
+    for dialect in ("sqlite", "postgresql"):
+        numbers = [each.number for each in known_migrations(dialect)]
+        assert numbers == list(range(1, len(numbers) + 1))
