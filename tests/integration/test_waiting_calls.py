@@ -28,9 +28,6 @@ from interlock.core.model import BreakerState, EffectClass, RiskTier, Verdict
 from interlock.errors import StateConflict
 from interlock.store import approvals, revocations, runs
 from support.engine import DENG, MARIA, UNKNOWN, UNSENT, World, a_manifest, a_tool, asks, eventually, failed
-from support.stores import database_url, postgres_server, postgres_url
-
-__all__ = ["database_url", "postgres_server", "postgres_url"]
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "waiting-calls.md"
 ROW = re.compile(r"^\| (?P<row>[a-z-]+) \| (?P<what>[^|]+) \| `(?P<answer>\w+)`(?P<words>[^|]*) \| `(?P<state>\w+)` \| (?P<ran>no|once|perhaps) \|$")  # fmt: skip  # noqa: E501
