@@ -15,7 +15,10 @@ from interlock.core.model import Decision, Json, Principal, Request
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Continuation:
-    """The caller's answer to a call that asked for input: its responses, and the state we gave it."""
+    """The caller's answer to a call that asked for input: its responses, and the state we gave it.
+
+    No state means that nobody asked yet: the responses came with the call itself.
+    """
 
     request_state: str
     input_responses: Mapping[str, Json]
@@ -36,6 +39,12 @@ class Proposal:
     def request(self) -> Request:
         """What is decided."""
         return Request(tool=self.tool, arguments=self.arguments, digest=self.digest, principal=self.principal)
+
+    @property
+    def foreseen(self) -> Mapping[str, Json] | None:
+        """Responses that came with the call itself, before its tool asked for them."""
+        given = self.continuation
+        return None if given is None or given.request_state else given.input_responses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

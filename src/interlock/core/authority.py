@@ -166,7 +166,7 @@ def _added(new: AnyDocument, context: _Context) -> Merged:
         case Workflow():
             tools = ", ".join(grant.tool for grant in new.tools) or "no tools"
             direction, words = WIDENS, f"workflow added with {tools}"
-        case Policy():
+        case _:
             direction, words = (NARROWS if new.rules else NEITHER), f"added with {_rules(new)}"
     return (None if direction is WIDENS else new), [Change("", words, direction)]
 
@@ -287,7 +287,10 @@ def _neither(_old: Any, _new: Any) -> Direction:
 
 _FIELDS: Mapping[type, Mapping[str, Merge]] = {
     Person: {"roles": merge.names("role"), "channels": merge.value("channels", _neither)},
-    Team: {"members": merge.names("member"), "budget": merge.inside("budget", _record, absent=WIDENS)},
+    Team: {
+        "members": merge.names("member", keep_one=True),
+        "budget": merge.inside("budget", _record, absent=WIDENS),
+    },
     ToolServer: {
         "credentials": _record,
         "source": merge.value("source", _source),

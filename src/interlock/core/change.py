@@ -25,15 +25,20 @@ PROPOSERS = frozenset({"policy_author", "agent_owner", "admin", "developer"})
 class Staged:
     """What applying a set of documents means now.
 
-    `acts` are the documents to put in force at once (None: nothing acts), `waits` whether the whole of the
-    new documents needs a decision, `together` whether a narrowing had to wait because it cannot be taken
-    out of the whole.
+    `acts` are the documents to put in force at once (None: nothing acts). `waiting` is what differs from
+    then on until somebody agrees; `together` says that it holds a narrowing which cannot be taken out of
+    the whole.
     """
 
     differences: tuple[Difference, ...]
     acts: tuple[AnyDocument, ...] | None
-    waits: bool
+    waiting: tuple[Difference, ...] = ()
     together: bool = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether the whole of the new documents needs a decision."""
+        return bool(self.waiting)
 
 
 def effective(documents: Iterable[AnyDocument], environment: str) -> tuple[AnyDocument, ...]:
@@ -52,14 +57,14 @@ def stage(
     compile_bundle(after, environment=environment)
     comparison = compare(before, after)
     if not comparison.differences:
-        return Staged(differences=(), acts=None, waits=False)
+        return Staged(differences=(), acts=None)
     if agreed or not comparison.widens:
-        return Staged(differences=comparison.differences, acts=after, waits=False)
+        return Staged(differences=comparison.differences, acts=after)
     acts = _narrowed(before, after, environment) if comparison.narrows else None
     return Staged(
         differences=comparison.differences,
         acts=acts,
-        waits=True,
+        waiting=comparison.differences if acts is None else compare(acts, after).differences,
         together=comparison.narrows and acts is None,
     )
 

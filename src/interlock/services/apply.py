@@ -174,14 +174,14 @@ class _Work:
         if base != applied.version:
             raise SnapshotMoved("Another manifest was applied meanwhile.", hint="Plan and apply again.")
         old = self.current.documents if self.current else ()
-        waits_for = change.may_decide(self.author, self.staged.differences, old)
+        waits_for = change.may_decide(self.author, self.staged.waiting, old)
         same = changes.same_waiting(transaction.connection, declared, author=self.author, base=base)
         identity = same or changes.propose(
-            transaction, declared, self.staged.differences, author=self.author, base=base
+            transaction, declared, self.staged.waiting, author=self.author, base=base
         )
         if same is None:
             body = {"change": identity, "base": base, "waits_for": list(waits_for)}
-            body["differences"] = [str(each) for each in self.staged.differences]
+            body["differences"] = [str(each) for each in self.staged.waiting]
             transaction.audit("change.proposed", person=self.author, body=body)
         return replace(applied, change=identity, waits_for=waits_for)
 

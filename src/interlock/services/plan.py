@@ -55,7 +55,7 @@ async def plan(
         acts=staged.acts is not None,
         waits=staged.waits,
         together=staged.together,
-        waits_for=change.may_decide(author, staged.differences, old) if staged.waits else (),
+        waits_for=change.may_decide(author, staged.waiting, old) if staged.waits else (),
         workflows=moved,
         notes=change.notes(old, declared, environment=environment, now=runtime.clock.now()),
     )
