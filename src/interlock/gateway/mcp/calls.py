@@ -11,7 +11,7 @@ from typing import Any, cast
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 
-from interlock.core.answer import Continuation, Proposal, Waiting
+from interlock.core.answer import Broken, Continuation, Proposal, Waiting
 from interlock.core.canonical import NotCanonical, check, digest
 from interlock.core.model import Json
 from interlock.gateway.mcp.caller import (
@@ -62,6 +62,9 @@ class ToolCalls:
         finally:
             if beat is not None:
                 beat.cancel()
+        resumed = proposal.continuation is not None and proposal.foreseen is None
+        if resumed and isinstance(answer, Broken) and not answer.action:
+            raise MCPError(types.INVALID_PARAMS, answer.message)
         if isinstance(answer, Waiting) and answer.approval and knows_tasks(ctx):
             return self._tasks.waiting(answer)
         result = result_of(answer)

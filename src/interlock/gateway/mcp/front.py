@@ -24,6 +24,7 @@ from interlock.wiring import Wired
 METADATA = "/.well-known/oauth-protected-resource"
 _LOOPBACK = {"127.0.0.1", "localhost", "::1", "interlock"}
 _ANYWHERE = {"", "0.0.0.0", "::"}
+_OWNERS = 4_096
 _PARSE_ERROR, _INVALID_REQUEST = -32700, -32600
 
 
@@ -34,6 +35,7 @@ class McpGateway:
         self._wired = wired
         self._path = path
         self._server = McpServer(wired)
+        self._owners: dict[str, AuthenticatedUser] = {}
         self._open = wired.settings.host in _ANYWHERE
         self._hosts = {*_LOOPBACK, wired.settings.host}
 
@@ -57,7 +59,7 @@ class McpGateway:
             scope[PRINCIPAL] = principal = self._wired.authenticator.verify(_bearer(headers))
         except TokenInvalid as error:
             return await self._unauthorized(scope, headers, send, error)
-        scope["user"] = _owner(principal.run)
+        scope["user"] = self._owner(principal.run)
         if scope["method"] != "POST":
             return await self._server(scope, receive, send)
         body = await _read(receive, headers, self._wired.settings.max_body)
@@ -84,6 +86,15 @@ class McpGateway:
             return True
         site = _name(origin.decode("latin-1").partition("://")[2])
         return site in self._hosts or site == host
+
+    def _owner(self, run: str) -> AuthenticatedUser:
+        """Return what the SDK compares to bind a session to its run; the token itself stays outside."""
+        owner = self._owners.get(run)
+        if owner is None:
+            if len(self._owners) >= _OWNERS:
+                self._owners.clear()
+            owner = self._owners[run] = AuthenticatedUser(AccessToken(token="", client_id=run, scopes=[]))
+        return owner
 
     async def _metadata(self, scope: Any, headers: dict[bytes, bytes], send: Any) -> None:
         base = _base(scope, headers)
@@ -131,11 +142,6 @@ def _bearer(headers: dict[bytes, bytes]) -> str:
     if scheme.lower() != "bearer" or not token.strip():
         raise TokenInvalid("This gateway needs a run token.", hint="Start the agent with: interlock run")
     return token.strip()
-
-
-def _owner(run: str) -> AuthenticatedUser:
-    """Return what the SDK compares to bind a session to its run; the token itself stays outside."""
-    return AuthenticatedUser(AccessToken(token="", client_id=run, scopes=[]))
 
 
 def _name(authority: str) -> str:

@@ -132,6 +132,7 @@ class McpServer:
             on_completion=self._offers.complete,
         )
         server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, self._calls.set_level)
+        server.middleware.clear()  # the SDK's own tracing: a cost on each call, and it names tools and errors
         server.extensions = {TASKS: {}}
         server.add_request_handler("tasks/get", TaskParams, self._tasks.get)
         server.add_request_handler("tasks/update", TaskParams, self._tasks.update)

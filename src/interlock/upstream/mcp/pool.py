@@ -282,9 +282,10 @@ class ToolServers:
 async def _drive(connection: Connection, dispatch: Dispatch, bridge: Bridge | None) -> dict[str, Json]:
     """Send the call; while a modern server asks and the caller can be asked, ask and send again."""
     params: dict[str, Json] = {"name": dispatch.tool, "arguments": dict(dispatch.arguments)}
-    if dispatch.request_state is not None or dispatch.input_responses is not None:
+    if dispatch.request_state:
         params["requestState"] = dispatch.request_state
-        params["inputResponses"] = dict(dispatch.input_responses or {})
+    if dispatch.input_responses is not None:
+        params["inputResponses"] = dict(dispatch.input_responses)
     for _ in range(_ROUNDS):
         result = await _send(connection, "tools/call", params, bridge, dispatch.timeout)
         if result.get("resultType") != "input_required":
@@ -300,7 +301,9 @@ async def _drive(connection: Connection, dispatch: Dispatch, bridge: Bridge | No
             key: await answer_now(bridge, each["method"], each.get("params") or {})
             for key, each in requests.items()
         }
-        params["requestState"] = result.get("requestState")
+        params.pop("requestState", None)
+        if "requestState" in result:
+            params["requestState"] = result["requestState"]
     raise UpstreamRefused(f"The tool asked for input more than {_ROUNDS} times.")
 
 
