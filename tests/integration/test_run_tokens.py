@@ -24,9 +24,9 @@ from interlock.services.close_run import close_run
 from interlock.services.expire_runs import expire_runs
 from interlock.services.revoke import revoke_key, revoke_run_token
 from interlock.services.rotate_keys import rotate_keys
+from interlock.store import runs
 from interlock.store.people import Person
 from interlock.store.runs import RunState
-from interlock.store import runs
 from support.identity import World, an_agent_key, build_world, signed, small_world, world
 
 __all__ = ["small_world", "world"]
@@ -77,7 +77,9 @@ def test_a_token_never_outlives_its_run(tmp_path: Path) -> None:
         assert claims["exp"] - claims["iat"] == 120
         world.clock.advance(121)
         assert "expired" in why(world, opened.token.token)
-        assert await expire_runs(store=world.store, memory=world.memory, now=world.clock.now()) == [opened.run.id]
+        assert await expire_runs(store=world.store, memory=world.memory, now=world.clock.now()) == [
+            opened.run.id
+        ]
         await world.store.close()
 
     asyncio.run(story())
@@ -91,14 +93,20 @@ def test_revoking_counts_at_once_for_a_token_that_was_seen_before(world: World, 
         world.authenticator.verify(token)
         match how:
             case "run":
-                await close_run(store=world.store, memory=world.memory, run=opened.run.id, reason="done", by="x")
+                await close_run(
+                    store=world.store, memory=world.memory, run=opened.run.id, reason="done", by="x"
+                )
             case "agent":
                 async with await world.signed_in("maria") as client:
                     done = await client.post("/api/v1/agents/refund-bot/suspend", json={"reason": "odd"})
                     assert done.status_code == 200
             case "token":
                 await revoke_run_token(
-                    store=world.store, memory=world.memory, token_id=principal.token_id, by=ADMIN, reason="leaked"
+                    store=world.store,
+                    memory=world.memory,
+                    token_id=principal.token_id,
+                    by=ADMIN,
+                    reason="leaked",
                 )
             case _:
                 await revoke_key(
@@ -134,7 +142,11 @@ def test_revocations_are_still_known_after_a_restart(tmp_path: Path) -> None:
         other = await world.open_run("notes")
         await close_run(store=world.store, memory=world.memory, run=opened.run.id, reason="done", by="x")
         await revoke_run_token(
-            store=world.store, memory=world.memory, token_id=other.token.principal.token_id, by=ADMIN, reason="x"
+            store=world.store,
+            memory=world.memory,
+            token_id=other.token.principal.token_id,
+            by=ADMIN,
+            reason="x",
         )
         now = world.clock.now()
         loaded = await world.store.read(lambda each: revocations.load(each, now))
@@ -191,7 +203,9 @@ def test_keys_survive_a_restart_and_open_only_with_their_master_key(tmp_path: Pa
         world = await build_world(tmp_path)
         opened = await world.open_run()
         again = await Keyring.open(world.store, world.settings, world.runtime)
-        assert again.verify(opened.token.token, typ=TYPE) == world.keyring.verify(opened.token.token, typ=TYPE)
+        assert again.verify(opened.token.token, typ=TYPE) == world.keyring.verify(
+            opened.token.token, typ=TYPE
+        )
         master = world.settings.data / "keys" / "master.key"
         assert master.stat().st_mode & 0o777 == 0o600
         other = base64.b64encode(b"x" * 32).decode()
@@ -274,7 +288,9 @@ def test_a_changed_claim_breaks_the_signature(small_world: World) -> None:
     assert "signature" in why(small_world, f"{header}.{changed}.{signature}")
 
 
-@pytest.mark.parametrize("junk", ["", "a", "a.b.c", "ilk_" + "x" * 40, "\ud800.a.b", "é.é.é", "..", "x" * 20_000])
+@pytest.mark.parametrize(
+    "junk", ["", "a", "a.b.c", "ilk_" + "x" * 40, "\ud800.a.b", "é.é.é", "..", "x" * 20_000]
+)
 def test_junk_is_refused(small_world: World, junk: str) -> None:
     assert why(small_world, junk)
 
@@ -342,7 +358,9 @@ def test_wall_two_the_issuer_is_another(small_world: World) -> None:
     assert "another environment" in why(small_world, small_world.keyring.sign(claims, typ=TYPE))
 
 
-@pytest.mark.parametrize("audience", ["urn:interlock:staging", ["urn:interlock:dev", "urn:interlock:staging"], None])
+@pytest.mark.parametrize(
+    "audience", ["urn:interlock:staging", ["urn:interlock:dev", "urn:interlock:staging"], None]
+)
 def test_wall_three_the_audience_is_another(small_world: World, audience: Any) -> None:
     claims = forged(small_world, aud=audience)
     assert "another gateway" in why(small_world, small_world.keyring.sign(claims, typ=TYPE))
@@ -416,7 +434,9 @@ def test_a_run_that_nobody_renews_is_ended(world: World, attended: bool) -> None
         opened = await world.open_run(life=MINUTE, attended=attended)
         assert await expire_runs(store=world.store, memory=world.memory, now=world.clock.now()) == []
         world.clock.advance(91)
-        assert await expire_runs(store=world.store, memory=world.memory, now=world.clock.now()) == [opened.run.id]
+        assert await expire_runs(store=world.store, memory=world.memory, now=world.clock.now()) == [
+            opened.run.id
+        ]
         ended = await world.store.read(lambda each: runs.get(each, opened.run.id))
         assert ended.state is RunState.ENDED
         assert "renewed" in ended.reason

@@ -134,7 +134,7 @@ class Keyring:
 
     def known(self) -> list[SigningKey]:
         """Return all keys known, oldest first."""
-        return sorted(self._keys.values(), key=lambda key: (key.created_at, key.kid))
+        return sorted(self._keys.values(), key=lambda key: (key.created_at, key.signs_at, key.kid))
 
     def public_key(self, kid: str) -> Mapping[str, Json] | None:
         """Return the public JWK of a key, retired or not; None if there is no such key."""
