@@ -200,7 +200,7 @@ def test_a_filtered_export_holds_what_was_asked_for_and_says_that_it_is_a_part(
     story(settings, export)
     lines = [json.loads(line) for line in (tmp_path / "part").read_text().splitlines()]
     assert [json.loads(line["body"])["n"] for line in lines[1:]] == [1, 3, 5, 7, 9]
-    with pytest.raises(UsageError, match="is a part of the log .filtered by run"):
+    with pytest.raises(UsageError, match=r"is a part of the log .filtered by run"):
         verify_export(tmp_path / "part", keys=[settings.data / "keys" / "audit.key"])
 
 

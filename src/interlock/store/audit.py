@@ -115,6 +115,11 @@ def read_key(path: Path) -> bytes:
         if path.stat().st_mode & 0o077:
             raise StoreUnavailable(f"Others can read the audit key {path}.", hint=f"chmod 600 {path}")
         key = bytes.fromhex(path.read_text().strip())
+    except FileNotFoundError:
+        raise StoreUnavailable(
+            f"There is no audit key at {path}.",
+            hint="Set INTERLOCK_DATA to the data directory of the log, or name its key.",
+        ) from None
     except OSError as error:
         raise StoreUnavailable(
             f"The audit key {path} cannot be read: {error.strerror}.", hint="Run as the user that owns it."
