@@ -142,7 +142,7 @@ def _around(name: str, value: Json, size: int) -> Iterator[Json]:
     yield value
     yield [value] * size
     if isinstance(value, int) and not isinstance(value, bool):
-        yield from (value - 1, value + 1)
+        yield from (value - 1, value + 1, [value + 1] * size)
     if isinstance(value, str):
         yield from (value + "x", "anyone" + value, ["anyone" + value] * size)
         if name == "glob":

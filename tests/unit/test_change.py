@@ -1,0 +1,192 @@
+"""What acts at once, what waits, for whom, and how versions are counted (A3, G7)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from interlock.core.authority import Direction
+from interlock.core.bundle import BundleInvalid
+from interlock.core.change import (
+    affected,
+    compiled,
+    contents,
+    effective,
+    may_decide,
+    next_versions,
+    notes,
+    stage,
+)
+from interlock.core.document import (
+    Agent,
+    AnyDocument,
+    Credentials,
+    Grant,
+    Person,
+    Policy,
+    ToolServer,
+    Workflow,
+)
+from interlock.core.model import DAY, Verdict
+from support.policies import NOW, a_reading_tool, a_rule, a_tool, a_workflow, documents
+
+ENV = "production"
+UPDATE = Grant(tool="crm.update", where={"args.n": {"le": 5}})
+WIDER = Grant(tool="crm.update", where={"args.n": {"le": 9}})
+
+
+def declared(*grants: Grant, people: tuple[Person, ...] = (), **changes: Any) -> list[AnyDocument]:
+    return [*documents(a_workflow(*(grants or (UPDATE,)), **changes)), *people]
+
+
+ADMIN = Person(name="root", email="r@example.com", roles=("admin",))
+
+
+def test_the_same_documents_change_nothing() -> None:
+    staged = stage(declared(), declared(), environment=ENV)
+    assert (staged.differences, staged.acts, staged.waits) == ((), None, False)
+
+
+def test_a_narrowing_acts_at_once_as_a_whole() -> None:
+    new = declared(replace(UPDATE, max_calls=1))
+    staged = stage(declared(), new, environment=ENV)
+    assert staged.acts == effective(new, ENV)
+    assert not staged.waits
+
+
+def test_a_widening_waits_and_nothing_acts() -> None:
+    staged = stage(declared(), declared(WIDER), environment=ENV)
+    assert staged.acts is None
+    assert staged.waits
+    assert not staged.together
+
+
+def test_an_agreed_widening_acts_at_once() -> None:
+    staged = stage(declared(), declared(WIDER), environment=ENV, agreed=True)
+    assert staged.acts == effective(declared(WIDER), ENV)
+    assert not staged.waits
+
+
+def test_of_a_mixed_change_the_narrowing_acts_and_only_the_widening_waits() -> None:
+    staged = stage(declared(), declared(replace(WIDER, max_calls=1)), environment=ENV)
+    assert staged.acts is not None
+    [flow] = [each for each in staged.acts if isinstance(each, Workflow)]
+    assert flow.tools == (replace(UPDATE, max_calls=1),)
+    assert [each.direction for each in staged.waiting] == [Direction.WIDENS]
+    assert len(staged.differences) == 2
+
+
+def test_a_document_that_is_still_referred_to_stays_until_the_rest_is_agreed() -> None:
+    old = [*declared(), Agent(name="new-bot", owner="maria")]
+    new = [
+        each for each in declared(replace(UPDATE, max_calls=1), agent="new-bot") if each.name != "refund-bot"
+    ]
+    staged = stage(old, [*new, Agent(name="new-bot", owner="maria")], environment=ENV)
+    assert staged.acts is not None
+    assert "refund-bot" in {each.name for each in staged.acts}
+    [flow] = [each for each in staged.acts if isinstance(each, Workflow)]
+    assert (flow.agent, flow.tools[0].max_calls) == ("refund-bot", 1)
+
+
+def test_a_narrowing_that_cannot_be_taken_out_waits_with_the_whole() -> None:
+    rule = a_rule("moved", tool="crm.update", then=Verdict.DENY)
+    old = declared(rules=(rule,))
+    new = [*declared(), Policy(name="all", rules=(rule,))]
+    staged = stage(old, new, environment=ENV)
+    assert staged.acts is None
+    assert staged.together
+    assert len(staged.waiting) == len(staged.differences) == 2
+
+
+def test_a_bundle_that_does_not_compile_is_refused() -> None:
+    with pytest.raises(BundleInvalid):
+        stage(declared(), declared(Grant(tool="nobody.knows")), environment=ENV)
+
+
+def test_documents_of_other_environments_do_not_count() -> None:
+    other = ToolServer(name="elsewhere", transport="stdio", command=("x",), environment="staging")
+    assert not stage(declared(), [*declared(), other], environment=ENV).differences
+    assert effective([other], "staging") == (other,)
+
+
+def test_whoever_decides_is_named_by_what_is_in_force_and_is_never_the_author() -> None:
+    old = declared(people=(ADMIN,))
+    new = declared(WIDER, people=(ADMIN, Person(name="crony", email="c@example.com", roles=("admin",))))
+    staged = stage(old, new, environment=ENV)
+    assert may_decide("deng", staged.waiting, old) == ("maria", "root")
+    assert may_decide("maria", staged.waiting, old) == ("root",)
+    assert may_decide("root", staged.waiting, old) == ("maria",)
+
+
+def test_the_owner_of_another_workflow_has_no_say() -> None:
+    old = [*declared(), Workflow(name="other", agent="refund-bot", owner="deng")]
+    staged = stage(old, [*declared(WIDER), old[-1]], environment=ENV)
+    assert affected(staged.waiting, old) == {"refunds"}
+    assert may_decide("nobody", staged.waiting, old) == ("maria",)
+
+
+def test_a_workflow_is_touched_through_its_agent_its_tools_and_their_servers() -> None:
+    def touched(old: list[AnyDocument], new: list[AnyDocument]) -> frozenset[str]:
+        return affected(stage(old, new, environment=ENV).waiting, old)
+
+    def swap(name: str, **changes: object) -> list[AnyDocument]:
+        return [replace(each, **changes) if each.name == name else each for each in declared()]
+
+    assert touched(declared(), swap("refund-bot", owner="deng", backup="maria")) == {"refunds"}
+    assert touched(declared(), swap("crm", stateless=True)) == {"refunds"}
+    assert touched(declared(), swap("crm.update", delay=900)) == {"refunds"}
+    assert touched(declared(), swap("crm.lookup", sinks=())) == frozenset()
+
+
+def test_a_workflow_gets_a_new_version_when_what_it_means_changes() -> None:
+    first = next_versions({}, declared())
+    assert set(first.values()) == {1}
+    known = {name: (1, digest) for name, digest in contents(declared()).items()}
+    assert next_versions(known, declared()) == first
+    flow = ("Workflow", "refunds")
+    assert next_versions(known, declared(WIDER))[flow] == 2
+    slower = documents(a_workflow(UPDATE), tools=(a_reading_tool(), a_tool(delay=900)))
+    assert next_versions(known, slower)[flow] == 2
+    assert next_versions(known, [*declared(), Policy(name="p")])[flow] == 2
+    assert next_versions(known, [*declared(), ADMIN])[flow] == 1
+
+
+def test_a_number_is_never_used_twice() -> None:
+    known = {("Workflow", "refunds"): (7, "gone")}
+    assert next_versions(known, declared())["Workflow", "refunds"] == 8
+
+
+def test_a_compiled_bundle_carries_its_versions() -> None:
+    bundle = compiled(declared(), {("Workflow", "refunds"): 7, ("Agent", "refunds"): 3}, ENV)
+    assert bundle.workflows["refunds"].label == "refunds@7"
+
+
+def server(expires: int | None) -> ToolServer:
+    return ToolServer(
+        name="crm", transport="stdio", command=("crm",), credentials=Credentials(expires=expires)
+    )
+
+
+def said(old: list[AnyDocument], new: list[AnyDocument], environment: str = ENV) -> tuple[str, ...]:
+    return notes(old, new, environment=environment, now=NOW)
+
+
+def test_what_to_know_is_said_before_and_after_an_apply() -> None:
+    assert said(declared(), declared()) == ()
+    assert "identity is not retired" in said(declared(), [])[0]
+    other = replace(server(None), environment="staging")
+    assert "other environments" in said([], [other])[0]
+
+
+def test_credentials_are_warned_about_before_they_end() -> None:
+    assert said([], [server(NOW + 31 * DAY)]) == ()
+    assert "expire in 3 day(s)" in said([], [server(NOW + 3 * DAY)])[0]
+    assert "have expired" in said([], [server(NOW)])[0]
+
+
+def test_a_granted_tool_that_is_not_mapped_is_said_in_production() -> None:
+    unmapped = documents(a_workflow(UPDATE), tools=(a_reading_tool(), a_tool(tier=None)))
+    assert said([], unmapped) == ("tool crm.update is not mapped, so it cannot be called here",)
+    assert said([], unmapped, "dev") == ()
