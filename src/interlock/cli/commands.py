@@ -15,6 +15,7 @@ from interlock.cli import (
     demo,
     doctor,
     init,
+    mcp,
     plan,
     policy,
     run,
@@ -22,6 +23,7 @@ from interlock.cli import (
     schema,
     serve,
     token,
+    tools,
     validate,
 )
 
@@ -35,6 +37,7 @@ def add_all(app: typer.Typer) -> None:
     app.command("apply")(apply.apply)
     app.command("serve")(serve.serve)
     app.command("run")(run.run)
+    app.command("mcp")(mcp.mcp)
     app.command("demo")(demo.demo)
     app.command("doctor")(doctor.doctor)
     app.command("blast-radius")(blast_radius.blast_radius)
@@ -46,3 +49,4 @@ def add_all(app: typer.Typer) -> None:
     app.add_typer(audit.app, name="audit")
     app.add_typer(agents.app, name="agents")
     app.add_typer(token.app, name="token")
+    app.add_typer(tools.app, name="tools")

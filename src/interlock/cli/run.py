@@ -79,7 +79,7 @@ def run(
     )
     settings = load()
     with endpoint(settings) as place:
-        proof = _proof(launch, place, settings)
+        proof = proof_of(launch, place, settings)
         ended = asyncio.run(_govern(launch, place, proof))
     if as_json:
         shown = {
@@ -92,7 +92,7 @@ def run(
     sys.exit(ended.code)
 
 
-def _proof(launch: Launch, place: Endpoint, settings: Settings) -> Proof:
+def proof_of(launch: Launch, place: Endpoint, settings: Settings) -> Proof:
     """Return what opens the run: the agent's own key, or a one-time code that the person asks for."""
     with httpx2.Client(
         base_url=place.base_url, transport=place.transport(), event_hooks={"response": [raise_for_error]}

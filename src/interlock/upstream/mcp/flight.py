@@ -22,10 +22,11 @@ _NEEDS = {ELICIT: "elicitation", SAMPLE: "sampling", ROOTS: "roots"}
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Flight:
-    """One call that is on its way, and the questions it waits with."""
+    """One call on its way, and the questions it waits with. `parks` says that it can wait for them."""
 
     bridge: Bridge | None
     run: str
+    parks: bool = False
     asked: asyncio.Queue[str] = field(default_factory=asyncio.Queue[str])
     questions: dict[str, tuple[dict[str, Json], asyncio.Future[dict[str, Json]]]] = field(
         default_factory=dict[str, tuple[dict[str, Json], "asyncio.Future[dict[str, Json]]"]]
@@ -43,6 +44,8 @@ class Flight:
             )
         if bridge.can_be_asked:
             return await answer_now(bridge, method, params)
+        if not self.parks:
+            raise UpstreamRefused("This request cannot wait for an answer of its caller.")
         key = f"q{len(self.questions) + 1}"
         future: asyncio.Future[dict[str, Json]] = asyncio.get_running_loop().create_future()
         request: dict[str, Json] = {"method": method}

@@ -223,7 +223,7 @@ class ToolServers:
         task = self._runtime.scheduler.spawn(
             self._ending(work, connection, dispatch), name=f"call {dispatch.tool}"
         )
-        flight.task = task
+        flight.parks, flight.task = True, task
         return await self._until_asked(flight, connection, dispatch)
 
     async def _ending(self, work: Any, connection: Connection, dispatch: Dispatch) -> Outcome:

@@ -1,0 +1,131 @@
+"""Messages between stdio and the gateway's HTTP, as they come, in both protocol eras.
+
+HTTP wants in headers what stdio has in the message alone: version, method, name, and the arguments that a
+tool's schema marks. They are read from what passes by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, cast
+
+import anyio
+import httpx2
+from mcp.client.streamable_http import streamable_http_client
+from mcp.server.stdio import stdio_server
+from mcp.shared.inbound import (
+    MCP_METHOD_HEADER,
+    MCP_NAME_HEADER,
+    MCP_PROTOCOL_VERSION_HEADER,
+    NAME_BEARING_METHODS,
+    encode_header_value,
+    mcp_param_headers,
+    x_mcp_header_map,
+)
+from mcp.shared.message import ClientMessageMetadata, SessionMessage
+from mcp_types import (
+    PARSE_ERROR,
+    PROTOCOL_VERSION_META_KEY,
+    ErrorData,
+    JSONRPCError,
+    JSONRPCMessage,
+    JSONRPCRequest,
+    JSONRPCResponse,
+)
+
+from interlock.cli.client import Endpoint
+from interlock.cli.session import RunSession
+
+_LIMIT = 16 * 1024 * 1024
+
+
+class _RunToken(httpx2.Auth):
+    """Presents the newest token of the run."""
+
+    def __init__(self, session: RunSession) -> None:
+        self._session = session
+
+    def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
+        request.headers["Authorization"] = f"Bearer {self._session.token}"
+        yield request
+
+
+class _Headers:
+    """What HTTP is told of each message."""
+
+    def __init__(self) -> None:
+        self._version = ""
+        self._asked: dict[str | int, str] = {}
+        self._declared: dict[str, dict[tuple[str, ...], str]] = {}
+
+    def of(self, message: JSONRPCMessage) -> dict[str, str]:
+        """Return the headers of a message on its way to the gateway."""
+        if not isinstance(message, JSONRPCRequest):
+            return {MCP_PROTOCOL_VERSION_HEADER: self._version} if self._version else {}
+        if message.method in ("initialize", "tools/list"):
+            self._asked[message.id] = message.method
+        params = message.params or {}
+        version = cast("dict[str, Any]", params.get("_meta") or {}).get(PROTOCOL_VERSION_META_KEY)
+        if not isinstance(version, str):
+            return {MCP_PROTOCOL_VERSION_HEADER: self._version} if self._version else {}
+        return self._modern(message.method, params, version)
+
+    def learn(self, message: JSONRPCMessage) -> None:
+        """Take note of what the gateway answers: the version agreed on, and which arguments are marked."""
+        if not isinstance(message, JSONRPCResponse):
+            return
+        asked = self._asked.pop(message.id, "")
+        if asked == "initialize":
+            self._version = str(message.result.get("protocolVersion", ""))
+        elif asked == "tools/list":
+            tools = cast("list[dict[str, Any]]", message.result.get("tools") or [])
+            self._declared.update(
+                (str(tool.get("name")), x_mcp_header_map(tool.get("inputSchema"))) for tool in tools
+            )
+
+    def _modern(self, method: str, params: dict[str, Any], version: str) -> dict[str, str]:
+        headers = {MCP_PROTOCOL_VERSION_HEADER: version, MCP_METHOD_HEADER: method}
+        key = "taskId" if method.startswith("tasks/") else NAME_BEARING_METHODS.get(method, "")
+        name = params.get(key)
+        if isinstance(name, str):
+            headers[MCP_NAME_HEADER] = encode_header_value(name)
+            arguments = params.get("arguments")
+            if method == "tools/call" and isinstance(arguments, dict) and name in self._declared:
+                headers.update(mcp_param_headers(self._declared[name], cast("dict[str, Any]", arguments)))
+        return headers
+
+
+async def pump(place: Endpoint, session: RunSession) -> None:
+    """Pass messages both ways until the client closes its end. Raises `ExceptionGroup` when HTTP fails."""
+    headers = _Headers()
+    timeout = httpx2.Timeout(None, connect=30.0)
+    async with (
+        httpx2.AsyncClient(
+            transport=place.async_transport(), auth=_RunToken(session), timeout=timeout
+        ) as http,
+        streamable_http_client(f"{place.base_url}/mcp", http_client=http, max_sse_event_size=_LIMIT) as (
+            from_gateway,
+            to_gateway,
+        ),
+        stdio_server() as (from_client, to_client),
+        anyio.create_task_group() as group,
+    ):
+
+        async def up() -> None:
+            async for item in from_client:
+                if isinstance(item, Exception):
+                    error = ErrorData(code=PARSE_ERROR, message="This line is not a JSON-RPC message.")
+                    await to_client.send(SessionMessage(JSONRPCError(jsonrpc="2.0", id=None, error=error)))
+                    continue
+                said = ClientMessageMetadata(headers=headers.of(item.message))
+                await to_gateway.send(SessionMessage(item.message, metadata=said))
+            group.cancel_scope.cancel()
+
+        async def down() -> None:
+            async for item in from_gateway:
+                if not isinstance(item, Exception):
+                    headers.learn(item.message)
+                    await to_client.send(SessionMessage(item.message))
+
+        group.start_soon(up)
+        group.start_soon(down)

@@ -1,0 +1,97 @@
+"""Tools over HTTP: what the servers offer, how it is pinned, and accepting one that changed."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from interlock.core.model import Json
+from interlock.errors import NotPermitted
+from interlock.store import documents, pins
+from interlock.web.auth import person_of
+from interlock.web.body import read_body
+from interlock.web.errors import json_response
+from interlock.wiring import Wired
+
+
+class AcceptBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why the changed tool is what it should be."""
+
+    reason: str
+
+
+async def listing(request: Request) -> Response:
+    """List every tool the manifest names: its tier, its pin, and whether its server offers it now."""
+    await person_of(request)
+    wired: Wired = request.app.state.wired
+    bundle = wired.memory.bundle
+    tools = [] if bundle is None else [_tool(wired, name) for name in bundle.tools]
+    return json_response({"tools": tools, "servers": wired.servers.states()})
+
+
+async def pinned(request: Request) -> Response:
+    """List every pin: the hash that was registered, the hash offered now, and when."""
+    await person_of(request)
+    wired: Wired = request.app.state.wired
+    every = await wired.store.read(pins.all_pins)
+    return json_response(
+        {
+            "pins": [
+                {
+                    "tool": each.pin.tool,
+                    "digest": each.pin.digest,
+                    "seen": each.pin.seen,
+                    "drifted": each.pin.drifted,
+                    "registered_at": each.registered_at,
+                    "description": each.description,
+                    "schema": each.schema,
+                }
+                for each in every
+            ]
+        }
+    )
+
+
+async def accept(request: Request) -> Response:
+    """Register a changed tool as it is now. Outside `dev` not by who applied the manifest (A3)."""
+    person = await person_of(request, "policy_author", "admin")
+    wired: Wired = request.app.state.wired
+    environment = wired.settings.environment
+    body = await read_body(request, AcceptBody)
+    found = await wired.store.read(lambda connection: documents.in_force(connection, environment))
+    if environment != "dev" and found is not None and found.applied_by == person.name:
+        raise NotPermitted(
+            "Accepting a changed tool may widen what a call can do: it needs a second person.",
+            hint=f"Ask somebody other than {person.name} with the role policy_author or admin.",
+        )
+    pin = await wired.registrar.accept(
+        request.path_params["tool"], person=person.name, reason=body.reason[:500]
+    )
+    return json_response({"tool": pin.tool, "digest": pin.digest, "accepted_by": person.name})
+
+
+def _tool(wired: Wired, name: str) -> dict[str, Json]:
+    bundle = wired.memory.bundle
+    assert bundle is not None
+    tool, pin = bundle.tools[name], wired.memory.pins.get(name)
+    server, _, bare = name.partition(".")
+    listed = wired.servers.tools(server) or ()
+    offered = any(each.get("name") == bare for each in listed)
+    state = "unregistered" if pin is None else "drifted" if pin.drifted else "pinned"
+    return {
+        "tool": name,
+        "tier": tool.tier.value,
+        "effect": tool.effect.value,
+        "mapped": tool.mapped,
+        "state": state if offered or pin is None else f"{state}, not offered now",
+        "pin": pin.digest if pin is not None else None,
+    }
+
+
+routes = [
+    Route("/api/v1/tools", listing, methods=["GET"]),
+    Route("/api/v1/tools/pins", pinned, methods=["GET"]),
+    Route("/api/v1/tools/{tool}/accept", accept, methods=["POST"]),
+]
