@@ -55,7 +55,7 @@ def the_facts() -> Facts:
             entry("git.git_commit", "require_approval"),
             entry("helpdesk.email_customers", "require_approval"),
         ],
-        audit_verified="verified",
+        verification={"ok": True, "entries": 9, "chains": 2, "checkpoints": 1},
         waiting_before="apr_1",
         waiting_after=["apr_1"],
         mails_before_approval=0,
@@ -89,7 +89,7 @@ def test_a_good_performance_is_all_green() -> None:
         (lambda f: with_desk(f, mails=f.desk["mails"] * 2), "approved, it runs once"),
         (lambda f: with_desk(f, mails=[]), "approved, it runs once"),
         (lambda f: replace(f, agent_status=1), "a second resume runs nothing"),
-        (lambda f: replace(f, audit_verified=""), "the record holds"),
+        (lambda f: replace(f, verification={**f.verification, "ok": False}), "the record holds"),
     ],
 )
 def test_a_broken_promise_turns_its_step_red(broken: Any, step: str) -> None:

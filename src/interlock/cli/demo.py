@@ -20,6 +20,7 @@ from interlock.errors import UsageError
 if TYPE_CHECKING:
     from interlock.demo.stage import Stage
 
+_WIDTH = 120
 _ALL_OK = (
     "[green]Every step did what it should, by the records of git, the help desk and the audit log.[/green]"
 )
@@ -53,8 +54,11 @@ def demo(
         stage = Stage(_new_folder(keep) if keep else Path(folder))
         try:
             steps = Story(stage, _tell).play()
-            emit([dataclasses.asdict(each) for each in steps], _report(steps), json_)
-            if not json_:
+            if json_:
+                emit([dataclasses.asdict(each) for each in steps], "", True)
+            else:
+                width = console.width if console.is_terminal else _WIDTH
+                console.print(_report(steps), soft_wrap=False, width=width)
                 _say_what_next(stage, steps, once=once, kept=keep is not None)
             if not (once or json_):
                 signal.pause()

@@ -58,19 +58,26 @@ def say(event: str, step: str, **more: Any) -> None:
     sys.stdout.flush()
 
 
-async def act(client: Client, call: Call) -> None:
-    """Make one call; where it waits for a person, come back until it is decided; then ask once more."""
+async def act(client: Client, call: Call, waiting: dict[str, str]) -> None:
+    """Make one call; where it waits for a person, come back until it is decided; then ask once more.
+
+    `waiting` keeps the approval of each step, so that a lost connection does not repeat the call.
+    """
     say("calling", call.step, tool=call.tool)
-    result = await client.call_tool(call.tool, dict(call.arguments))
-    waited = None
+    known = waiting.get(call.step)
+    result = await (_resume(client, known) if known else client.call_tool(call.tool, dict(call.arguments)))
     while (approval := _waits_for(result)) is not None:
-        if waited is None:
+        if call.step not in waiting:
+            waiting[call.step] = approval
             say("waiting", call.step, approval=approval)
-        waited = approval
-        result = await client.call_tool("interlock_resume", {"approval_id": approval})
+        result = await _resume(client, approval)
     _report("answered", call.step, result)
-    if waited is not None:
-        _report("asked again", call.step, await client.call_tool("interlock_resume", {"approval_id": waited}))
+    if call.step in waiting:
+        _report("asked again", call.step, await _resume(client, waiting[call.step]))
+
+
+async def _resume(client: Client, approval: str) -> Any:
+    return await client.call_tool("interlock_resume", {"approval_id": approval})
 
 
 def _waits_for(result: Any) -> str | None:
@@ -85,12 +92,12 @@ def _report(event: str, step: str, result: Any) -> None:
 
 async def main(url: str, repository: str) -> None:
     """Do everything that is to be done, over a new connection whenever one is lost."""
-    todo = deque(intentions(repository))
+    todo, waiting = deque(intentions(repository)), dict[str, str]()
     while todo:
         try:
             async with Client(url) as client:
                 while todo:
-                    await act(client, todo[0])
+                    await act(client, todo[0], waiting)
                     todo.popleft()
         except _LOST as error:
             say("connection lost", todo[0].step, why=type(error).__name__)
@@ -98,4 +105,4 @@ async def main(url: str, repository: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(os.environ["MCP_URL"], sys.argv[1]))
+    asyncio.run(main(os.environ["MCP_SERVER_URL"], sys.argv[1]))

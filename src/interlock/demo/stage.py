@@ -76,9 +76,21 @@ class Stage:
         """Run an `interlock` command with `--json` and return what it prints, decoded."""
         return json.loads(self.command(*arguments, "--json", token=token))
 
+    def audit(self) -> list[dict[str, Any]]:
+        """Return the exported audit log, oldest entry first."""
+        lines = [json.loads(line) for line in self.command("audit", "export").splitlines()]
+        return [{**each, "body": json.loads(each["body"])} for each in lines if "kind" in each]
+
+    def verify_audit(self) -> dict[str, Any]:
+        """Sign a checkpoint, then return what `audit verify` finds, good or bad."""
+        self.command("audit", "checkpoint")
+        return json.loads(
+            _run((*_COMMAND, "audit", "verify", "--json"), self._environment(), accepted=(0, 1))
+        )
+
     def token_of(self, person: str) -> str:
         """Let the administrator make a personal API token for somebody else."""
-        return self.json("token", "create", person)["token"]
+        return self.json("token", "create", "--person", person)["token"]
 
     def run_agent(self, workflow: str, *command: str) -> subprocess.Popen[str]:
         """Start an agent program under `interlock run`; its standard output can be read as it comes."""
@@ -149,11 +161,11 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.05)
 
 
-def _run(command: tuple[str, ...], environment: dict[str, str]) -> str:
+def _run(command: tuple[str, ...], environment: dict[str, str], *, accepted: tuple[int, ...] = (0,)) -> str:
     done = subprocess.run(
         command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
     )
-    if done.returncode != 0:
+    if done.returncode not in accepted:
         said = (done.stderr or done.stdout).strip()
         raise InterlockError(f"`{' '.join(command[-4:])}` ended with {done.returncode}: {said}")
     return done.stdout

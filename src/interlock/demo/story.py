@@ -49,7 +49,7 @@ class Story:
         self._stage.build()
         self._stage.start()
         self._tell("declaring who may do what: interlock apply interlock.yaml")
-        self._stage.command("apply", str(self._stage.manifest))
+        self._stage.command("apply", "--yes", str(self._stage.manifest))
         self._reviewer = self._stage.token_of("deng")
         self._tell("starting the agent: interlock run support -- python -m interlock.demo.agent")
 
@@ -60,7 +60,7 @@ class Story:
             case "calling", "commit":
                 self._tell("the agent wants to commit; a commit has no undo here, so it waits")
                 self._approve("git.git_commit", "The message is right.")
-            case "waiting", "mail":
+            case "waiting", "mail" if not self._waiting_before:
                 self._pull_the_plug(event["approval"])
                 self._approve("helpdesk.email_customers", "Three people, and it is true.")
             case "calling", _:
@@ -73,7 +73,7 @@ class Story:
         found: list[Event] = []
 
         def waits() -> bool:
-            found[:] = [each for each in self._waiting() if each["tool"] == tool]
+            found[:] = [each for each in self._waiting() if each["call"]["tool"] == tool]
             return bool(found)
 
         wait_until(waits, f"{tool} to wait for a person")
@@ -82,7 +82,7 @@ class Story:
         self._stage.command("approvals", "approve", approval, "--reason", reason, token=self._reviewer)
 
     def _waiting(self) -> list[Event]:
-        return self._stage.json("approvals", "list", token=self._reviewer)
+        return self._stage.json("approvals", "list", token=self._reviewer)["approvals"]
 
     def _pull_the_plug(self, approval: str) -> None:
         """Kill the server while the mail waits, start it again, and look for what it promised to keep."""
@@ -95,7 +95,6 @@ class Story:
 
     def _facts(self, status: int) -> Facts:
         stage = self._stage
-        exported = stage.command("audit", "export").splitlines()
         return Facts(
             said=self._said,
             agent_status=status,
@@ -103,8 +102,8 @@ class Story:
             commits=stage.git("log", "--format=%s").splitlines(),
             committed_files=stage.git("show", "--name-only", "--format=", "HEAD").splitlines(),
             branch=stage.git("branch", "--show-current").strip(),
-            audit=[json.loads(line) for line in exported if line],
-            audit_verified=stage.command("audit", "verify").strip(),
+            audit=stage.audit(),
+            verification=stage.verify_audit(),
             waiting_before=self._waiting_before,
             waiting_after=self._waiting_after,
             mails_before_approval=self._mails_before_approval,

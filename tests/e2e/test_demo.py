@@ -1,0 +1,44 @@
+"""The demonstration is what a newcomer runs first: all of it holds, on real parts (invariants 1, 5, 6, 9)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.timeout(240)
+def test_the_demonstration_keeps_every_promise_and_leaves_no_process(tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+    command = [sys.executable, "-m", "interlock.cli", "demo", "--once", "--json", "--keep", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    steps = json.loads(done.stdout)
+    assert [each["step"] for each in steps if not each["ok"]] == []
+    assert {each["verdict"] for each in steps} >= {"allow", "allow_with_review", "deny", "require_approval"}
+    assert not [each for each in _command_lines() if str(folder) in each]
+
+
+def test_a_folder_that_holds_something_is_not_played_in(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    command = [sys.executable, "-m", "interlock.cli", "demo", "--once", "--keep", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    assert done.returncode == 2
+    assert "is not empty" in done.stderr
+    assert [each.name for each in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def _command_lines() -> list[str]:
+    """Return what runs, with the command line and the environment of each process, where that can be read."""
+    found: list[str] = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            found.append(
+                (process / "cmdline").read_text() + (process / "environ").read_text(errors="replace")
+            )
+        except OSError:
+            continue
+    return found
