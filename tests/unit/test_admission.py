@@ -210,7 +210,7 @@ class Unreadable(dict[str, Any]):
     ("snapshot", "gate"),
     [
         ({"run": a_run(calls=Unreadable())}, Gate.CONSTRAINTS),
-        ({"run": a_run(labels=None)}, Gate.APPROVAL),
+        ({"run": a_run(labels=5)}, Gate.APPROVAL),
         ({"breakers": Unreadable()}, Gate.BREAKER),
         ({"schema_problem": lambda arguments: 1 / 0}, Gate.SCHEMA),
         ({"ledger": None}, Gate.BUDGET),

@@ -73,8 +73,8 @@ def test_a_tool_that_was_probably_meant_is_named() -> None:
 
 
 def test_every_floor_has_its_reason() -> None:
-    assert refusal.FLOORS[RiskTier.READ_ONLY, None][0].code == "tier_read_only"
-    lowered = refusal.FLOORS[RiskTier.HIGH_BLAST_RADIUS, AutonomyTier.AUTONOMOUS][0]
+    assert refusal.floor(RiskTier.READ_ONLY, None)[0].code == "tier_read_only"
+    lowered = refusal.floor(RiskTier.HIGH_BLAST_RADIUS, AutonomyTier.AUTONOMOUS)[0]
     assert (lowered.code, lowered.verdict) == ("autonomy_autonomous", Verdict.ALLOW)
     assert lowered.message == (
         "The floor for a high_blast_radius call by a workflow that has earned autonomous is allow."

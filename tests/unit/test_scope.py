@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from interlock.core.model import Capability
-from interlock.core.policy.condition import Setting
+from interlock.core.policy.condition import Setting, misses
 from interlock.core.policy.field import Facts
 from interlock.core.policy.flaw import Flaws
 from interlock.core.scope import CompiledCapabilities, compile_grant
@@ -16,8 +16,8 @@ def test_a_grant_names_every_limit_that_a_call_misses() -> None:
     grant = compile_grant(
         Grant(tool="x.y", where={"args.a": 1, "args.b": {"le": 2}}), Flaws(), Setting(scope={})
     )
-    assert grant.misses(Facts(args={"a": 1, "b": 2}, tool={})) == ()
-    assert [each.field for each in grant.misses(Facts(args={"b": 3}, tool={}))] == ["args.a", "args.b"]
+    assert misses(grant.where, Facts(args={"a": 1, "b": 2}, tool={})) == ()
+    assert [each.field for each in misses(grant.where, Facts(args={"b": 3}, tool={}))] == ["args.a", "args.b"]
 
 
 def test_a_negative_number_of_calls_is_a_load_error() -> None:

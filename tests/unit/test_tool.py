@@ -30,17 +30,17 @@ def test_a_tool_without_a_complete_entry_counts_as_high(missing: str) -> None:
     tool = compiled(replace(a_tool(), **{missing: None}))
     assert not tool.mapped
     assert tool.tier is HIGH
-    assert tool.fields[tool.tier]["mapped"] is False
+    assert tool.fields[tool.tier.rank]["mapped"] is False
 
 
 def test_a_tool_without_an_entry_is_never_repeated_and_cannot_be_undone() -> None:
     tool = compiled(None)
     assert (tool.tier, tool.effect, tool.undoable) == (HIGH, EffectClass.ONCE, False)
-    assert "reversible" not in tool.fields[HIGH]
+    assert "reversible" not in tool.fields[HIGH.rank]
 
 
 def test_rules_read_the_tools_own_fields() -> None:
-    assert compiled(a_tool()).fields[LIMITED] == {
+    assert compiled(a_tool()).fields[LIMITED.rank] == {
         "name": "crm.update",
         "server": "crm",
         "tier": "limited_write",
@@ -50,7 +50,7 @@ def test_rules_read_the_tools_own_fields() -> None:
         "reversible": "yes",
         "mapped": True,
     }
-    assert "source" not in compiled(a_tool(), None).fields[LIMITED]
+    assert "source" not in compiled(a_tool(), None).fields[LIMITED.rank]
 
 
 def test_the_environment_of_a_tool_is_its_own_or_its_servers() -> None:

@@ -92,12 +92,11 @@ def _ask(gates: Gates, case: Case) -> list[Reason]:
     """Ask the checks in their order until one denies. The last always has something to say."""
     reasons: list[Reason] = []
     for case.gate, check in gates:
-        for reason in check(case):
-            reasons.append(reason)
+        said = check(case)
+        reasons += said
+        for reason in said:
             if reason.verdict is Verdict.DENY:
-                case.denied = True
-        if case.denied:
-            break
+                return reasons
     return reasons
 
 

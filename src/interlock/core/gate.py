@@ -26,6 +26,7 @@ from interlock.core.model import (
     RiskTier,
     Verdict,
 )
+from interlock.core.policy.condition import misses
 from interlock.core.policy.field import Facts
 from interlock.core.scope import CompiledGrant
 from interlock.core.snapshot import RunFacts, Snapshot
@@ -43,7 +44,6 @@ class Case:
 
     __slots__ = (
         "bundle",
-        "denied",
         "effect",
         "facts",
         "gate",
@@ -70,7 +70,6 @@ class Case:
         self.snapshot = snapshot
         self.now = now
         self.gate = Gate.TOKEN
-        self.denied = False
         self.tier = RiskTier.HIGH_BLAST_RADIUS
         self.effect = EffectClass.ONCE
 
@@ -163,7 +162,7 @@ def constraints(case: Case) -> Said:
     run, grant, tool, snapshot = case.run, case.grant, case.tool, case.snapshot
     facts = case.facts = Facts(
         args=case.request.arguments,
-        tool=tool.fields[tool.tier],
+        tool=tool.fields[tool.tier.rank],
         reach=_UNMEASURED if snapshot.reach is None else snapshot.reach,
         principal=case.request.principal,
         calls=run.calls,
@@ -171,13 +170,15 @@ def constraints(case: Case) -> Said:
         started_at=run.started_at,
         now=case.now,
     )
-    missed = grant.misses(facts)
+    missed = misses(grant.where, facts)
     if missed:
         return (refusal.out_of_scope(case.workflow.label, tool.name, missed),)
     if grant.max_calls is not None and run.calls.get(tool.name, 0) >= grant.max_calls:
         return (refusal.too_many_calls(case.workflow.label, tool.name, grant.max_calls),)
-    case.tier = tool.tier_of(facts)
-    facts.tool = tool.fields[case.tier]
+    case.tier = tool.tier
+    if tool.variants:
+        case.tier = tool.tier_of(facts)
+        facts.tool = tool.fields[case.tier.rank]
     return CONTENT
 
 
@@ -205,7 +206,10 @@ def budget(case: Case) -> Said:
 
 def tainted(case: Case) -> Said:
     """What the run has read from outsiders leaves this much freedom (H7)."""
-    verdict = taint.floor(case.run.labels, case.tier, case.snapshot.taint_floors)
+    floors = case.snapshot.taint_floors
+    if not floors:
+        return CONTENT
+    verdict = taint.floor(case.run.labels, case.tier, floors)
     return CONTENT if verdict is Verdict.ALLOW else (refusal.tainted(case.run.labels, verdict),)
 
 
@@ -213,12 +217,12 @@ def rules(case: Case) -> Said:
     """Every rule of the workflow and the organisation that can touch this tool; they only tighten."""
     facts = case.facts
     said = [rule.judge(facts) for rule in case.workflow.rules[case.tool.name]]
-    return tuple([reason for reason in said if reason is not None])
+    return tuple([reason for reason in said if reason is not None]) if said else CONTENT
 
 
 def approval(case: Case) -> Said:
     """The floor of the tier or of earned autonomy; what cannot be undone always needs a person (E5)."""
-    floor = refusal.FLOORS[case.tier, case.snapshot.autonomy]
+    floor = refusal.floor(case.tier, case.snapshot.autonomy)
     return (refusal.IRREVERSIBLE, *floor) if case.tool.irreversible(case.tier) else floor
 
 
@@ -252,7 +256,7 @@ def read(case: Case) -> dict[str, Json]:
             "version": run.version,
             "open": run.open,
             "calls": dict(run.calls),
-            "taints": sorted(run.labels),
+            "taints": sorted(run.labels) if run.labels else [],
             "started_at": run.started_at,
         }
     if snapshot.breakers:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 Json = Any
 
@@ -26,10 +26,14 @@ class RiskTier(StrEnum):
     LIMITED_WRITE = "limited_write"
     HIGH_BLAST_RADIUS = "high_blast_radius"
 
-    @property
-    def rank(self) -> int:
-        """0 for the smallest reach, 2 for the largest."""
-        return _TIER_RANK[self]
+    rank: int
+    """0 for the smallest reach, 2 for the largest."""
+
+    def __new__(cls, value: str) -> Self:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.rank = len(cls.__members__)
+        return member
 
 
 class EffectClass(StrEnum):
@@ -49,10 +53,14 @@ class Verdict(StrEnum):
     REQUIRE_APPROVAL = "require_approval"
     DENY = "deny"
 
-    @property
-    def rank(self) -> int:
-        """0 for `allow`, 3 for `deny`."""
-        return _VERDICT_RANK[self]
+    rank: int
+    """0 for `allow`, 3 for `deny`."""
+
+    def __new__(cls, value: str) -> Self:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.rank = len(cls.__members__)
+        return member
 
     def strictest(self, other: Verdict) -> Verdict:
         """Return the stricter of the two."""
@@ -109,10 +117,6 @@ class Capability(StrEnum):
     SAMPLING = "sampling"
     ELICITATION = "elicitation"
     COMPLETION = "completion"
-
-
-_TIER_RANK = {tier: rank for rank, tier in enumerate(RiskTier)}
-_VERDICT_RANK = {verdict: rank for rank, verdict in enumerate(Verdict)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -162,7 +162,15 @@ def _floor(tier: RiskTier, earned: AutonomyTier | None) -> Reason:
     )
 
 
-FLOORS = {(tier, earned): (_floor(tier, earned),) for tier in RiskTier for earned in (None, *AutonomyTier)}
+_FLOORS = tuple((_floor(tier, None),) for tier in RiskTier)
+_EARNED = {earned: tuple((_floor(tier, earned),) for tier in RiskTier) for earned in AutonomyTier}
+
+
+def floor(tier: RiskTier, earned: AutonomyTier | None) -> tuple[Reason]:
+    """Say what the tier, or the autonomy that was earned, leaves at least."""
+    return (_FLOORS if earned is None else _EARNED[earned])[tier.rank]
+
+
 IRREVERSIBLE = Reason(
     gate=Gate.APPROVAL,
     code="irreversible",

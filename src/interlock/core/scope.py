@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from interlock.core.document import Grant
-from interlock.core.model import Capability, NearMiss
-from interlock.core.policy.condition import Clause, Setting, compile_conditions, misses
-from interlock.core.policy.field import Facts
+from interlock.core.model import Capability
+from interlock.core.policy.condition import Clause, Setting, compile_conditions
 from interlock.core.policy.flaw import Flaws
 from interlock.core.policy.glob import compile_glob
 
@@ -20,10 +19,6 @@ class CompiledGrant:
     tool: str
     where: tuple[Clause, ...]
     max_calls: int | None = None
-
-    def misses(self, facts: Facts) -> tuple[NearMiss, ...]:
-        """Return what the call does not meet, "up to 50000; this was 90000"; empty when it is in scope."""
-        return misses(self.where, facts)
 
 
 def compile_grant(grant: Grant, flaws: Flaws, setting: Setting) -> CompiledGrant:

@@ -30,7 +30,7 @@ class CompiledVariant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompiledTool:
-    """A tool as decisions see it. `fields` holds what rules read as `tool.*`, by the tier of the call."""
+    """A tool as decisions see it. `fields` holds what rules read as `tool.*`, one for each rank of tier."""
 
     name: str
     document: Tool | None
@@ -41,12 +41,12 @@ class CompiledTool:
     undoable: bool
     cost_per_call: int
     variants: tuple[CompiledVariant, ...]
-    fields: Mapping[RiskTier, Mapping[str, Json]]
+    fields: tuple[Mapping[str, Json], ...]
 
     @property
     def settled(self) -> dict[str, Json]:
         """The `tool.*` fields that are the same for every call of this tool."""
-        fields = self.fields[self.tier]
+        fields = self.fields[self.tier.rank]
         return {f"tool.{name}": fields[name] for name in fields if name != "tier" or not self.variants}
 
     def tier_of(self, facts: Facts) -> RiskTier:
@@ -72,7 +72,7 @@ def server_of(tool: str) -> str:
 def fields_of(tools: Mapping[str, CompiledTool], name: str) -> Mapping[str, Json]:
     """Return what rules read as `tool.*` for a named tool; nothing for "*" or an unknown one."""
     tool = tools.get(name)
-    return {} if tool is None else tool.fields[tool.tier]
+    return {} if tool is None else tool.fields[tool.tier.rank]
 
 
 def unmeasured(tools: Mapping[str, CompiledTool], name: str) -> str:
@@ -102,7 +102,7 @@ def compile_tool(
         undoable=document is not None and (document.undo is not None or document.delay >= REAL_DELAY),
         cost_per_call=document.cost_per_call if document is not None else 0,
         variants=_variants(document, tier, flaws) if document is not None and mapped else (),
-        fields={each: base | {"tier": each.value} for each in RiskTier},
+        fields=tuple(base | {"tier": each.value} for each in RiskTier),
     )
 
 

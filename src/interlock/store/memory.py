@@ -20,6 +20,7 @@ from interlock.core.model import AutonomyTier, BreakerState, Json, Pin, Principa
 
 SchemaCheck = Callable[[Mapping[str, Json]], str | None]
 CallKey = tuple[str, str, str]
+_NO_LIMIT = Ledger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +92,7 @@ class Memory:
             run=run,
             pin=self.pins.get(tool),
             breakers=self.breakers,
-            ledger=Ledger(limit=None),
+            ledger=_NO_LIMIT,
             autonomy=self.autonomy.get((principal.workflow, tool)),
             schema_problem=self.validators.get(tool),
             reach=reach,

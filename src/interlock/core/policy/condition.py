@@ -14,7 +14,7 @@ from typing import cast
 from interlock.core.model import Json, NearMiss
 from interlock.core.policy.field import Facts, Getter, Missing, getter, known_field
 from interlock.core.policy.flaw import Flaws, near
-from interlock.core.policy.operator import EQUAL, OPERATORS, PRESENT, BadOperand, Make, Unclear, kind_of
+from interlock.core.policy.operator import EQUAL, OPERATORS, PRESENT, BadOperand, Make, Test, Unclear, kind_of
 from interlock.core.policy.phrase import phrased, said, shown
 
 Scope = Mapping[str, Json]
@@ -153,8 +153,23 @@ def _clause(name: str, operator: str, operand: Json, flaws: Flaws, setting: Sett
     except BadOperand as bad:
         flaws.add(f"{operator} {bad}")
         return None
-    get = getter(name)
-    return Clause(field=name, expected=said(operator, literal), holds=lambda facts: test(get(facts)))
+    return Clause(field=name, expected=said(operator, literal), holds=_holds(name, test))
+
+
+def _holds(name: str, test: Test) -> Callable[[Facts], bool]:
+    root, _, rest = name.partition(".")
+    if root != "args" or "." in rest:
+        get = getter(name)
+        return lambda facts: test(get(facts))
+
+    def holds(facts: Facts) -> bool:  # an argument is what nearly all conditions read: one call less
+        try:
+            value = facts.args[rest]
+        except KeyError:
+            raise Missing from None
+        return test(value)
+
+    return holds
 
 
 def _present(name: str, operand: Json, flaws: Flaws) -> Clause | None:
