@@ -52,6 +52,8 @@ def _translated(
 
 
 def _message(error: ErrorDetails) -> str:
+    """Say what was expected. What stands under credentials is never repeated: it may be a secret."""
+    given = "what stands here" if "credentials" in error["loc"] else _given(error["input"])
     match error["type"]:
         case "missing":
             return "required and missing"
@@ -60,17 +62,17 @@ def _message(error: ErrorDetails) -> str:
         case "literal_error" | "enum":
             return f"expected {_listed(_choices(error))}, not {shown(error['input'])}"
         case "value_error":
-            return f"{error['msg'].removeprefix('Value error, ')}, not {_given(error['input'])}"
+            return f"{error['msg'].removeprefix('Value error, ')}, not {given}"
         case "model_type" | "dict_type" | "model_attributes_type":
-            return f"expected a mapping, not {_given(error['input'])}"
+            return f"expected a mapping, not {given}"
         case "list_type":
-            return f"expected a list, not {_given(error['input'])}"
+            return f"expected a list, not {given}"
         case "string_type":
-            return f"expected text, not {_given(error['input'])}; quote it"
+            return f"expected text, not {given}; quote it"
         case "bool_type":
-            return f"expected true or false, not {_given(error['input'])}"
+            return f"expected true or false, not {given}"
         case "int_type":
-            return f"expected a whole number, not {_given(error['input'])}"
+            return f"expected a whole number, not {given}"
         case _:
             return error["msg"][:1].lower() + error["msg"][1:]
 
