@@ -79,7 +79,7 @@ def export(
             written += piece.count(b"\n")
             progress(written)
     if output is not None:
-        notes.print(f"{written} lines in {safe(output)}")
+        notes.print(f"{written} lines in {safe(str(output))}")
 
 
 @app.command()
@@ -119,9 +119,8 @@ def checkpoint(as_json: Json = False) -> None:
     if taken is None:
         shown = "Nothing happened since the last checkpoint."
     else:
-        shown = (
-            f"Checkpoint {taken['id']} over {len(taken['heads'])} chains is in {safe(answer['directory'])}."
-        )
+        over = _count(len(taken["heads"]), "chain", "chains")
+        shown = f"Checkpoint {taken['id']} over {over} is in {safe(answer['directory'])}."
     emit(answer, shown, as_json)
 
 
@@ -151,16 +150,17 @@ def _verify_here(export: Path | None, keys: list[Path], checkpoints: Path | None
 
 
 def _show(report: Any) -> None:
-    seen = f"{report['entries']} entries in {report['chains']} chains, {report['checkpoints']} checkpoints"
+    entries = _count(report["entries"], "entry", "entries")
+    chains = _count(report["chains"], "chain", "chains")
+    seen = f"{entries} in {chains}, {_count(report['checkpoints'], 'checkpoint', 'checkpoints')}"
     if report["ok"]:
         console.print(f"[green]The audit log verifies[/green]: {seen}.")
         if report["since_checkpoint"]:
-            console.print(
-                f"{report['since_checkpoint']} entries are newer than the last checkpoint: "
-                "cutting them off could not be seen. Take one: interlock audit checkpoint"
-            )
+            newer = _count(report["since_checkpoint"], "entry is", "entries are")
+            console.print(f"{newer} newer than the last checkpoint: cutting them off could not be seen.")
         return
-    console.print(f"[red]The audit log does NOT verify[/red]: {report['found']} findings in {seen}.")
+    found = _count(report["found"], "finding", "findings")
+    console.print(f"[red]The audit log does NOT verify[/red]: {found} in {seen}.")
     for flaw in report["flaws"]:
         where = f"{flaw['chain']}: " if flaw["chain"] else ""
         console.print(f"  {safe(flaw['code'])}  {safe(where)}{safe(flaw['message'])}")
@@ -183,6 +183,10 @@ def _filter(
         "until": until,
     }
     return {name: value for name, value in given.items() if value}
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
 
 
 def _time(at: int) -> str:
