@@ -147,7 +147,7 @@ class Calls:
         if self._closing:
             return Broken(message="Interlock is shutting down; nothing was sent.")
         try:
-            if proposal.continuation is not None:
+            if proposal.continuation is not None and proposal.continuation.request_state:
                 return await self._continue(proposal, proposal.continuation, bridge, wait)
             return await self._propose(proposal, bridge, wait)
         except StoreError as error:
@@ -186,14 +186,17 @@ class Calls:
             while (ahead := self._admitting.get(key)) is not None:
                 await asyncio.shield(ahead)
             live = self._memory.live(key)
-            if live is not None:
+            if live is not None and not _asks_anew(proposal, live):
                 return await self._attach(live, request, bridge, wait)
             decision = self._admit.decide(request)
             if decision.denied:
                 await self._admit.refuse(request, decision)
                 return Refused(decision=decision)
             if is_read(decision):
-                return await self._read(request, decision, bridge)
+                return await self._read(proposal, decision, bridge)
+            if live is not None:
+                self._memory.uncount_call(live.run, live.tool)
+                return await self._attach(live, request, bridge, wait)
             try:
                 return await self._write(proposal, request, decision, bridge, wait)
             except SnapshotMoved:
@@ -252,7 +255,7 @@ class Calls:
             ahead.set_result(None)
         if action.state is not ActionState.EXECUTING:
             return action
-        return await self._carry_out(action)
+        return await self._carry_out(action, responses=proposal.foreseen)
 
     async def _go(self, action_id: str) -> Action:
         """Execute an approved action, decided again under what holds now."""
@@ -323,8 +326,9 @@ class Calls:
             except StoreError:
                 delay = min(delay * 2, _PATIENCE)
 
-    async def _read(self, request: Request, decision: Decision, bridge: Bridge | None) -> Answer:
+    async def _read(self, proposal: Proposal, decision: Decision, bridge: Bridge | None) -> Answer:
         """Carry an allowed read out in the caller's own task: when the caller goes, the read is cancelled."""
+        request = proposal.request
         run, tool = request.principal.run, request.tool
         try:
             await self._admit.allow_read(request, decision)
@@ -334,7 +338,7 @@ class Calls:
         self._collected.read(run, tool)
         outcome: Outcome = Unknown(message="The caller cancelled it.")
         try:
-            outcome = await self._execute(self._dispatch(request), bridge)
+            outcome = await self._execute(self._dispatch(proposal), bridge)
         finally:
             if isinstance(outcome, Unknown):
                 self._runtime.scheduler.spawn(self._settle.read(request, outcome), name="settle a read")
@@ -439,15 +443,16 @@ class Calls:
                 except StoreError as error:
                     log.warning("clock work on %s must wait: %s", live.id, error.message)
 
-    def _dispatch(self, request: Request) -> Dispatch:
-        server, _, tool = request.tool.partition(".")
+    def _dispatch(self, proposal: Proposal) -> Dispatch:
+        server, _, tool = proposal.tool.partition(".")
         return Dispatch(
             action=None,
             server=server,
             tool=tool,
-            arguments=request.arguments,
-            principal=request.principal,
+            arguments=proposal.arguments,
+            principal=proposal.principal,
             timeout=float(self._timeout),
+            input_responses=proposal.foreseen,
         )
 
 
@@ -457,6 +462,11 @@ async def _guarded(work: Coroutine[Any, Any, Action]) -> Action | StoreError:
         return await work
     except StoreError as error:
         return error
+
+
+def _asks_anew(proposal: Proposal, live: LiveAction) -> bool:
+    """Whether answers came without the state of the call that asked: a read that starts over."""
+    return proposal.foreseen is not None and live.state is ActionState.AWAITING_INPUT
 
 
 def _same_call(action: Action, request: Request) -> bool:
