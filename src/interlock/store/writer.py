@@ -206,11 +206,11 @@ class Writer:
     def _run_unit(self, connection: sa.Connection, unit: Unit, now: int) -> None:
         """Run one unit in a savepoint. Raises only what concerns the whole store."""
         transaction = Transaction(connection, now=now, ids=self._ids)
-        savepoint = connection.begin_nested()
+        connection.exec_driver_sql("SAVEPOINT unit")  # as text: begin_nested() compiles it anew each time
         try:
             unit.value = unit.work(transaction)
             unit.drafts = transaction.drafts
-            savepoint.commit()
+            connection.exec_driver_sql("RELEASE SAVEPOINT unit")
         except Exception as error:
             if isinstance(error, DBAPIError):
                 meaning = self._dialect.meaning(error, committing=False)
@@ -218,7 +218,8 @@ class Writer:
                     unit.drafts = transaction.drafts
                     raise
                 error = meaning or error
-            savepoint.rollback()
+            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT unit")
+            connection.exec_driver_sql("RELEASE SAVEPOINT unit")
             unit.error, unit.drafts = _raisable(error), ()
             return
         unit.effects = transaction.effects
