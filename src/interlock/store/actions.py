@@ -19,6 +19,7 @@ from interlock.core.model import Decision, EffectClass, Json, Principal, RiskTie
 from interlock.errors import NotFound, StateConflict
 from interlock.store.database import Transaction
 from interlock.store.memory import LiveAction
+from interlock.store.prepared import Prepared
 from interlock.store.schema import action_moves, actions, agents, approvals, heads, run_calls, runs
 
 _JSON = msgspec.json.Encoder()
@@ -49,28 +50,34 @@ class Standing:
     epoch: int
 
 
-_INSERT = sa.insert(actions)
-_INSERT_MOVE = sa.insert(action_moves)
-_MOVE = (
-    sa.update(actions)
-    .where(
-        actions.c.id == sa.bindparam("of_id"),
-        actions.c.state == sa.bindparam("of_state"),
-        actions.c.fence == sa.bindparam("of_fence"),
-    )
-    .values(
-        {
-            name: sa.bindparam(name)
-            for name in (
-                "state", "fence", "updated_at", "verdict", "tier", "bundle", "pin", "decision", "approval",
-                "result", "error", "input_state", "successor", "due_at", "lease_until", "owner_process",
-            )
-        }
-    )
+_INSERT = Prepared(sa.insert(actions))
+_INSERT_MOVE = Prepared(sa.insert(action_moves))
+_MOVES_ALWAYS = (
+    "state", "fence", "updated_at", "approval", "result", "error", "input_state", "successor", "due_at",
+    "lease_until", "owner_process",
 )  # fmt: skip
-_COUNT = sa.text(
-    "INSERT INTO run_calls (run, tool, count) VALUES (:run, :tool, :times) "
-    "ON CONFLICT (run, tool) DO UPDATE SET count = run_calls.count + excluded.count"
+_MOVES_DECIDED = ("verdict", "tier", "bundle", "pin", "decision")
+
+
+def _compare_and_set(names: tuple[str, ...]) -> Prepared:
+    return Prepared(
+        sa.update(actions)
+        .where(
+            actions.c.id == sa.bindparam("of_id"),
+            actions.c.state == sa.bindparam("of_state"),
+            actions.c.fence == sa.bindparam("of_fence"),
+        )
+        .values({name: sa.bindparam(name) for name in names})
+    )
+
+
+_MOVE = _compare_and_set(_MOVES_ALWAYS)
+_MOVE_DECIDED = _compare_and_set(_MOVES_ALWAYS + _MOVES_DECIDED)
+_COUNT = Prepared(
+    sa.text(
+        "INSERT INTO run_calls (run, tool, count) VALUES (:run, :tool, :times) "
+        "ON CONFLICT (run, tool) DO UPDATE SET count = run_calls.count + excluded.count"
+    )
 )
 _UNCOUNT = (
     sa.update(run_calls)
@@ -81,9 +88,9 @@ _UNCOUNT = (
     )
     .values({"count": run_calls.c["count"] - 1})
 )
-_STANDING = (
+_STANDING = Prepared(
     sa.select(
-        sa.func.coalesce(heads.c.bundle_digest, ""),
+        heads.c.bundle_digest,
         runs.c.state,
         agents.c.state,
         agents.c.epoch,
@@ -97,15 +104,18 @@ _STANDING = (
 
 def standing(connection: sa.Connection, run: str, environment: str) -> Standing | None:
     """Return what a decision about `run` stands on now, or None when the run is not known."""
-    row = connection.execute(_STANDING, {"run": run, "environment": environment}).one_or_none()
+    row = _STANDING.run(connection, {"run": run, "environment": environment}).fetchone()
     if row is None:
         return None
-    return Standing(bundle=row[0], run_open=row[1] == "open", agent_active=row[2] == "active", epoch=row[3])
+    bundle, run_state, agent_state, epoch = row
+    return Standing(
+        bundle=bundle or "", run_open=run_state == "open", agent_active=agent_state == "active", epoch=epoch
+    )
 
 
 def insert(transaction: Transaction, action: Action, *, process: str, reason: str = "") -> None:
     """Write a new action and its first move."""
-    transaction.execute(_INSERT, _row(action, process))
+    _INSERT.run(transaction.connection, _fixed(action) | _moving(action, process) | _decided(action))
     _journal(transaction, action, "", by=action.agent, reason=reason)
 
 
@@ -132,11 +142,11 @@ def move(
         updated_at=max(action.updated_at, transaction.now),
         **changes,
     )
-    values = _row(moved, process)
+    decided = "decision" in changes
+    values = _moving(moved, process) | (_decided(moved) if decided else {})
     values |= {"of_id": action.id, "of_state": action.state.value, "of_fence": action.fence}
-    for fixed in _FIXED:
-        del values[fixed]
-    if transaction.execute(_MOVE, values).rowcount != 1:
+    statement = _MOVE_DECIDED if decided else _MOVE
+    if statement.run(transaction.connection, values).rowcount != 1:
         raise StateConflict(f"The action {action.id} has moved on meanwhile.", hint="Look at it again.")
     _journal(transaction, moved, action.state.value, by=by, reason=reason)
     return moved
@@ -144,7 +154,7 @@ def move(
 
 def count_call(transaction: Transaction, run: str, tool: str, times: int = 1) -> None:
     """Count calls of `tool` in `run`."""
-    transaction.execute(_COUNT, {"run": run, "tool": tool, "times": times})
+    _COUNT.run(transaction.connection, {"run": run, "tool": tool, "times": times})
 
 
 def uncount_call(transaction: Transaction, run: str, tool: str) -> None:
@@ -332,13 +342,8 @@ def action_of(row: sa.RowMapping) -> Action:
     )
 
 
-_FIXED = (
-    "id", "run", "agent", "workflow", "workflow_version", "tool", "arguments", "digest", "effect",
-    "created_at", "principal", "idempotency_key",
-)  # fmt: skip
-
-
-def _row(action: Action, process: str) -> dict[str, Any]:
+def _fixed(action: Action) -> dict[str, Any]:
+    """What never changes after the action was written."""
     return {
         "id": action.id,
         "run": action.run,
@@ -348,26 +353,38 @@ def _row(action: Action, process: str) -> dict[str, Any]:
         "tool": action.tool,
         "arguments": _text(action.arguments),
         "digest": action.digest,
+        "effect": action.effect.value,
+        "idempotency_key": action.idempotency_key or None,
+        "created_at": action.created_at,
+        "principal": _text(action.principal),
+    }
+
+
+def _moving(action: Action, process: str) -> dict[str, Any]:
+    """What every move writes."""
+    return {
         "state": action.state.value,
         "fence": action.fence,
-        "effect": action.effect.value,
-        "tier": action.tier.value,
-        "verdict": action.verdict.value,
-        "bundle": action.bundle,
-        "pin": action.pin,
-        "decision": _text(action.decision),
+        "updated_at": action.updated_at,
         "approval": action.approval or None,
         "result": None if action.result is None else _text(action.result),
         "error": action.error or None,
-        "idempotency_key": action.idempotency_key or None,
         "input_state": action.input_state or None,
         "successor": action.successor or None,
         "due_at": action.due_at or None,
         "lease_until": action.lease_until or None,
-        "created_at": action.created_at,
-        "updated_at": action.updated_at,
         "owner_process": process or None,
-        "principal": _text(action.principal),
+    }
+
+
+def _decided(action: Action) -> dict[str, Any]:
+    """What a decision writes."""
+    return {
+        "verdict": action.verdict.value,
+        "tier": action.tier.value,
+        "bundle": action.bundle,
+        "pin": action.pin,
+        "decision": _text(action.decision),
     }
 
 
@@ -376,8 +393,8 @@ def _text(value: object) -> str:
 
 
 def _journal(transaction: Transaction, action: Action, was: str, *, by: str, reason: str) -> None:
-    transaction.execute(
-        _INSERT_MOVE,
+    _INSERT_MOVE.run(
+        transaction.connection,
         {
             "action": action.id,
             "seq": action.fence,
