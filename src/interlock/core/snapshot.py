@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from interlock.core.budget import Ledger
 from interlock.core.bundle import Bundle
 from interlock.core.identity import Revocations
-from interlock.core.model import AutonomyTier, BreakerState, Json, Pin, RiskTier, Verdict
+from interlock.core.model import AutonomyTier, BreakerState, Json, Pin, RiskTier, Verdict, value
 
 SchemaCheck = Callable[[Mapping[str, Json]], str | None]
 _NO_STATES: Mapping[tuple[str, str], BreakerState] = {}
@@ -39,7 +39,7 @@ class Approved:
     by: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Snapshot:
     """Everything one decision reads, as values.
 
