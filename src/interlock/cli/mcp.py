@@ -7,7 +7,9 @@ run at the end of input. Nothing but the protocol is written to stdout.
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -38,7 +40,8 @@ def mcp(
     launch = Launch(workflow=workflow, command=[], agent_key=agent_key, agent=agent, quiet=True)
     with endpoint(settings) as place:
         proof = proof_of(launch, place, settings)
-        asyncio.run(_serve(place, proof))
+        with suppress(asyncio.CancelledError):
+            asyncio.run(_serve(place, proof))
 
 
 async def _serve(place: Endpoint, proof: Proof) -> None:
@@ -46,6 +49,9 @@ async def _serve(place: Endpoint, proof: Proof) -> None:
 
     runtime = Runtime.real()
     session = RunSession(place, runtime)
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     reason = "the connection to the gateway was lost"
     try:
         await session.open(proof)
@@ -53,6 +59,9 @@ async def _serve(place: Endpoint, proof: Proof) -> None:
         try:
             await pump(place, session)
             reason = "the client closed its end"
+        except asyncio.CancelledError:
+            reason = "it was terminated"
+            raise
         except (OSError, ExceptionGroup) as error:
             raise StoreUnavailable(
                 "The connection to the gateway was lost.", hint="interlock doctor"

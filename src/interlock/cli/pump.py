@@ -36,6 +36,8 @@ from mcp_types import (
 from interlock.cli.client import Endpoint
 from interlock.cli.session import RunSession
 
+_STREAM = "subscriptions/listen"
+_GRACE = 1.0
 _LIMIT = 16 * 1024 * 1024
 
 
@@ -97,7 +99,7 @@ class _Headers:
 
 async def pump(place: Endpoint, session: RunSession) -> None:
     """Pass messages both ways until the client closes its end. Raises `ExceptionGroup` when HTTP fails."""
-    headers = _Headers()
+    headers, waiting = _Headers(), dict[str | int, anyio.Event]()
     timeout = httpx2.Timeout(None, connect=30.0)
     async with (
         httpx2.AsyncClient(
@@ -108,6 +110,8 @@ async def pump(place: Endpoint, session: RunSession) -> None:
             to_gateway,
         ),
         stdio_server() as (from_client, to_client),
+        from_client,
+        to_client,
         anyio.create_task_group() as group,
     ):
 
@@ -117,8 +121,13 @@ async def pump(place: Endpoint, session: RunSession) -> None:
                     error = ErrorData(code=PARSE_ERROR, message="This line is not a JSON-RPC message.")
                     await to_client.send(SessionMessage(JSONRPCError(jsonrpc="2.0", id=None, error=error)))
                     continue
+                if isinstance(item.message, JSONRPCRequest) and item.message.method != _STREAM:
+                    waiting[item.message.id] = anyio.Event()
                 said = ClientMessageMetadata(headers=headers.of(item.message))
                 await to_gateway.send(SessionMessage(item.message, metadata=said))
+            with anyio.move_on_after(_GRACE):
+                for answered in list(waiting.values()):
+                    await answered.wait()
             group.cancel_scope.cancel()
 
         async def down() -> None:
@@ -126,6 +135,11 @@ async def pump(place: Endpoint, session: RunSession) -> None:
                 if not isinstance(item, Exception):
                     headers.learn(item.message)
                     await to_client.send(SessionMessage(item.message))
+                    if (
+                        isinstance(item.message, JSONRPCResponse | JSONRPCError)
+                        and item.message.id in waiting
+                    ):
+                        waiting.pop(item.message.id).set()
 
         group.start_soon(up)
         group.start_soon(down)
