@@ -18,16 +18,16 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
-_Class = TypeVar("_Class", bound=type)
+_Value = TypeVar("_Value")
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
-def value(cls: _Class) -> _Class:
+def value(cls: type[_Value]) -> type[_Value]:
     """Make a frozen dataclass of the call path: the type checker keeps it frozen, at no cost per call.
 
     The guard that `frozen=True` adds at run time makes such a value two to three times dearer to make.
     """
-    make: Callable[[_Class], _Class] = dataclass(slots=True, kw_only=True, unsafe_hash=True)
+    make: Callable[[type[_Value]], type[_Value]] = dataclass(slots=True, kw_only=True, unsafe_hash=True)
     return make(cls)
 
 
