@@ -13,7 +13,7 @@ from mcp.shared.exceptions import MCPError
 
 from interlock.core.answer import Broken, Continuation, Proposal, Waiting
 from interlock.core.canonical import NotCanonical, check, digest
-from interlock.core.model import Json
+from interlock.core.model import Json, Principal
 from interlock.gateway.mcp.caller import (
     LEVELS,
     Caller,
@@ -31,6 +31,8 @@ from interlock.wiring import Wired
 
 _PAGE = 500
 _BEAT = 10.0
+_SETTLE = 15.0
+_LOOK = 0.02
 _DEFAULT_LEVEL = "info"
 _LEVELS_KEPT = 10_000
 
@@ -46,6 +48,7 @@ class ToolCalls:
 
     async def list_tools(self, ctx: Context, params: types.PaginatedRequestParams | None) -> Any:
         """Answer `tools/list` with what this run may see, page by page."""
+        await self._settled(principal_of(ctx))
         tools = self._catalog.tools(principal_of(ctx))
         return page(tools, "tools", params.cursor if params else None)
 
@@ -53,6 +56,7 @@ class ToolCalls:
         """Answer `tools/call`: propose the call, or collect one that waited."""
         if params.name == RESUME:
             return await self._resume(ctx, params.arguments or {})
+        await self._settled(principal_of(ctx))
         proposal = self._proposal(ctx, params)
         caller = self.caller(ctx)
         wait = 0.0 if knows_tasks(ctx) else float(self._wired.settings.inline_wait)
@@ -71,6 +75,13 @@ class ToolCalls:
         if result.get("resultType") == "task":
             return self._tasks.upstream(principal_of(ctx), split(proposal.tool)[0], result)
         return {"resultType": "complete", **result}
+
+    async def _settled(self, principal: Principal) -> None:
+        """Wait, for a moment after the start or an apply, until the tool servers said what they offer."""
+        clock = self._wired.runtime.clock
+        until = clock.monotonic() + _SETTLE
+        while not self._catalog.settled(principal) and clock.monotonic() < until:
+            await self._wired.runtime.scheduler.sleep(_LOOK)
 
     async def set_level(self, ctx: Context, params: types.SetLevelRequestParams) -> types.EmptyResult:
         """Answer `logging/setLevel`, which the legacy era has."""

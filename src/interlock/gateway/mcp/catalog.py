@@ -49,10 +49,33 @@ class Catalog:
     memory: Memory
     servers: ToolServers
     _generation: int = 0
+    _settled: dict[tuple[str, str], bool] = field(default_factory=dict[tuple[str, str], bool])
     _names: dict[tuple[str, str], WireNames] = field(default_factory=dict[tuple[str, str], WireNames])
     _lists: dict[tuple[str, str], tuple[int, list[tuple[str, dict[str, Json]]]]] = field(
         default_factory=dict[tuple[str, str], "tuple[int, list[tuple[str, dict[str, Json]]]]"]
     )
+
+    def settled(self, principal: Principal) -> bool:
+        """Whether what the servers of the principal's workflow offer is known and registered.
+
+        It is not for a moment after the start or an apply. A server that cannot be reached has settled too.
+        """
+        bundle, workflow = self.memory.bundle, self.workflow(principal)
+        if bundle is None or workflow is None:
+            return True
+        key = bundle.digest, principal.workflow
+        if key in self._settled:
+            return True
+        if not all(self._known(tool) for tool in workflow.grants if tool in bundle.tools):
+            return False
+        _make_room(self._settled)
+        self._settled[key] = True
+        return True
+
+    def _known(self, tool: str) -> bool:
+        server, name = split(tool)
+        offered = any(each.get("name") == name for each in self.servers.tools(server) or ())
+        return self.servers.settled(server) and (not offered or tool in self.memory.pins)
 
     def changed(self) -> None:
         """Build every list anew when it is next asked for."""

@@ -113,6 +113,11 @@ class ToolServers:
         listing = keeper.listings.get("tools") if keeper else None
         return listing.items if listing else None
 
+    def settled(self, server: str) -> bool:
+        """Whether `server` has said what it offers, or could not: there is no first answer to wait for."""
+        keeper = self._keepers.get(server)
+        return keeper is None or keeper.failing or "tools" in keeper.listings
+
     def states(self) -> list[dict[str, Json]]:
         """Return each server's name, whether it is connected, which protocol it speaks, and why not."""
         return [_state(keeper) for keeper in self._keepers.values()]
