@@ -336,6 +336,16 @@ def test_a_reader_cannot_write(store: Store) -> None:
     asyncio.run(story())
 
 
+def test_a_refusal_that_comes_after_the_store_is_back_is_on_record_at_once(store: Store) -> None:
+    async def story() -> None:
+        store.remember_refusal(an_entry(1))
+        await eventually(lambda: kinds(store), ["store.unavailable", "store.refused"])
+        await store.transact(put("after"))
+        assert await kinds(store) == ["store.unavailable", "store.refused", "timer.set"]
+
+    asyncio.run(story())
+
+
 def test_a_journaled_unit_of_work_is_carried_out(store: Store) -> None:
     async def story() -> None:
         await store.journal(lambda transaction: transaction.audit("counted", body={}))
@@ -369,6 +379,8 @@ def test_a_closed_store_says_so(tmp_path: Path) -> None:
         await store.close()
         with pytest.raises(StoreUnavailable, match="closed"):
             await store.transact(put("x"))
+        with pytest.raises(StoreUnavailable, match="closed"):
+            await store.read(lambda c: c.exec_driver_sql("SELECT 1").scalar())
 
     asyncio.run(story())
     assert verify_database(a_settings(tmp_path)).entries == 1

@@ -15,7 +15,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from interlock.errors import StoreError
+from interlock.errors import StoreError, StoreUnavailable
 from interlock.runtime import Runtime, SystemClock
 from interlock.settings import Settings
 from interlock.store.audit import Chain, audit_key
@@ -83,7 +83,11 @@ class Store:
 
         Raises `StoreUnavailable` when the database cannot be read.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
+        try:
+            reading = asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
+        except RuntimeError:
+            raise StoreUnavailable("The store is closed.", hint="Open it again.") from None
+        return await reading
 
     async def journal(self, record: Callable[[Transaction], None] | JournalEntry) -> None:
         """Queue a record; it is on disk within `journal.WINDOW` seconds. Waits while the queue is full.

@@ -38,6 +38,10 @@ class Dialect(Protocol):
         """Insert whole rows in column order, past the statement compiler: the audit log's fast path."""
         ...
 
+    def command(self, connection: sa.Connection, text: str) -> None:
+        """Run a statement without parameters or result past the statement compiler: savepoints."""
+        ...
+
     def lock_migrations(self, connection: sa.Connection) -> None:
         """Let no other process migrate until this transaction ends."""
         ...
@@ -119,6 +123,14 @@ class Sqlite:
                     done += size
         except sqlite3.Error as error:
             raise DBAPIError(f"INSERT INTO {table.name}", None, error) from error
+
+    def command(self, connection: sa.Connection, text: str) -> None:
+        """Run a statement as it is."""
+        cursor: sqlite3.Cursor = connection.connection.cursor()  # pyright: ignore[reportAssignmentType]
+        try:
+            cursor.execute(text)
+        except sqlite3.Error as error:
+            raise DBAPIError(text, None, error) from error
 
     def lock_migrations(self, connection: sa.Connection) -> None:
         """BEGIN IMMEDIATE did."""
@@ -211,6 +223,15 @@ class Postgres:
             raise DBAPIError(
                 f"INSERT INTO {table.name}", None, error, connection_invalidated=_lost(error)
             ) from error
+
+    def command(self, connection: sa.Connection, text: str) -> None:
+        """Run a statement as it is."""
+        import psycopg
+
+        try:
+            connection.connection.cursor().execute(text)
+        except psycopg.Error as error:
+            raise DBAPIError(text, None, error, connection_invalidated=_lost(error)) from error
 
     def lock_migrations(self, connection: sa.Connection) -> None:
         """Take an advisory lock that the transaction's end gives back."""

@@ -19,16 +19,18 @@ class Refused:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: list[Draft] = []
-        self._units = self._over = self._since = self._until = 0
+        self._units = self._over = self._until = 0
+        self._told = (0, 0)
+        self._since: int | None = None
         self._reason = ""
 
     def __bool__(self) -> bool:
-        return self._since > 0
+        return self._since is not None
 
     def failed(self, reason: str, drafts: list[Draft], *, units: int, now: int) -> None:
         """Note that a commit failed: why, what its units wanted to record, and how many they were."""
         with self._lock:
-            self._since = self._since or now
+            self._since = now if self._since is None else self._since
             self._until, self._reason = now, reason
             self._units += units
             for each in drafts:
@@ -37,15 +39,16 @@ class Refused:
     def add(self, wanted: Draft) -> None:
         """Note that something was refused because it could not be recorded."""
         with self._lock:
-            self._since = self._since or wanted[0]
+            self._since = wanted[0] if self._since is None else self._since
             self._until = max(self._until, wanted[0])
             self._keep(wanted)
 
     def entries(self) -> list[Draft]:
         """Return the audit entries that put all of it on record."""
         with self._lock:
-            if not self._since:
+            if self._since is None:
                 return []
+            self._told = self._units, self._over
             body = {
                 "reason": self._reason,
                 "since": self._since,
@@ -61,8 +64,10 @@ class Refused:
         """Forget what `entries` returned, so many: it is on disk. What was added since stays."""
         with self._lock:
             self._kept = self._kept[max(0, entries - 1) :]
-            self._units = self._over = 0
-            self._since = self._kept[0][0] if self._kept else 0
+            self._units -= self._told[0]
+            self._over -= self._told[1]
+            if not (self._kept or self._units or self._over):
+                self._since = None
 
     def _keep(self, wanted: Draft) -> None:
         if len(self._kept) < KEPT:

@@ -34,6 +34,7 @@ _UNITS = 256
 _ENTRIES_BESIDE_UNITS = 256
 _ENTRIES_ALONE = 4096
 _RETRY = 0.5
+_CLOCK_STEP = 5_000_000
 _FAULT = "This is a fault of Interlock: please report it with the log."
 
 
@@ -84,6 +85,7 @@ class Writer:
         self._asks = asks
         self._queue: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
         self._closing = False
+        self._warned = False
         self._connection: sa.Connection | None = None
         self._unsure: tuple[list[JournalEntry], tuple[int, str]] | None = None
         self._refused = Refused()
@@ -100,6 +102,8 @@ class Writer:
     def refuse(self, entry: JournalEntry) -> None:
         """Put on record, once that is possible, that something was refused for want of a store."""
         self._refused.add(_draft(entry))
+        if self.journal.failure is None:
+            self._queue.put(None)
 
     def close(self) -> None:
         """Write everything that is queued, then end the thread. Blocks until it has."""
@@ -178,6 +182,7 @@ class Writer:
             connection = self._connected()
             transaction = connection.begin()
             now = self._clock.now(self._dialect.clock(connection) if self._asks else None)
+            self._watch_clock()
             self._settle_unsure(connection, batch)
             owed = self._refused.entries()
             drafts = [*owed, *map(_draft, batch.entries)]
@@ -195,6 +200,16 @@ class Writer:
         if owed:
             self._refused.recorded(len(owed))
 
+    def _watch_clock(self) -> None:
+        """Say once that the clock was set back; time goes on from the latest moment on record."""
+        stepped = self._clock.behind > _CLOCK_STEP
+        if stepped and not self._warned:
+            log.warning(
+                "the clock is %d s behind the latest moment on record: was it set back?",
+                self._clock.behind // 1_000_000,
+            )
+        self._warned = stepped
+
     def _settle_unsure(self, connection: sa.Connection, batch: _Batch) -> None:
         """Learn whether the commit whose answer was lost stands; if not, its entries are written now."""
         if self._unsure is not None:
@@ -206,11 +221,11 @@ class Writer:
     def _run_unit(self, connection: sa.Connection, unit: Unit, now: int) -> None:
         """Run one unit in a savepoint. Raises only what concerns the whole store."""
         transaction = Transaction(connection, now=now, ids=self._ids)
-        connection.exec_driver_sql("SAVEPOINT unit")  # as text: begin_nested() compiles it anew each time
+        self._dialect.command(connection, "SAVEPOINT unit")
         try:
             unit.value = unit.work(transaction)
             unit.drafts = transaction.drafts
-            connection.exec_driver_sql("RELEASE SAVEPOINT unit")
+            self._dialect.command(connection, "RELEASE SAVEPOINT unit")
         except Exception as error:
             if isinstance(error, DBAPIError):
                 meaning = self._dialect.meaning(error, committing=False)
@@ -218,8 +233,8 @@ class Writer:
                     unit.drafts = transaction.drafts
                     raise
                 error = meaning or error
-            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT unit")
-            connection.exec_driver_sql("RELEASE SAVEPOINT unit")
+            self._dialect.command(connection, "ROLLBACK TO SAVEPOINT unit")
+            self._dialect.command(connection, "RELEASE SAVEPOINT unit")
             unit.error, unit.drafts = _raisable(error), ()
             return
         unit.effects = transaction.effects
