@@ -1,0 +1,28 @@
+"""Declared documents as values: when a map entry is complete, and what identifies a document (A1)."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, replace
+
+import pytest
+
+from interlock.core.document import KINDS, Person, key
+from support.policies import a_tool, a_workflow
+
+
+@pytest.mark.parametrize("missing", ["tier", "effect", "blast_radius"])
+def test_a_map_entry_is_complete_with_tier_effect_and_blast_radius(missing: str) -> None:
+    assert a_tool().mapped
+    assert not replace(a_tool(), **{missing: None}).mapped
+
+
+def test_kind_name_and_environment_identify_a_document() -> None:
+    person = Person(name="maria", email="maria@example.com")
+    assert key(person) == ("Person", "maria", "")
+    assert key(replace(person, environment="dev")) == ("Person", "maria", "dev")
+    assert KINDS["Workflow"] is type(a_workflow())
+
+
+def test_a_document_does_not_change() -> None:
+    with pytest.raises(FrozenInstanceError):
+        a_tool().name = "other"  # type: ignore[misc]
