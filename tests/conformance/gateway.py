@@ -63,7 +63,7 @@ def serving(folder: Path, manifest: str, **settings: str) -> Generator[Gateway]:
     gateway = Gateway(environment={**inherited, **own}, log=folder / "serve.log")
     declared = folder / "manifest.yaml"
     declared.write_text(manifest)
-    gateway.call("apply", str(declared))
+    gateway.call("apply", "--yes", str(declared))
     with running([*_COMMAND, "serve"], log=gateway.log, environment=gateway.environment) as child:
         wait_for_port(child, port, log=gateway.log)
         yield gateway

@@ -16,7 +16,14 @@ SERVER = "fixture"
 WHOLE = "conformance"
 NARROWED = "narrowed"
 
-NARROWED_TOOLS = ("test_simple_text", "test_error_handling", "test_tool_with_progress")
+NARROWED_TOOLS = (
+    "test_simple_text",
+    "test_error_handling",
+    "test_tool_with_progress",
+    "test_sampling",
+    "test_elicitation",
+    "test_input_required_result_capabilities",
+)
 NARROWED_RESOURCES = ("test://static-text",)
 NARROWED_PROMPTS = ("test_simple_prompt",)
 

@@ -92,6 +92,16 @@ async def _granted(client: Client, observer: Observer) -> None:
     observer.see("a granted prompt can be had", isinstance(prompt, types.GetPromptResult), prompt)
 
 
+async def _asking(client: Client, observer: Observer, asked: list[str]) -> None:
+    for tool, arguments in (
+        ("test_sampling", {"prompt": "x"}),
+        ("test_elicitation", {"message": "x"}),
+        ("test_input_required_result_capabilities", {}),
+    ):
+        await _attempt(lambda name=tool, given=arguments: client.call_tool(name, given))
+    observer.see("no server asks the client's model or user where that is not granted", not asked, asked)
+
+
 async def _withheld(client: Client, observer: Observer) -> None:
     passed: list[str] = []
     for tool in TOOLS:
@@ -135,9 +145,21 @@ async def main() -> None:
     url = os.environ["INTERLOCK_MCP_URL"]
     for era, mode in ERAS.items():
         observer = Observer(era)
-        async with Client(url, mode=mode) as client:
+        asked: list[str] = []
+
+        async def sampled(context: Any, params: Any, asked: list[str] = asked) -> types.CreateMessageResult:
+            asked.append("sampling")
+            content = types.TextContent(type="text", text="x")
+            return types.CreateMessageResult(role="assistant", content=content, model="x")
+
+        async def elicited(context: Any, params: Any, asked: list[str] = asked) -> types.ElicitResult:
+            asked.append("elicitation")
+            return types.ElicitResult(action="accept", content={"username": "x", "email": "x", "name": "x"})
+
+        async with Client(url, mode=mode, sampling_callback=sampled, elicitation_callback=elicited) as client:
             await _lists(client, observer)
             await _granted(client, observer)
+            await _asking(client, observer, asked)
             await _withheld(client, observer)
 
 

@@ -10,28 +10,39 @@ import json
 import re
 import subprocess
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 _SECONDS = 180
 _FOLDER = re.compile(r"^server-(?P<scenario>.+)-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{3}Z$")
+_SUMMARY = "=== SUMMARY ==="
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leg:
-    """One suite version asking for one protocol revision."""
+    """One suite version asking for one protocol revision; `first` unless another leg asks for the same."""
 
     name: str
     package: str
     revision: str
     options: tuple[str, ...]
+    first: bool = True
 
     def command(self, suite: Sequence[str], url: str, results: Path) -> list[str]:
         """Return the command that runs this leg against `url` (which may be a shell variable)."""
         return [*suite, "server", "--url", url, *self.options, "--output-dir", str(results)]
+
+    def shell(self, suite: Sequence[str], url: str, results: Path, only: Collection[str] | None) -> str:
+        """Return the shell line that runs this leg, or `only` some of its scenarios one after the other."""
+        if only is None:
+            return "exec " + _quoted(self.command(suite, url, results))
+        options = ("--spec-version", self.revision, "--scenario")
+        each = [*suite, "server", "--url", url, "--output-dir", str(results), *options, "$scenario"]
+        names = " ".join(sorted(only))
+        return f'for scenario in {names}; do {_quoted(each)}; done; echo "{_SUMMARY}"'
 
 
 LEGS = (
@@ -46,6 +57,7 @@ LEGS = (
         package="conformance-2026",
         revision="2025-11-25",
         options=("--requirements", "2025-11-25"),
+        first=False,
     ),
     Leg(
         name="2026-07-28 and Tasks",
@@ -105,7 +117,7 @@ def run(command: Sequence[str], results: Path, environment: Mapping[str, str] | 
     except subprocess.TimeoutExpired as slow:
         return Run(outcomes=read(results), trouble=f"did not finish within {_SECONDS} s{_tail(slow.stdout)}")
     outcomes = read(results)
-    if "=== SUMMARY ===" not in done.stdout:
+    if _SUMMARY not in done.stdout:
         said = (done.stderr or done.stdout).strip()[-1500:]
         return Run(outcomes=outcomes, trouble=f"ended with code {done.returncode}: {said}")
     return Run(outcomes={**_unwritten(done.stdout, outcomes), **outcomes})
@@ -139,13 +151,17 @@ def outcome(scenario: str, checks: Sequence[Mapping[str, Any]]) -> Outcome:
 
 def _unwritten(stdout: str, known: Mapping[str, Outcome]) -> dict[str, Outcome]:
     """Outcomes for scenarios that broke before they wrote a file: the summary names them."""
-    summary = _ANSI.sub("", stdout.partition("=== SUMMARY ===")[2]).partition("Total:")[0]
+    summary = _ANSI.sub("", stdout.partition(_SUMMARY)[2]).partition("Total:")[0]
     found: dict[str, Outcome] = {}
     for mark, scenario in re.findall(r"^([✓✗]) ([\w/-]+):", summary, re.MULTILINE):
         if scenario not in known and mark == "✗":
             failed = {"id": scenario, "status": "FAILURE", "errorMessage": "the scenario did not finish"}
             found[scenario] = outcome(scenario, [failed])
     return found
+
+
+def _quoted(command: Sequence[str]) -> str:
+    return " ".join(f'"{part}"' for part in command)
 
 
 def _tail(said: bytes | str | None) -> str:
