@@ -177,6 +177,8 @@ class Calls:
         live = self._memory.actions.get(action_id)
         if live is None or live.state is not ActionState.APPROVED:
             return
+        if live.tool not in self._memory.pins:  # after a start: its server has not said yet what it offers
+            return  # the clock looks again
         self._launch(action_id, self._go(action_id))
 
     async def _propose(self, proposal: Proposal, bridge: Bridge | None, wait: float) -> Answer:

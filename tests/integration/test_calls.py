@@ -351,3 +351,19 @@ def test_a_decision_on_a_policy_that_moved_is_made_anew(tmp_path: Path) -> None:
         assert isinstance(await world.propose("shop.write"), Completed)
 
     play(tmp_path, story)
+
+
+def test_what_was_approved_before_a_crash_waits_until_its_tool_is_known_again(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        waiting = await world.propose()
+        assert isinstance(waiting, Waiting)
+        await world.calls.close()
+        await world.approve(waiting.approval)
+        await world.crash()
+        await world.open(trusting=False)
+        await asyncio.sleep(0.1)
+        assert (await world.action(waiting.action)).state == "approved"
+        world.trust()
+        await world.until(waiting.action, "succeeded")
+
+    play(tmp_path, story)

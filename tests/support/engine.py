@@ -169,8 +169,8 @@ class World:
         self.script = Script()
         self.run = ""
 
-    async def open(self, manifest: list[AnyDocument] | None = None) -> World:
-        """Start the engine; with a manifest, on an empty store."""
+    async def open(self, manifest: list[AnyDocument] | None = None, *, trusting: bool = True) -> World:
+        """Start the engine; with a manifest, on an empty store; `trusting`: tools are registered."""
         self.runtime = Runtime(clock=self.clock, ids=TimeOrderedIds(self.clock), scheduler=HastyScheduler())
         self.store = Store.open(self.settings, self.runtime)
         self.memory = Memory(environment=self.settings.environment)
@@ -179,7 +179,8 @@ class World:
             self.memory.open_run(facts)
         if manifest is not None:
             await self.apply(manifest)
-        self.trust()
+        if trusting:
+            self.trust()
         self.calls = Calls(
             store=self.store,
             memory=self.memory,

@@ -125,13 +125,18 @@ def answer_of(
     recorded: bool = False,
     revised: bool = False,
 ) -> Answer:
-    """Return what a caller is told about an action as it stands; `decision` is needed for a denied one."""
+    """Return what a caller is told about an action as it stands; `decision` is needed for a denied one.
+
+    Raises `ValueError` where it is missing.
+    """
     match action.state:
         case ActionState.SUCCEEDED | ActionState.FAILED:
             return _ended(action, recorded=recorded, revised=revised)
         case ActionState.IN_DOUBT:
             return InDoubt(action=action.id, message=action.error)
-        case ActionState.DENIED if decision is not None:
+        case ActionState.DENIED:
+            if decision is None:
+                raise ValueError("a denied action is told with its decision")
             return Refused(decision=decision, action=action.id)
         case ActionState.REJECTED | ActionState.EXPIRED | ActionState.CANCELLED | ActionState.SUPERSEDED:
             return TurnedDown(
