@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -48,7 +49,8 @@ def explain(
         "calls": _object(calls, "--calls"),
         "labels": taint or [],
     }
-    found = _offline(_bundle(file, environment))(question) if file else _live(question)
+    with _asking(file, environment) as ask:
+        found = ask(question)
     lines = [safe(each) for each in found["text"]] + [f"note: {safe(each)}" for each in found["notes"]]
     emit(found, "\n".join(lines), as_json)
 
@@ -68,8 +70,8 @@ def check(
 
     found = read_fixture(fixture)
     manifest = file or (fixture.parent / found.manifest if found.manifest else None)
-    ask = _offline(_bundle(manifest, environment or found.environment)) if manifest else _live
-    results = [_result(found, case, ask) for case in found.cases]
+    with _asking(manifest, environment or found.environment) as ask:
+        results = [_result(found, case, ask) for case in found.cases]
     failed = [each for each in results if not each["ok"]]
     columns = ("ok", "name", "tool", "expected", "verdict", "because")
     emit({"passed": not failed, "cases": results}, table(results, columns), as_json)
@@ -107,9 +109,14 @@ def _result(fixture: Fixture, case: Case, ask: Ask) -> dict[str, Any]:
     }
 
 
-def _live(question: Question) -> dict[str, Any]:
+@contextmanager
+def _asking(file: Path | None, environment: str | None) -> Generator[Ask]:
+    """Yield a way to ask: a manifest on disk, or the bundle in force over one connection."""
+    if file is not None:
+        yield _offline(_bundle(file, environment))
+        return
     with api() as client:
-        return client.post("/api/v1/policy/explain", json=question).json()
+        yield lambda question: client.post("/api/v1/policy/explain", json=question).json()
 
 
 def _bundle(file: Path, environment: str | None) -> Bundle:
