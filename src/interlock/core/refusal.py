@@ -22,6 +22,7 @@ from interlock.core.model import (
 from interlock.core.policy.flaw import near
 
 _SHOWN_NAME = 80
+_SHOWN_PROBLEM = 400
 
 
 def deny(gate: Gate, code: str, message: str, near_misses: tuple[NearMiss, ...] = ()) -> Reason:
@@ -88,8 +89,10 @@ def unmapped(tool: str) -> Reason:
 
 
 def arguments_invalid(problem: str) -> Reason:
-    """Say how the arguments fail the pinned schema."""
-    return deny(Gate.SCHEMA, "arguments_invalid", f"The arguments do not fit the tool: {problem}")
+    """Say how the arguments fail the pinned schema; `problem` holds places and types, not values."""
+    return deny(
+        Gate.SCHEMA, "arguments_invalid", f"The arguments do not fit the tool: {problem[:_SHOWN_PROBLEM]}"
+    )
 
 
 def out_of_scope(workflow: str, tool: str, missed: tuple[NearMiss, ...]) -> Reason:

@@ -87,8 +87,10 @@ def test_a_reference_to_a_settled_field_becomes_a_value() -> None:
 
 
 def test_values_of_the_scope_are_literal_even_when_they_look_like_references() -> None:
-    (clause,) = compiled({"args.a": {"in": "$scope.ids"}}, Setting(scope={"ids": ["$args.b", 5]}))
-    assert clause.holds(facts(a="$args.b"))
+    setting = Setting(scope={"ids": ["$args.b", 5], "whole": {"price": "$5"}})
+    ids, whole = compiled({"args.a": {"in": "$scope.ids"}, "args.b": {"eq": "$scope.whole"}}, setting)
+    assert ids.holds(facts(a="$args.b"))
+    assert whole.holds(facts(b={"price": "$5"}))
 
 
 def test_an_unknown_scope_is_taken_on_trust_and_never_holds() -> None:

@@ -242,6 +242,8 @@ def _escaped(value: Json) -> Json:
         return "$" + value if value.startswith("$") else value
     if type(value) is list:
         return [_escaped(each) for each in cast(list[Json], value)]
+    if type(value) is dict:
+        return {key: _escaped(each) for key, each in cast(dict[str, Json], value).items()}
     return value
 
 
