@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -67,7 +68,11 @@ class PostgresForTests:
         return self.url(name)
 
     def stop(self) -> None:
-        """Stop the server and remove its files."""
+        """Stop the server, without ceremony, and remove its files."""
+        process = self.server.get_postmaster_info().process
+        if process is not None and process.is_running():
+            process.send_signal(signal.SIGQUIT)
+            process.wait(10)
         self.server.cleanup()
         shutil.rmtree(self.home, ignore_errors=True)
 
