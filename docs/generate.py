@@ -16,6 +16,7 @@ from typer.main import get_command
 
 from interlock import errors
 from interlock.cli.main import assemble, exit_code
+from interlock.manifest.reference import markdown
 from interlock.settings import PREFIX, Settings
 from interlock.web.errors import status_of
 
@@ -30,6 +31,7 @@ def pages() -> dict[Path, str]:
         reference / "settings.md": settings_page(),
         reference / "errors.md": errors_page(),
         reference / "cli.md": cli_page(),
+        reference / "manifest.md": _HEAD + markdown(),
     }
 
 
