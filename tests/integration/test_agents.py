@@ -1,4 +1,4 @@
-"""An agent has owners, is stopped at once, and leaves for good with proof of what was removed (H1, H3, H5)."""
+"""An agent has owners, is stopped at once, and leaves for good, with proof (H1, H3, H5)."""
 
 from __future__ import annotations
 

@@ -301,7 +301,8 @@ def test_an_oversized_token_is_refused_before_it_is_read(small_world: World) -> 
 
 @pytest.mark.parametrize(
     ("claim", "value"),
-    [("exp", "soon"), ("exp", True), ("sub", ""), ("run", None), ("epoch", -1), ("wfv", 1.5), ("client_id", "x"),
+    [("exp", "soon"), ("exp", True), ("sub", ""), ("run", None), ("epoch", -1), ("wfv", 1.5),
+     ("client_id", "x"),
      ("authorization_details", []), ("authorization_details", [{"type": "other"}]), ("act", {"sub": 1})],
 )  # fmt: skip
 def test_a_well_signed_token_with_odd_claims_is_refused(small_world: World, claim: str, value: Any) -> None:
@@ -414,11 +415,8 @@ def test_a_flood_of_bad_tokens_is_audited_as_a_count(small_world: World) -> None
             why(small_world, "a.b.c")
         small_world.clock.advance(1)
         why(small_world, "a.b.c")
-        for _ in range(50):
-            entries = await small_world.audited("token.refused")
-            if len(entries) == 21:
-                break
-            await asyncio.sleep(0.02)
+        await asyncio.sleep(0.2)
+        entries = await small_world.audited("token.refused")
         assert len(entries) == 21
         assert json.loads(entries[-1].body) == {"code": "malformed", "not_listed_before": 180}
 

@@ -153,11 +153,10 @@ class World:
         """Return the audit entries of a kind, oldest first; some are written a moment after they happen."""
         query = sa.select(audit).where(audit.c.kind == kind).order_by(audit.c.seq)
         for _ in range(100):
-            found = await self.store.read(lambda connection: connection.execute(query).all())
-            if found:
-                break
+            if found := await self.store.read(lambda connection: connection.execute(query).all()):
+                return list(found)
             await asyncio.sleep(0.02)
-        return list(found)
+        return []
 
 
 async def build_world(

@@ -48,7 +48,7 @@ class Forwarder:
     async def start(self) -> None:
         """Listen."""
         app = web.Application(client_max_size=1 << 40)
-        app.router.add_route("*", "/{secret}/{surface}{rest:.*}", self._handle)
+        app.router.add_route("*", "/{secret}/{surface:[a-z]+}{rest:.*}", self._handle)
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -78,22 +78,22 @@ class Forwarder:
         surface, rest = request.match_info["surface"], request.match_info["rest"]
         if surface in _LATER:
             return _not_yet(_LATER[surface])
-        if surface != "mcp" or (rest and not rest.startswith("/")):
+        if surface != "mcp" or rest not in ("", "/"):  # nothing else of the server can be reached from here
             raise web.HTTPNotFound
         try:
-            return await self._forward(request, f"/mcp{rest}")
+            return await self._forward(request)
         except aiohttp.ClientError as error:
             return _error(
                 502, "upstream_unavailable", f"Interlock cannot be reached: {type(error).__name__}."
             )
 
-    async def _forward(self, request: web.Request, path: str) -> web.StreamResponse:
+    async def _forward(self, request: web.Request) -> web.StreamResponse:
         query = f"?{request.query_string}" if request.query_string else ""
         headers = [(name, value) for name, value in request.headers.items() if name.lower() not in _OURS]
         headers.append(("Authorization", f"Bearer {self._session.token}"))
         async with self._session.client.request(
             request.method,
-            f"{self._place.base_url}{path}{query}",
+            f"{self._place.base_url}/mcp{query}",
             headers=headers,
             data=request.content if request.can_read_body else None,
             allow_redirects=False,

@@ -42,8 +42,8 @@ def read_assertion(claims: Mapping[str, Json], *, audience: str, now: int) -> As
     jti = claims.get("jti")
     if not isinstance(jti, str) or not 0 < len(jti) <= _LONGEST_ID:
         return Refused(code="malformed", message="The assertion needs a jti of at most 128 characters.")
-    ends, issued = claims.get("exp"), claims.get("iat", 0)
-    if not _whole(ends) or not _whole(issued):
+    ends, issued = _whole(claims.get("exp")), _whole(claims.get("iat", 0))
+    if ends is None or issued is None:
         return Refused(code="malformed", message="The assertion's exp and iat must be whole seconds.")
     if now >= ends * SECOND + SKEW:
         return Refused(
@@ -56,5 +56,6 @@ def read_assertion(claims: Mapping[str, Json], *, audience: str, now: int) -> As
     return Assertion(agent=agent, jti=jti, expires_at=ends * SECOND + SKEW)
 
 
-def _whole(value: Json) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53
+def _whole(value: Json) -> int | None:
+    whole = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53
+    return value if whole else None

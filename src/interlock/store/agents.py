@@ -70,8 +70,8 @@ def declare(transaction: Transaction, declared: Iterable[document.Agent]) -> Non
 
 def find(connection: sa.Connection, name: str) -> AgentRecord | None:
     """Return the agent of that name, or None."""
-    row = connection.execute(sa.select(agents).where(agents.c.name == name)).one_or_none()
-    return None if row is None else _record(row._mapping)
+    row = connection.execute(sa.select(agents).where(agents.c.name == name)).mappings().one_or_none()
+    return None if row is None else _record(row)
 
 
 def get(connection: sa.Connection, name: str) -> AgentRecord:
@@ -84,7 +84,7 @@ def get(connection: sa.Connection, name: str) -> AgentRecord:
 
 def everyone(connection: sa.Connection) -> list[AgentRecord]:
     """Return all agents, retired ones too, by name."""
-    return [_record(row._mapping) for row in connection.execute(sa.select(agents).order_by(agents.c.name))]
+    return [_record(row) for row in connection.execute(sa.select(agents).order_by(agents.c.name)).mappings()]
 
 
 def lowest_epochs(connection: sa.Connection) -> dict[str, int]:

@@ -113,10 +113,14 @@ def add_key(
 
 def by_code(connection: sa.Connection, code: str) -> Enrolment | None:
     """Return the enrolment that a one-time code opens, used or not; None for an unknown code."""
-    row = connection.execute(
-        sa.select(enrolments).where(enrolments.c.kind == "code", enrolments.c.hash == hashed(code))
-    ).one_or_none()
-    return None if row is None else _enrolment(row._mapping)
+    row = (
+        connection.execute(
+            sa.select(enrolments).where(enrolments.c.kind == "code", enrolments.c.hash == hashed(code))
+        )
+        .mappings()
+        .one_or_none()
+    )
+    return None if row is None else _enrolment(row)
 
 
 def of_agent(connection: sa.Connection, agent: str) -> list[Enrolment]:
@@ -124,7 +128,7 @@ def of_agent(connection: sa.Connection, agent: str) -> list[Enrolment]:
     rows = connection.execute(
         sa.select(enrolments).where(enrolments.c.agent == agent).order_by(enrolments.c.created_at.desc())
     )
-    return [_enrolment(row._mapping) for row in rows]
+    return [_enrolment(row) for row in rows.mappings()]
 
 
 def keys_of(connection: sa.Connection, agent: str, now: int) -> list[Enrolment]:

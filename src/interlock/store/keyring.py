@@ -217,10 +217,10 @@ class Keyring:
         rows = connection.execute(
             sa.select(signing_keys).where(signing_keys.c.environment == self.environment)
         )
-        return {row.kid: self._key(row._mapping) for row in rows}
+        return {row["kid"]: self._key(row) for row in rows.mappings()}
 
     def _key(self, row: sa.RowMapping) -> SigningKey:
-        public = msgspec.json.decode(row["public_jwk"], type=dict[str, str])
+        public = msgspec.json.decode(row["public_jwk"], type=dict[str, str | list[str]])
         return SigningKey(
             kid=row["kid"],
             public=public,
@@ -229,7 +229,7 @@ class Keyring:
             retires_at=row["retires_at"],
             revoked_at=row["revoked_at"],
             private=ECKey.import_key(self._opened(row["private_enc"], row["kid"])),
-            verifier=ECKey.import_key(public),
+            verifier=ECKey.import_key({**public}),
         )
 
     def _sealed(self, private: bytes, kid: str) -> str:

@@ -86,19 +86,19 @@ def declare(transaction: Transaction, declared: Iterable[document.Person]) -> No
 
 def find(connection: sa.Connection, name: str) -> Person | None:
     """Return the person of that name with all their roles, or None."""
-    row = connection.execute(sa.select(people).where(people.c.name == name)).one_or_none()
-    return None if row is None else _person(row, None)
+    row = connection.execute(sa.select(people).where(people.c.name == name)).mappings().one_or_none()
+    return None if row is None else _person(row)
 
 
 def everyone(connection: sa.Connection) -> list[Person]:
     """Return all people, by name."""
-    rows = connection.execute(sa.select(people).order_by(people.c.name))
-    return [_person(row, None) for row in rows]
+    rows = connection.execute(sa.select(people).order_by(people.c.name)).mappings()
+    return [_person(row) for row in rows]
 
 
 def by_token(connection: sa.Connection, secret: str, now: int) -> Person | None:
     """Return who presents `secret`, or None when it is unknown, expired, revoked or its owner disabled."""
-    row = connection.execute(
+    query = (
         sa.select(
             people,
             api_tokens.c.id.label("token_id"),
@@ -108,12 +108,13 @@ def by_token(connection: sa.Connection, secret: str, now: int) -> Person | None:
         )
         .join(api_tokens, api_tokens.c.person == people.c.name)
         .where(api_tokens.c.hash == hashed(secret))
-    ).one_or_none()
-    if row is None or row.disabled or row.revoked_at is not None:
+    )
+    row = connection.execute(query).mappings().one_or_none()
+    if row is None or row["disabled"] or row["revoked_at"] is not None:
         return None
-    if row.expires_at is not None and now >= row.expires_at:
+    if row["expires_at"] is not None and now >= row["expires_at"]:
         return None
-    return _person(row, row)
+    return _person(row)
 
 
 def password_hash(connection: sa.Connection, name: str) -> str | None:
@@ -196,18 +197,17 @@ def revoke_token(transaction: Transaction, token: str, *, person: str | None = N
     return str(owner)
 
 
-def _person(row: sa.Row[tuple[object, ...]], token: sa.Row[tuple[object, ...]] | None) -> Person:
-    fields = row._mapping
-    roles = frozenset(msgspec.json.decode(fields["roles"] or "[]", type=list[str]))
-    narrowed = None if token is None else token._mapping["token_roles"]
+def _person(row: sa.RowMapping) -> Person:
+    roles = frozenset(msgspec.json.decode(row["roles"] or "[]", type=list[str]))
+    narrowed = row.get("token_roles")
     if narrowed is not None:
         roles &= frozenset(msgspec.json.decode(narrowed, type=list[str]))
     return Person(
-        name=fields["name"],
-        email=fields["email"] or "",
+        name=row["name"],
+        email=row["email"] or "",
         roles=roles,
-        token_id="" if token is None else token._mapping["token_id"],
-        disabled=bool(fields["disabled"]),
+        token_id=row.get("token_id", ""),
+        disabled=bool(row["disabled"]),
     )
 
 

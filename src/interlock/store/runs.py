@@ -16,7 +16,6 @@ import sqlalchemy as sa
 
 from interlock.core.admission import RunFacts
 from interlock.core.model import Principal
-from interlock.core.token import SKEW
 from interlock.errors import NotFound, NotPermitted, StateConflict
 from interlock.store import agents, revocations
 from interlock.store.agents import AgentState
@@ -207,8 +206,8 @@ def renew(transaction: Transaction, run: str, lease_until: int) -> None:
 
 def find(connection: sa.Connection, run: str) -> Run | None:
     """Return a run, or None."""
-    row = connection.execute(sa.select(runs).where(runs.c.id == run)).one_or_none()
-    return None if row is None else _run(row._mapping)
+    row = connection.execute(sa.select(runs).where(runs.c.id == run)).mappings().one_or_none()
+    return None if row is None else _run(row)
 
 
 def get(connection: sa.Connection, run: str) -> Run:
@@ -233,21 +232,21 @@ def listed(
     for column, wanted in ((runs.c.workflow, workflow), (runs.c.agent, agent), (runs.c.state, state)):
         query = query.where(column == wanted) if wanted else query
     query = query.where(runs.c.id < before) if before else query
-    return [_run(row._mapping) for row in connection.execute(query)]
+    return [_run(row) for row in connection.execute(query).mappings()]
 
 
 def open_runs(connection: sa.Connection, *, agent: str = "") -> list[Run]:
     """Return the runs that are open, of one agent if given."""
     query = sa.select(runs).where(runs.c.state == RunState.OPEN.value)
     rows = connection.execute(query.where(runs.c.agent == agent) if agent else query)
-    return [_run(row._mapping) for row in rows]
+    return [_run(row) for row in rows.mappings()]
 
 
 def lapsed(connection: sa.Connection, now: int) -> list[Run]:
     """Return the open runs whose newest token, or whose deadline, has passed."""
-    over = sa.or_(runs.c.lease_until < now - SKEW, runs.c.deadline_at <= now)
+    over = sa.or_(runs.c.lease_until <= now, runs.c.deadline_at <= now)
     rows = connection.execute(sa.select(runs).where(runs.c.state == RunState.OPEN.value, over))
-    return [_run(row._mapping) for row in rows]
+    return [_run(row) for row in rows.mappings()]
 
 
 def load_facts(connection: sa.Connection) -> Iterable[RunFacts]:
