@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -93,10 +94,12 @@ async def application(settings: Settings, runtime: Runtime | None = None) -> Asy
             await wired.servers.close()
 
 
-async def serve(settings: Settings, *, tcp: bool, on_started: OnStarted, stop: asyncio.Event) -> None:
-    """Serve until `stop` is set: the local socket always, a TCP port where asked."""
+async def serve(
+    settings: Settings, *, tcp: bool, place: Path, on_started: OnStarted, stop: asyncio.Event
+) -> None:
+    """Serve until `stop` is set: a local socket at `place` always, a TCP port where asked."""
     async with application(settings) as asgi:
-        listeners = Listeners(asgi, settings, tcp=tcp)
+        listeners = Listeners(asgi, settings, tcp=tcp, place=place)
 
         async def end() -> None:
             await stop.wait()
@@ -116,19 +119,19 @@ def serve_forever(settings: Settings, on_started: OnStarted) -> None:
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await serve(settings, tcp=True, on_started=on_started, stop=stop)
+        await serve(settings, tcp=True, place=settings.socket, on_started=on_started, stop=stop)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
 
 
 @contextmanager
-def serve_here(settings: Settings) -> Generator[None]:
-    """Serve the data directory's local socket from a thread of this process while the block runs.
+def serve_here(settings: Settings, place: Path) -> Generator[None]:
+    """Serve the data directory on a local socket at `place`, from a thread, while the block runs.
 
     Raises what kept it from starting: `StoreInUse`, `StoreUnavailable`.
     """
-    background = _Background(settings)
+    background = _Background(settings, place)
     background.start()
     try:
         yield
@@ -139,8 +142,9 @@ def serve_here(settings: Settings) -> Generator[None]:
 class _Background:
     """One application in a thread with an event loop of its own."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, place: Path) -> None:
         self._settings = settings
+        self._place = place
         self._started = threading.Event()
         self._failure: BaseException | None = None
         self._end: Callable[[], Any] = lambda: None
@@ -169,7 +173,13 @@ class _Background:
     async def _main(self) -> None:
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
         self._end = lambda: loop.call_soon_threadsafe(stop.set)
-        await serve(self._settings, tcp=False, on_started=lambda _: self._started.set(), stop=stop)
+        await serve(
+            self._settings,
+            tcp=False,
+            place=self._place,
+            on_started=lambda _: self._started.set(),
+            stop=stop,
+        )
 
 
 async def _load(store: Store, settings: Settings, runtime: Runtime) -> Memory:

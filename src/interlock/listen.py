@@ -31,12 +31,12 @@ class _Listener(uvicorn.Server):
 
 
 class Listeners:
-    """The listeners of one process: the local socket always, TCP where asked."""
+    """The listeners of one process: a local socket at `place` always, TCP where asked."""
 
-    def __init__(self, application: Asgi, settings: Settings, *, tcp: bool) -> None:
-        self._settings = settings
-        _prepare_socket(settings.socket)
-        self._local = _Listener(_config(application, uds=str(settings.socket)))
+    def __init__(self, application: Asgi, settings: Settings, *, tcp: bool, place: Path) -> None:
+        self._place = place
+        _prepare_socket(place)
+        self._local = _Listener(_config(application, uds=str(place)))
         self._tcp = _Listener(_config(application, host=settings.host, port=settings.port)) if tcp else None
 
     @property
@@ -57,7 +57,7 @@ class Listeners:
                 group.create_task(each.serve())
             group.create_task(self._announce(on_started))
         with suppress(FileNotFoundError):
-            self._settings.socket.unlink()
+            self._place.unlink()
 
     def stop(self) -> None:
         """Stop accepting, let open calls end for a moment, then close."""
@@ -70,7 +70,7 @@ class Listeners:
                 self.stop()
                 return
             await asyncio.sleep(0.01)
-        self._settings.socket.chmod(0o600)
+        self._place.chmod(0o600)
         on_started(self.port)
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -125,12 +126,22 @@ def play(path: Path, folder: Path, *, timeout: float = 100) -> list[str]:
     page = blocks(path)
     (folder / ".played").mkdir(parents=True)
     text, played = script(page, folder)
-    subprocess.run(["bash", "-c", text], env=environment(folder), check=True, timeout=timeout)
+    _session(text, folder, timeout)
     problems = [problem for number, each in enumerate(played) for problem in _judge(folder, number, each)]
     for block in page:
         if block.language == "python" and block.file is None and not block.shown_only:
             problems += _python(block.body, folder)
     return problems
+
+
+def _session(text: str, folder: Path, timeout: float) -> None:
+    """Run the script in a process group of its own, and leave nothing of it behind."""
+    with subprocess.Popen(["bash", "-c", text], env=environment(folder), start_new_session=True) as session:
+        try:
+            session.wait(timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(session.pid, signal.SIGKILL)
+            raise AssertionError(f"the page did not end within {timeout:.0f} s") from None
 
 
 def environment(folder: Path) -> dict[str, str]:

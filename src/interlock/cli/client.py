@@ -8,9 +8,11 @@ exclusive lock. So every command works the same with and without a server.
 from __future__ import annotations
 
 import json
+import os
 import socket
+import time
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +22,8 @@ import httpx2
 from interlock import errors
 from interlock.settings import Settings, load
 
+_TRIES = 40
+_PAUSE = 0.25
 _TIMEOUT = httpx2.Timeout(30.0, read=120.0)
 _KINDS: dict[str, type[errors.InterlockError]] = {
     kind.code: kind
@@ -45,24 +49,45 @@ class Endpoint:
 
 
 @contextmanager
-def endpoint(settings: Settings | None = None) -> Generator[Endpoint]:
-    """Yield where the API can be reached, serving the data directory here if nobody does."""
+def endpoint(settings: Settings | None = None, *, shared: bool = True) -> Generator[Endpoint]:
+    """Yield where the API can be reached, serving the data directory here if nobody does.
+
+    A command that takes a while shares what it serves with the others; one that ends at once does not, so
+    that nobody leans on a server that is about to go.
+    """
     known = settings or load()
     if known.url:
         yield Endpoint(base_url=known.url.rstrip("/"))
         return
-    if _answers(known.socket):
-        yield Endpoint(base_url="http://interlock", socket=known.socket)
-        return
-    try:
-        from interlock.app import serve_here
-    except ModuleNotFoundError as missing:
-        raise errors.UsageError(
-            f"No server answers at {known.socket}, and this installation cannot serve: no {missing.name}.",
-            hint="Install interlock[server], or set INTERLOCK_URL to a running server.",
-        ) from missing
-    with serve_here(known):
-        yield Endpoint(base_url="http://interlock", socket=known.socket)
+    with ExitStack() as stack:
+        place = known.socket if shared else known.socket.with_name(f"c{os.getpid()}.sock")
+        yield Endpoint(base_url="http://interlock", socket=_served(known, place, stack))
+
+
+def _served(settings: Settings, place: Path, stack: ExitStack) -> Path:
+    """Return the socket of the data directory's server, or serve it here at `place`.
+
+    A process that has the directory and does not answer is starting or ending: it is waited for.
+    """
+    for left in reversed(range(_TRIES)):
+        if _answers(settings.socket):
+            break
+        try:
+            from interlock.app import serve_here
+        except ModuleNotFoundError as missing:
+            raise errors.UsageError(
+                f"No server answers at {settings.socket}, and this installation cannot serve: "
+                f"no {missing.name}.",
+                hint="Install interlock[server], or set INTERLOCK_URL to a running server.",
+            ) from missing
+        try:
+            stack.enter_context(serve_here(settings, place))
+            return place
+        except errors.StoreInUse:
+            if not left:
+                raise
+            time.sleep(_PAUSE)
+    return settings.socket
 
 
 @contextmanager
@@ -72,7 +97,7 @@ def api(settings: Settings | None = None) -> Generator[httpx2.Client]:
     Raises the `InterlockError` that the server names; `StoreError` where nothing answers.
     """
     known = settings or load()
-    with endpoint(known) as place:
+    with endpoint(known, shared=False) as place:
         token = known.token or stored_token(known)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         with httpx2.Client(

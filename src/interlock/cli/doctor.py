@@ -16,7 +16,7 @@ Check = dict[str, Any]
 
 def doctor(json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Check that the gateway refuses what it must and can record what it decides; exit 1 if not."""
-    with endpoint(load()) as place:
+    with endpoint(load(), shared=False) as place:
         checks = _checks(place)
     emit(checks, table(checks, ("check", "ok", "detail")), json_)
     if not all(each["ok"] for each in checks):
@@ -45,7 +45,12 @@ def _ready(client: httpx2.Client) -> Check:
 
 def _refuses_strangers(client: httpx2.Client) -> Check:
     """The canary: a call without a credential must be refused before anything looks at it (invariant 1)."""
-    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "canary", "arguments": {}}}
+    call: dict[str, Any] = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "tools/call",
+        "params": {"name": "canary", "arguments": {}},
+    }
     answer = client.post("/mcp", json=call, headers={"Accept": "application/json, text/event-stream"})
     return {
         "check": "a call without an identity is refused",

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from interlock.cli.output import notes, safe
+from interlock.errors import StoreInUse
 from interlock.settings import load
+
+_TRIES = 20
+_PAUSE = 0.25
 
 
 def serve(
@@ -35,4 +40,11 @@ def serve(
             notes.print(f"  data         {safe(str(settings.data.absolute()))}")
             notes.print("  stop with Ctrl-C")
 
-    serve_forever(settings, started)
+    for left in reversed(range(_TRIES)):
+        try:
+            serve_forever(settings, started)
+            return
+        except StoreInUse:  # a command that serves the directory for a moment, perhaps
+            if not left:
+                raise
+            time.sleep(_PAUSE)
