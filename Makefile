@@ -48,6 +48,7 @@ fix: .venv/.ready ## Format and apply safe lint fixes
 
 bench: .venv/.ready ## Run the benchmarks; each fails below its floor
 	$(BIN)/python -m bench.decision
+	$(BIN)/python -m bench.writes
 	$(BIN)/python -m bench.mcp
 
 docs: .venv/.ready ## Regenerate the reference pages and run every documented example

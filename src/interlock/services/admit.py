@@ -82,8 +82,7 @@ class Admit:
         `SnapshotMoved` when what it was decided on is no longer so; the reserved call is given back.
         """
         now = self.runtime.clock.now()
-        drafted = self._draft(request, decision, action, now)
-        drafted = replace(drafted, idempotency_key=idempotency_key)
+        drafted = self._draft(request, decision, action, idempotency_key, now)
         if parked is not None:
             drafted = replace(
                 drafted,
@@ -135,7 +134,9 @@ class Admit:
         self._put(transaction, moved, 0)
         return moved
 
-    def _draft(self, request: Request, decision: Decision, action: str, now: int) -> Action:
+    def _draft(
+        self, request: Request, decision: Decision, action: str, idempotency_key: str, now: int
+    ) -> Action:
         principal = request.principal
         state, due_at = ActionState.EXECUTING, 0
         if decision.verdict is Verdict.REQUIRE_APPROVAL:
@@ -161,6 +162,7 @@ class Admit:
             updated_at=now,
             principal=actions.plain(principal),
             decision=actions.plain(decision),
+            idempotency_key=idempotency_key,
             due_at=due_at,
             lease_until=self._lease(now) if state is ActionState.EXECUTING else 0,
         )
