@@ -9,9 +9,9 @@ import typer
 
 from interlock.cli.agents import when
 from interlock.cli.client import api
+from interlock.cli.credentials import remember
 from interlock.cli.output import console, emit, notes, safe, table
 from interlock.settings import load
-from interlock.store import credentials
 
 app = typer.Typer(name="token", help="Sign in, personal tokens, signing keys.", no_args_is_help=True)
 
@@ -89,9 +89,7 @@ def login(
     if show or as_json:
         emit(made, made["token"], as_json)
         return
-    directory = load().data
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    kept = credentials.write(directory, person=made["person"], token=made["token"])
+    kept = remember(load(), person=made["person"], token=made["token"])
     console.print(f"Signed in as {safe(person)}; the token is in {safe(str(kept))}.")
 
 
