@@ -31,6 +31,7 @@ from interlock.upstream.mcp.stdio import open_process
 log = logging.getLogger(__name__)
 
 _FIRST_BACKOFF, _LAST_BACKOFF = 0.25, 30.0
+_PATIENCE = 1.0
 _PAGES = 50
 _BACKTRACK = 100_000
 _LIST_TIMEOUT = 30.0
@@ -90,6 +91,7 @@ class Keeper:
     results: dict[str, Callable[[object], bool]] = field(default_factory=_no_results)
     headers: dict[str, dict[tuple[str, ...], str]] = field(default_factory=_no_headers)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _tried: asyncio.Event = field(default_factory=asyncio.Event)
     _listed: asyncio.Event = field(default_factory=asyncio.Event)
     _opening: dict[str, asyncio.Lock] = field(default_factory=dict[str, asyncio.Lock])
     _tasks: list[asyncio.Task[Any]] = field(default_factory=list["asyncio.Task[Any]"])
@@ -128,9 +130,10 @@ class Keeper:
 
     async def for_lists(self) -> Connection:
         """Return the control connection. Raises `UpstreamUnavailable` while there is none."""
-        if not self.failing:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._listed.wait(), _LIST_TIMEOUT)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._tried.wait(), _LIST_TIMEOUT)
+            if self.failing:
+                await asyncio.wait_for(self._listed.wait(), _PATIENCE)
         if self.control is None or not self.control.alive:
             raise UpstreamUnavailable(
                 f"The tool server {self.name!r} cannot be used: {self.reason}.",
@@ -219,11 +222,12 @@ class Keeper:
         backoff = _FIRST_BACKOFF
         while not self.closed:
             started = self.around.runtime.clock.monotonic()
-            self.control = connection = self._open(shared=True)
+            self.control = connection = self._open(shared=self.document.stateless)
             try:
                 await self._serve(connection)
             except (InterlockError, MCPError, TimeoutError) as error:
                 self.failing = True
+                self._tried.set()
                 self.reason = connection.reason or str(error)
                 log.warning("tool server %s: %s", self.name, self.reason)
             self._listed.clear()
@@ -254,6 +258,7 @@ class Keeper:
                 self.listings["tools"] = Listing(items=tools, at=self.around.runtime.clock.monotonic())
                 self.told(self.name, "", "interlock/listed", {})
                 self.failing = False
+                self._tried.set()
                 self._listed.set()
                 await _first(self._changed.wait(), connection.ended.wait())
         finally:
