@@ -27,7 +27,15 @@ from tests.conformance.children import free_port, running, wait_for_port
 
 Result = TypeVar("Result")
 ERAS = pytest.mark.parametrize("era", ["legacy", "2026-07-28"])
-EVERYTHING = ("echo", "get-sum", "get-tiny-image", "get-structured-content", "trigger-long-running-operation")
+EVERYTHING = (
+    "echo",
+    "get-sum",
+    "get-tiny-image",
+    "get-structured-content",
+    "trigger-elicitation-request",
+    "trigger-long-running-operation",
+    "trigger-sampling-request",
+)
 ARCHITECTURE = "demo://resource/static/document/architecture.md"
 
 
@@ -88,7 +96,8 @@ def _manifest(repository: Path, everything_url: str) -> str:
     granted = {
         server: [{"tool": f"{server}.{tool}"} for tool in EVERYTHING] for server in ("local", "remote")
     }
-    beside = {"resources": [ARCHITECTURE], "prompts": ["simple-prompt"]}
+    asking = {"sampling": True, "elicitation": True}
+    beside = {"resources": [ARCHITECTURE], "prompts": ["simple-prompt"], **asking}
     documents = [
         _document("Person", "maria", {"email": "maria@example.com", "roles": ["admin", "approver"]}),
         _document("Person", "deng", {"email": "deng@example.com", "roles": ["agent_owner"]}),
@@ -254,6 +263,30 @@ def test_the_everything_server_works_through_the_gateway(
         assert await refusal(client.call_tool("get-env", {}))
 
     use(addresses(transport), era, exercise)
+
+
+@ERAS
+@pytest.mark.parametrize("transport", ["stdio", "http"])
+def test_a_real_server_may_ask_the_clients_user_and_model_where_that_is_granted(
+    addresses: Callable[[str], str], transport: str, era: str
+) -> None:
+    async def elicited(context: object, params: types.ElicitRequestParams) -> types.ElicitResult:
+        return types.ElicitResult(action="accept", content={"name": "Alice", "check": True})
+
+    async def sampled(context: object, params: types.CreateMessageRequestParams) -> types.CreateMessageResult:
+        content = types.TextContent(type="text", text="It is Paris.")
+        return types.CreateMessageResult(role="assistant", content=content, model="a-model")
+
+    async def exercise() -> tuple[str, str]:
+        url = addresses(transport)
+        async with Client(url, mode=era, elicitation_callback=elicited, sampling_callback=sampled) as client:
+            form = await client.call_tool("trigger-elicitation-request", {})
+            words = await client.call_tool("trigger-sampling-request", {"prompt": "Where?"})
+        return text_of(form), text_of(words)
+
+    form, words = asyncio.run(asyncio.wait_for(exercise(), 30))
+    assert "Name: Alice" in form
+    assert "It is Paris." in words
 
 
 @ERAS
