@@ -1,7 +1,8 @@
 """The declared documents over HTTP: plan, apply, changes that wait, blast radius and policy questions.
 
 Files are sent as text and parsed here, so that every problem names file, line and column. The first apply
-needs no credential, for nobody exists yet; it is accepted from this machine only.
+needs no credential, for nobody exists yet; it is accepted on the data directory's own socket only, which no
+other account and no page in a browser can reach.
 """
 
 from __future__ import annotations
@@ -34,8 +35,6 @@ from interlock.web.auth import person_of
 from interlock.web.body import limit_of, read_body
 from interlock.web.errors import json_response
 from interlock.wiring import Wired
-
-_LOCAL = frozenset({"127.0.0.1", "::1", ""})
 
 
 class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -207,16 +206,16 @@ async def explain_policy(request: Request) -> Response:
 
 
 async def _author(request: Request, *roles: str) -> str | None:
-    """Return who is signed in, or None where nobody exists yet and the caller is on this machine."""
+    """Return who is signed in, or None where nobody exists yet and the caller has the local socket."""
     wired: Wired = request.app.state.wired
     environment = wired.settings.environment
     version = await wired.store.read(lambda each: documents.head_version(each, environment))
     if version:
         return (await person_of(request, *roles)).name
-    if request.client is not None and request.client.host not in _LOCAL:
+    if request.client is not None and request.client.host:
         raise NotPermitted(
-            "The first apply is made on the machine that serves this environment.",
-            hint="Run interlock apply there; it makes the administrator.",
+            "The first apply is made through the data directory's own socket.",
+            hint="Run interlock apply on that machine, without INTERLOCK_URL; it makes the administrator.",
         )
     return None
 
