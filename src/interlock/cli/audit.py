@@ -26,7 +26,7 @@ Agent = Annotated[str, typer.Option(help="Only entries of this agent.")]
 Workflow = Annotated[str, typer.Option(help="Only entries of this workflow.")]
 Tool = Annotated[str, typer.Option(help="Only entries about this tool.")]
 Action = Annotated[str, typer.Option(help="Only entries about this action.")]
-Kind = Annotated[str, typer.Option(help="Only entries of this kind, such as action.decided.")]
+Kind = Annotated[str, typer.Option(help="Only entries of this kind, such as call.denied.")]
 Since = Annotated[str, typer.Option(help="From this time on (2026-11-22 or 2026-11-22T15:00:00Z).")]
 Until = Annotated[str, typer.Option(help="Before this time.")]
 

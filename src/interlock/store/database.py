@@ -30,6 +30,7 @@ from interlock.store.writer import Unit, Writer
 __all__ = ["JournalEntry", "Store", "Transaction"]
 
 T = TypeVar("T")
+_BACKLOG = 1_000
 
 
 class Store:
@@ -96,6 +97,8 @@ class Store:
         """
         if isinstance(record, JournalEntry):
             await self._writer.journal.put(record)
+        elif self._writer.backlog >= _BACKLOG:
+            await self.transact(record)
         else:
             self._writer.submit(Unit(record, asyncio.get_running_loop(), None))
 

@@ -93,6 +93,11 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="interlock-writer", daemon=True)
         self._thread.start()
 
+    @property
+    def backlog(self) -> int:
+        """How many units wait, about."""
+        return self._queue.qsize()
+
     def submit(self, unit: Unit) -> None:
         """Queue a unit. It will run, whether or not anybody still awaits it."""
         if self._closing:
