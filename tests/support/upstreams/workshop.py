@@ -1,6 +1,7 @@
 """A tool server with every kind of manners, good and bad, over stdio or HTTP, in either protocol era.
 
-`python workshop.py [--http PORT] [--legacy] [--name NAME]`: low-level SDK server, so that what it sends is what it says.
+`python workshop.py [--http PORT] [--legacy] [--name NAME]`: a low-level SDK server, so that what it sends is
+what it says.
 """
 
 from __future__ import annotations
@@ -64,10 +65,12 @@ def text(value: object, **more: Any) -> types.CallToolResult:
 
 
 async def list_tools(ctx: Any, params: Any) -> types.ListToolsResult:
+    if ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS:
+        sessions[:] = [ctx.session]
     return types.ListToolsResult(tools=[*[extra.get(each.name, each) for each in TOOLS]])
 
 
-async def call_tool(ctx: Any, params: types.CallToolRequestParams) -> Any:
+async def call_tool(ctx: Any, params: types.CallToolRequestParams) -> Any:  # noqa: C901 - a list of manners
     arguments = params.arguments or {}
     modern = ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
     match params.name:
@@ -83,6 +86,8 @@ async def call_tool(ctx: Any, params: types.CallToolRequestParams) -> Any:
                 counter["cancelled"] = counter.get("cancelled", 0) + 1
                 raise
             return text("at last")
+        case "cancelled":
+            return text(counter.get("cancelled", 0))
         case "fail":
             return text("it does not work", is_error=True)
         case "die":

@@ -57,8 +57,9 @@ async def open_process(
             yield read, write
         finally:
             with anyio.CancelScope(shield=True):
+                await read.aclose()
                 await _stop(process)
-                for stream in (read, write, to_us, from_us):
+                for stream in (write, to_us, from_us):
                     await stream.aclose()
             group.cancel_scope.cancel()
 
@@ -157,8 +158,7 @@ async def _stop(process: Process) -> None:
         if signal_ is not None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal_)
-        with anyio.move_on_after(_GRACE):
-            await process.wait()
+        if await _ended(process):
             break
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
@@ -166,3 +166,21 @@ async def _stop(process: Process) -> None:
         if stream is not None:
             with suppress(*_GONE):
                 await stream.aclose()
+    _close_transport(process)
+
+
+async def _ended(process: Process) -> bool:
+    """Wait a moment for the process alone: `wait` would also wait for whoever inherited its pipes."""
+    with anyio.move_on_after(_GRACE):
+        while process.returncode is None:  # noqa: ASYNC110 - there is no event for it
+            await anyio.sleep(0.01)
+    return process.returncode is not None
+
+
+def _close_transport(process: Process) -> None:
+    """Close asyncio's transport, which a survivor of the group can hold open; nothing public exposes it."""
+    transport = getattr(getattr(process, "_process", None), "_transport", None)
+    close = getattr(transport, "close", None)
+    if callable(close):
+        with suppress(PermissionError):
+            close()
