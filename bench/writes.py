@@ -204,9 +204,7 @@ def report(plain: Measured, whole: Measured, each: float) -> int:
     print(f"{'ratio':24}{whole.p50 / plain.p50:>9.2f}{'':9}{whole.rate / plain.rate:>20.2f}")
     print(f"statements an action: {each:.1f}")
     if plain.p50 > P50_FLOOR:
-        print(
-            f"Two bare commits alone take {plain.p50:.2f} ms here: the disk, not the engine, misses the floor."
-        )
+        print(f"Two bare commits alone take {plain.p50:.2f} ms here: the disk misses the floor.")
     missed = [
         said
         for said, wrong in (
