@@ -29,7 +29,7 @@ from interlock.core.answer import (
 )
 from interlock.core.identity import check_principal
 from interlock.core.model import Decision, Json, Principal, Request
-from interlock.errors import SnapshotMoved, StateConflict, StoreError
+from interlock.errors import CommitUnknown, SnapshotMoved, StateConflict, StoreError
 from interlock.runtime import Runtime
 from interlock.services.admit import ATTEMPTS, Admit, is_read
 from interlock.services.attend import Attend
@@ -98,7 +98,7 @@ class Calls:
         )
         self._settle = Settle(store=store, memory=memory, runtime=runtime)
         self._expire = Expire(store=store, memory=memory)
-        self._recover = Recover(store=store, memory=memory, process=process)
+        self._recover = Recover(store=store, memory=memory, runtime=runtime, process=process)
         self._collected = Collected(store, runtime)
         self.watch = Watch(memory, runtime)
         self._attend = Attend(
@@ -252,6 +252,9 @@ class Calls:
             action = await self._admit.record(
                 request, decision, action=action_id, idempotency_key=proposal.idempotency_key
             )
+        except CommitUnknown:
+            self._keep(self._recover.disown(action_id))
+            raise
         finally:
             del self._admitting[(request.principal.run, request.tool, request.digest)]
             ahead.set_result(None)
@@ -311,10 +314,13 @@ class Calls:
             return (await self._attend.load(action.id))[0]
         except StoreError as error:
             log.error("the outcome of %s cannot be written yet: %s", action.id, error.message)
-            late = self._runtime.scheduler.spawn(self._settle_late(action, outcome), name="late outcome")
-            self._late.add(late)
-            late.add_done_callback(self._late.discard)
+            self._keep(self._settle_late(action, outcome))
             return replace(action, state=ActionState.IN_DOUBT, error=_UNWRITTEN)
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        late = self._runtime.scheduler.spawn(work, name="what the store could not take")
+        self._late.add(late)
+        late.add_done_callback(self._late.discard)
 
     async def _settle_late(self, action: Action, outcome: Outcome) -> None:
         delay = _RETRY

@@ -21,7 +21,7 @@ from interlock.core.answer import (
 )
 from interlock.core.document import Grant
 from interlock.core.model import Json
-from interlock.errors import StoreUnavailable
+from interlock.errors import CommitUnknown, StoreUnavailable
 from interlock.services.verify_audit import verify_database
 from interlock.store.schema import audit, run_calls, runs
 from interlock.upstream.executor import Bridge, Dispatch, Outcome, Succeeded
@@ -333,6 +333,37 @@ def test_an_outcome_that_cannot_be_written_is_written_later_and_never_sent_again
         assert isinstance(again, Completed)
         assert again.action == first.action
         assert len(world.script.effects) == 1
+
+    play(tmp_path, story)
+
+
+def lose_the_answer_of_a_commit(world: World) -> None:
+    """Let the next commit happen and its answer be lost."""
+    writer = world.store._writer
+    works = writer._commit
+
+    def lost(batch: Any) -> None:
+        writer._commit = works  # type: ignore[method-assign]
+        works(batch)
+        raise CommitUnknown("The connection was lost while committing.")
+
+    writer._commit = lost  # type: ignore[method-assign]
+
+
+def test_a_call_whose_intent_may_not_be_on_disk_is_not_sent(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        lose_the_answer_of_a_commit(world)
+        assert isinstance(await world.propose("shop.write"), Broken)
+        (left,) = await world.every()
+        await world.until(left.id, "failed")
+        lose_the_answer_of_a_commit(world)
+        assert isinstance(await world.propose("shop.refund"), Broken)
+        await eventually(lambda: world.memory.actions)
+        waiting = await world.propose("shop.refund")
+        assert isinstance(waiting, Waiting)
+        assert len(await world.every()) == 2
+        assert {name: n for name, n in world.memory.runs[world.run].calls.items() if n} == {"shop.refund": 1}
+        assert world.script.effects == []
 
     play(tmp_path, story)
 
