@@ -311,13 +311,14 @@ def test_a_body_that_is_no_proper_form_is_refused(small_world: World, body: str)
 
 def test_whoever_keeps_failing_must_wait(small_world: World) -> None:
     async def story() -> None:
-        good = await small_world.code()
+        good, running = await small_world.code(), await small_world.open_run()
         for _ in range(10):
             await refused(
                 await small_world.exchange(Proof.CODE, "ilc_guess", workflow="refunds"), "invalid_grant"
             )
         answer = await small_world.exchange(Proof.CODE, good, workflow="refunds")
         await refused(answer, "slow_down", 429)
+        assert (await small_world.exchange(Proof.RUN_TOKEN, running.token.token)).status_code == 200
         assert answer.headers["retry-after"] == "60"
         small_world.clock.advance(61)
         assert (await small_world.exchange(Proof.CODE, good, workflow="refunds")).status_code == 200

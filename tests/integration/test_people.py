@@ -41,6 +41,9 @@ def test_nobody_gets_in_without_a_good_token(small_world: World, header: str) ->
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"] == "Bearer"
         assert answer.json()["error"]["code"] == "token_invalid"
+        if header == "Bearer ilk_guess":
+            (entry,) = await small_world.audited("token.refused")
+            assert json.loads(entry.body) == {"code": "personal_token"}
 
     asyncio.run(story())
 

@@ -53,7 +53,7 @@ def exit_code(error: errors.InterlockError) -> int:
     match error:
         case errors.UsageError():
             return 2
-        case errors.ManifestError() | errors.NotPermitted() | errors.AuditBroken():
+        case errors.ManifestError() | errors.NotPermitted() | errors.AuditBroken() | errors.GrantRefused():
             return 1
         case _:
             return 3

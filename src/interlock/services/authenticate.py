@@ -48,36 +48,18 @@ class Authenticator:
         )
         if reason is not None:
             self._known.pop(token, None)
-            raise self._refused(Refused(code=reason.code, message=reason.message), principal)
+            raise self.refused(Refused(code=reason.code, message=reason.message), principal=principal)
         facts = self._memory.runs.get(principal.run)
         if facts is None or not facts.open:
             self._known.pop(token, None)
             ended = Refused(
                 code="run_ended", message="The run of this token has ended.", hint="Open a new run."
             )
-            raise self._refused(ended, principal)
+            raise self.refused(ended, principal=principal)
         return principal
 
-    def _read(self, token: str) -> Principal:
-        verified = self._keyring.verify(token, typ=TYPE)
-        if isinstance(verified, Refused):
-            raise self._refused(verified)
-        principal = read_claims(
-            verified.claims,
-            key_id=verified.kid,
-            issuer=self.issuer,
-            audience=self.issuer,
-            now=self._clock.now(),
-        )
-        if isinstance(principal, Refused):
-            raise self._refused(principal)
-        if len(self._known) >= _REMEMBERED:
-            del self._known[next(iter(self._known))]
-        self._known[token] = principal
-        return principal
-
-    def _refused(self, why: Refused, principal: Principal | None = None) -> TokenInvalid:
-        """Audit a refusal and return the error to raise; beyond 20 a second they are only counted."""
+    def refused(self, why: Refused, *, principal: Principal | None = None) -> TokenInvalid:
+        """Audit a refused credential, beyond 20 a second as a count only; return the error to raise."""
         second = self._clock.now() // SECOND
         last, count = self._audited
         count = count if last == second else 0
@@ -87,6 +69,24 @@ class Authenticator:
         else:
             self._audit(why, principal)
         return TokenInvalid(why.message, hint=why.hint or "Exchange an enrolment for a new run token.")
+
+    def _read(self, token: str) -> Principal:
+        verified = self._keyring.verify(token, typ=TYPE)
+        if isinstance(verified, Refused):
+            raise self.refused(verified)
+        principal = read_claims(
+            verified.claims,
+            key_id=verified.kid,
+            issuer=self.issuer,
+            audience=self.issuer,
+            now=self._clock.now(),
+        )
+        if isinstance(principal, Refused):
+            raise self.refused(principal)
+        if len(self._known) >= _REMEMBERED:
+            del self._known[next(iter(self._known))]
+        self._known[token] = principal
+        return principal
 
     def _audit(self, why: Refused, principal: Principal | None) -> None:
         unaudited, self._unaudited = self._unaudited, 0

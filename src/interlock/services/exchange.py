@@ -86,15 +86,18 @@ class Exchange:
     async def exchange(self, request: ExchangeRequest) -> Exchanged:
         """Return a run and its token. Raises `GrantRefused` with the OAuth error; refusals are audited."""
         throttle, now = self._throttle, self._clock.now()
-        if wait := throttle.wait(request.caller, now):
+        guessable = request.proof is not Proof.RUN_TOKEN  # a renewal never waits for others' failures
+        if guessable and (wait := throttle.wait(request.caller, now)):
             raise GrantRefused(
                 f"Too many failed attempts; try again in {wait // SECOND + 1} seconds.", oauth="slow_down"
             )
         try:
             given = await self._give(request)
         except GrantRefused as refused:
-            throttle.failed(request.caller, now)
-            await self._audit_refusal(request, refused)
+            if guessable:
+                throttle.failed(request.caller, now)
+            if not isinstance(refused.__cause__, TokenInvalid):  # those are audited where they are verified
+                await self._audit_refusal(request, refused)
             raise
         throttle.succeeded(request.caller)
         return given

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
+from interlock.core.token import Refused
 from interlock.errors import NotPermitted, TokenInvalid
 from interlock.store import people
 from interlock.store.people import Person
@@ -14,6 +15,11 @@ from interlock.wiring import Wired
 
 __all__ = ["Person", "person_of"]
 _LONGEST = 256
+_UNKNOWN = Refused(
+    code="personal_token",
+    message="This personal API token is unknown, expired or revoked.",
+    hint="Sign in with: interlock token login",
+)
 
 
 async def person_of(request: Request, *roles: str) -> Person:
@@ -27,10 +33,7 @@ async def person_of(request: Request, *roles: str) -> Person:
     now = wired.runtime.clock.now()
     person = await wired.store.read(lambda connection: people.by_token(connection, secret, now))
     if person is None:
-        raise TokenInvalid(
-            "This personal API token is unknown, expired or revoked.",
-            hint="Sign in with: interlock token login",
-        )
+        raise wired.authenticator.refused(_UNKNOWN)
     if roles and not person.may(*roles):
         raise NotPermitted(
             f"{person.name} may not do this: it needs the role {' or '.join(roles)}.",
