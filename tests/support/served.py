@@ -73,9 +73,7 @@ def served(data: Path, manifest: str, **settings: str) -> Iterator[Served]:
         [*_CLI, "apply", "--yes", str(file)], env=known, capture_output=True, text=True, timeout=60
     )
     assert applied.returncode == 0, applied.stdout + applied.stderr
-    process = subprocess.Popen(
-        [*_CLI, "serve", "--port", "0"], env=known, stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([*_CLI, "serve", "--port", "0"], env=known, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None
         said = [process.stderr.readline() for _ in range(2)]
