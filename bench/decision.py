@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import statistics
 import sys
 import tempfile
@@ -36,7 +35,7 @@ from interlock.core.document import (
     Workflow,
 )
 from interlock.core.model import DAY, EffectClass, Pin, Principal, Request, RiskTier, Verdict
-from interlock.runtime import Runtime
+from interlock.runtime import Runtime, settle_collector
 from interlock.services.admit import Admit
 from interlock.settings import Settings
 from interlock.store.database import Store
@@ -179,7 +178,7 @@ async def measure(decisions: int, directory: Path) -> bool:
     for one in (few, many, worst):  # warm, and not counted
         await decide(one, principal, calls)
         one.make_room(decisions)
-    gc.collect()
+    settle_collector()
     busy = time.process_time()
     growth, rate = await timed(decisions, (few, many), store, principal, calls)
     busy = (time.process_time() - busy) / decisions * 1e6

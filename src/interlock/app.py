@@ -18,7 +18,7 @@ from interlock.core.document import ToolServer
 from interlock.core.rotation import validity
 from interlock.gateway.mcp.front import METADATA, McpGateway
 from interlock.listen import Asgi, Listeners
-from interlock.runtime import Runtime
+from interlock.runtime import Runtime, settle_collector
 from interlock.services.authenticate import Authenticator
 from interlock.services.checkpoint import checkpoint
 from interlock.services.expire_runs import EVERY, expire_runs
@@ -115,11 +115,15 @@ def serve_forever(settings: Settings, on_started: OnStarted) -> None:
     """Serve in this process until SIGINT or SIGTERM."""
     _log(settings)
 
+    def ready(port: int | None) -> None:
+        settle_collector()
+        on_started(port)
+
     async def main() -> None:
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await serve(settings, tcp=True, place=settings.socket, on_started=on_started, stop=stop)
+        await serve(settings, tcp=True, place=settings.socket, on_started=ready, stop=stop)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
