@@ -27,7 +27,7 @@ _ADMIN = "admin"
 async def sign_in(
     *, store: Store, throttle: Throttle, name: str, password: str, caller: str, now: int
 ) -> NewToken:
-    """Return a personal API token for a name and its password. Raises `TokenInvalid`; refusals are audited."""
+    """Return a personal token for a name and its password. Raises `TokenInvalid`; refusals are audited."""
     keys = (f"person:{name}", f"sign-in:{caller}")
     wait = max(throttle.wait(key, now) for key in keys)
     if wait:
