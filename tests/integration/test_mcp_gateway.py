@@ -12,6 +12,7 @@ import httpx2
 import mcp_types as types
 import pytest
 from mcp.shared.exceptions import MCPError
+from pydantic import FileUrl
 
 from interlock.core.document import AnyDocument, Grant, Rule, Tool
 from interlock.core.model import RiskTier, Verdict
@@ -62,7 +63,7 @@ async def sample(_context: Any, _params: Any) -> types.CreateMessageResult:
 
 
 async def roots(_context: Any) -> types.ListRootsResult:
-    return types.ListRootsResult(roots=[types.Root(uri="file:///home")])
+    return types.ListRootsResult(roots=[types.Root(uri=FileUrl("file:///home"))])
 
 
 ANSWERS: dict[str, Any] = {
@@ -86,8 +87,8 @@ def test_everything_passes_between_all_eras(mode: str, era: list[str], tmp_path:
     async def log(params: types.LoggingMessageNotificationParams) -> None:
         heard.append(params.data)
 
-    async def progress(done: float, total: float | None, message: str | None) -> None:
-        steps.append(done)
+    async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+        steps.append(progress)
 
     async def story(gateway: Gateway) -> None:
         level = {"log_level": "debug"} if mode == "auto" else {}
@@ -101,7 +102,7 @@ def test_everything_passes_between_all_eras(mode: str, era: list[str], tmp_path:
             assert await said(client, "ask") == "accept: Zoe"
             assert await said(client, "sample") == "a thought"
             assert await said(client, "roots") == "file:///home"
-            await client.call_tool("progress", {}, progress_callback=progress)
+            await client.call_tool("progress", {}, progress_callback=on_progress)
             assert steps == [1, 2, 3]
             await client.call_tool("log", {})
             assert heard == ["careful"]

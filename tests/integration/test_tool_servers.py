@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -61,7 +61,7 @@ class Pool:
 
 
 @asynccontextmanager
-async def a_pool(server: ToolServer, **secrets: str) -> AsyncIterator[Pool]:
+async def a_pool(server: ToolServer, **secrets: str) -> AsyncGenerator[Pool]:
     servers = ToolServers(
         runtime=Runtime.real(),
         secret=secrets.get,

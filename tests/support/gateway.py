@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,6 @@ from typing import Any
 
 import httpx2
 import uvicorn
-from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from interlock.call import Calls
@@ -42,6 +41,7 @@ from interlock.store.keyring import Keyring
 from interlock.store.memory import Memory
 from interlock.upstream.mcp.pool import ToolServers
 from interlock.wiring import Wired
+from mcp import Client
 
 WORKSHOP = str(Path(__file__).parent / "upstreams" / "workshop.py")
 _RADIUS = BlastRadius(widest_scope="one", impact="small", reversible="yes")
@@ -102,7 +102,7 @@ class Gateway:
         return opened.token.token
 
     @asynccontextmanager
-    async def client(self, token: str, *, mode: str = "auto", **options: Any) -> AsyncIterator[Client]:
+    async def client(self, token: str, *, mode: str = "auto", **options: Any) -> AsyncGenerator[Client]:
         """Yield an SDK client that presents `token`."""
         async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=60) as http:
             transport = streamable_http_client(self.url, http_client=http)
@@ -121,7 +121,7 @@ class Gateway:
 @asynccontextmanager
 async def a_gateway(
     documents: tuple[AnyDocument, ...], data: Path, **settings: Any
-) -> AsyncIterator[Gateway]:
+) -> AsyncGenerator[Gateway]:
     """Yield a gateway that serves `documents` from the data directory `data`."""
     known = Settings(data=data, **settings)
     runtime = Runtime.real()

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +64,7 @@ def environment(data: Path, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def served(data: Path, manifest: str, **settings: str) -> Iterator[Served]:
+def served(data: Path, manifest: str, **settings: str) -> Generator[Served]:
     """Apply `manifest` to a new data directory and serve it until the block ends."""
     file = data.parent / f"{data.name}.yaml"
     file.write_text(manifest)

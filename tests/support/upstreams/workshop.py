@@ -240,26 +240,23 @@ async def set_level(ctx: Any, params: Any) -> types.EmptyResult:
 
 
 def server() -> Server[Any]:
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return Server(
-            NAME,
-            version="1",
-            on_list_tools=list_tools,
-            on_call_tool=call_tool,
-            on_list_resources=list_resources,
-            on_list_resource_templates=list_templates,
-            on_read_resource=read_resource,
-            on_subscribe_resource=subscribe,
-            on_unsubscribe_resource=subscribe,
-            on_subscriptions_listen=ListenHandler(bus),
-            on_list_prompts=list_prompts,
-            on_get_prompt=get_prompt,
-            on_completion=complete,
-            on_set_logging_level=set_level,
-        )
+    app = Server(
+        NAME,
+        version="1",
+        on_list_tools=list_tools,
+        on_call_tool=call_tool,
+        on_list_resources=list_resources,
+        on_list_resource_templates=list_templates,
+        on_read_resource=read_resource,
+        on_subscribe_resource=subscribe,
+        on_unsubscribe_resource=subscribe,
+        on_subscriptions_listen=ListenHandler(bus),
+        on_list_prompts=list_prompts,
+        on_get_prompt=get_prompt,
+        on_completion=complete,
+    )
+    app.add_request_handler("logging/setLevel", types.SetLevelRequestParams, set_level)
+    return app
 
 
 async def over_stdio(legacy: bool) -> None:
