@@ -7,7 +7,7 @@ How a document says what it means:
   `…` inside a line for any text, and `[exit 1]` for the exit code of a command that is meant to fail.
 - A block after `<!-- file: NAME -->` is written to that file before the next command runs.
 - A `python` block without a file is run by itself.
-- A block after `<!-- not run: REASON -->` is only shown.
+- A block after `<!-- not run: REASON -->` is only shown; `<!-- page not run: REASON -->` says it of a page.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from pathlib import Path
 _BLOCK = re.compile(
     r"(?:^<!-- (?P<note>[^\n]*?) -->\n+)?^```(?P<language>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL
 )
+_PAGE = re.compile(r"^<!-- page (not run: .*?) -->$", re.MULTILINE)
 _EXIT = re.compile(r"\[exit (\d+)\]")
 
 
@@ -58,10 +59,31 @@ class Command:
 
 def blocks(path: Path) -> list[Block]:
     """Return the fenced blocks of a Markdown file."""
+    text = path.read_text(encoding="utf-8")
+    page = _PAGE.search(text)
     return [
-        Block(language=each["language"], body=each["body"], note=each["note"] or "")
-        for each in _BLOCK.finditer(path.read_text(encoding="utf-8"))
+        Block(language=each["language"], body=each["body"], note=page[1] if page else each["note"] or "")
+        for each in _BLOCK.finditer(text)
     ]
+
+
+def invocations(page: list[Block]) -> Iterator[list[str]]:
+    """Yield the words of every `interlock` command that the page shows, run or not, up to a pipe or `--`."""
+    for block in page:
+        for command in commands(block.body) if block.language == "console" else ():
+            lexer = shlex.shlex(command.text, posix=True, punctuation_chars=True)
+            lexer.whitespace_split = True
+            words: list[str] | None = None
+            for word in lexer:
+                if words is not None and (set(word) <= set("|&;<>()") or word == "--"):
+                    yield words
+                    words = None
+                elif words is not None:
+                    words.append(word)
+                elif word == "interlock":
+                    words = []
+            if words is not None:
+                yield words
 
 
 def commands(body: str) -> Iterator[Command]:

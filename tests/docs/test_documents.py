@@ -6,8 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
+from docs.generate import commands as all_commands
+from typer.main import get_command
 
-from docs.documents import blocks, commands, matches, play
+from docs.documents import blocks, commands, invocations, matches, play
+from interlock.cli.main import assemble
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -26,9 +29,30 @@ def test_every_command_of_the_page_does_what_the_page_shows(page: Path, tmp_path
 
 
 @pytest.mark.parametrize("page", ALL_PAGES, ids=lambda each: each.relative_to(ROOT).as_posix())
+def test_every_command_that_the_page_shows_exists_with_its_options(page: Path) -> None:
+    known = {path[1:]: command for path, command in all_commands(get_command(assemble()), ("interlock",))}
+    for words in invocations(blocks(page)):
+        command = next((known[tuple(words[:n])] for n in (2, 1) if tuple(words[:n]) in known), None)
+        assert command is not None or words[:1] == ["--version"], f"there is no interlock {' '.join(words)}"
+        options = (
+            {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
+            if command
+            else {"--version"}
+        )
+        shown = {word.partition("=")[0] for word in words if word.startswith("-") and len(word) > 1}
+        assert shown <= {*options, "--help", "--version"}, f"interlock {' '.join(words)}"
+
+
+@pytest.mark.parametrize("page", ALL_PAGES, ids=lambda each: each.relative_to(ROOT).as_posix())
 def test_every_link_of_the_page_leads_somewhere(page: Path) -> None:
     targets = _LINK.findall(re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL))
     assert not [each for each in targets if not (page.parent / each).exists()]
+
+
+def test_every_page_is_in_the_index() -> None:
+    listed = (ROOT / "docs" / "README.md").read_text() + (ROOT / "docs" / "adr" / "README.md").read_text()
+    pages = {each for each in (ROOT / "docs").rglob("*.md") if each.name != "README.md"}
+    assert not [each.name for each in pages if f"{each.name})" not in listed]
 
 
 def test_the_make_verbs_of_the_documents_exist() -> None:
