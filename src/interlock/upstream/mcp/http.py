@@ -16,6 +16,9 @@ import httpx2
 from mcp.client.streamable_http import streamable_http_client
 
 _CONNECT = 10.0
+_KEPT = 3.0
+"""Seconds an idle connection is kept: less than servers usually keep it (5), so that none is used that the
+server is just closing; a call that is broken off that way would have an unknown outcome."""
 _CODE = -32099
 _MARK = secrets.token_hex(16)
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
@@ -51,7 +54,7 @@ async def open_http(url: str, *, headers: Mapping[str, str], limit: int) -> Asyn
 
 
 _PLAIN = {"accept-encoding": "identity"}
-_LIMITS = httpx2.Limits(max_connections=256, max_keepalive_connections=64, keepalive_expiry=60.0)
+_LIMITS = httpx2.Limits(max_connections=256, max_keepalive_connections=64, keepalive_expiry=_KEPT)
 
 
 class _Careful(httpx2.AsyncBaseTransport):
