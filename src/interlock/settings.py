@@ -10,7 +10,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from interlock.errors import UsageError
+
 PREFIX = "INTERLOCK_"
+_HINT = "Every setting is explained in docs/reference/settings.md."
 _SOCKET_PATH = 100
 
 
@@ -82,7 +85,7 @@ class Settings:
 def load(environ: Mapping[str, str] | None = None, **overrides: object) -> Settings:
     """Read the settings from `environ` (the process's own by default); `overrides` win.
 
-    Raises `ValueError` naming the variable when a value cannot be read.
+    Raises `UsageError` naming the variable when a value cannot be read.
     """
     source = os.environ if environ is None else environ
     values: dict[str, Any] = {}
@@ -132,10 +135,12 @@ def _read(name: str, raw: str, default: object) -> object:
             return True
         if raw.lower() in {"0", "false", "no", "off"}:
             return False
-        raise ValueError(f"{PREFIX}{name.upper()} must be true or false, not {raw!r}")
+        raise UsageError(f"{PREFIX}{name.upper()} must be true or false, not {raw!r}.", hint=_HINT)
     if isinstance(default, int):
         try:
             return int(raw)
         except ValueError:
-            raise ValueError(f"{PREFIX}{name.upper()} must be a whole number, not {raw!r}") from None
+            raise UsageError(
+                f"{PREFIX}{name.upper()} must be a whole number, not {raw!r}.", hint=_HINT
+            ) from None
     return Path(raw) if isinstance(default, Path) else raw

@@ -6,6 +6,7 @@ import dataclasses
 import signal
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,7 +62,8 @@ def demo(
                 console.print(_report(steps), soft_wrap=False, width=width)
                 _say_what_next(stage, steps, once=once, kept=keep is not None)
             if not (once or json_):
-                signal.pause()
+                with suppress(KeyboardInterrupt):
+                    signal.pause()
         finally:
             stage.stop()
     if not all_ok(steps):

@@ -49,7 +49,8 @@ def bearer(request: Request) -> str:
     if scheme.lower() != "bearer" or not secret:
         raise TokenInvalid(
             "No credential was presented.",
-            hint="Send a personal API token: set INTERLOCK_TOKEN, or interlock token login.",
+            hint="Set INTERLOCK_TOKEN, or interlock token login. A new data directory is signed in by its "
+            "first `interlock apply`.",
         )
     if not secret.startswith(people.PREFIX) or len(secret) > _LONGEST:
         raise TokenInvalid(
