@@ -19,6 +19,7 @@ from interlock.errors import StoreUnavailable
 from interlock.runtime import Ids
 from interlock.store.dialect import Dialect
 from interlock.store.place import write_private
+from interlock.store.prepared import Prepared
 from interlock.store.schema import audit, chains
 
 Draft = tuple[int, str, str, str, str, str, str, str, str]
@@ -49,7 +50,7 @@ class Chain:
             mac = self._sealer.mac(mac, record)
             rows.append((*record, mac))
         self._dialect.insert_many(connection, audit, rows)
-        connection.execute(_MOVE, {"chain": self.id, "seq": seq, "mac": mac})
+        _MOVE.run(connection, {"chain": self.id, "seq": seq, "mac": mac})
         self._next = seq, mac
 
     def pending(self) -> tuple[int, str] | None:
@@ -87,7 +88,7 @@ class Chain:
         return 0, GENESIS
 
 
-_MOVE = (
+_MOVE = Prepared(
     sa.update(chains)
     .where(chains.c.id == sa.bindparam("chain"))
     .values(head_seq=sa.bindparam("seq"), head_mac=sa.bindparam("mac"))

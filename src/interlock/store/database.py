@@ -67,8 +67,13 @@ class Store:
             raise
         return cls(lock=lock, dialect=dialect, writer=writer)
 
-    async def transact(self, work: Callable[[Transaction], T]) -> T:
+    async def transact(
+        self, work: Callable[[Transaction], T], *, wanted: JournalEntry | None = None
+    ) -> T:
         """Run `work` on the writer's thread and return its value once it is committed.
+
+        `wanted` names what is refused if the store cannot be written before `work` got to record anything;
+        it is on record, as `store.refused`, once the store can be written again.
 
         Whatever `work` raises rolls back this unit alone and is raised here. A unit that was handed over
         runs even if its awaiter is cancelled. Raises `StoreUnavailable` when nothing was written,
@@ -76,7 +81,7 @@ class Store:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._writer.submit(Unit(work, loop, future))
+        self._writer.submit(Unit(work, loop, future, wanted=wanted))
         return await future
 
     async def read(self, work: Callable[[sa.Connection], T]) -> T:
@@ -105,6 +110,14 @@ class Store:
     def journal_nowait(self, entry: JournalEntry) -> None:
         """Queue an entry without waiting: the hot path. Raises `StoreUnavailable` when the queue is full."""
         self._writer.journal.put_nowait(entry)
+
+    def note(self, entry: JournalEntry) -> None:
+        """Queue an entry about what is refused anyway. Never raises: beyond the queue it is listed or counted."""
+        try:
+            self._writer.journal.put_nowait(entry)
+        except StoreUnavailable:
+            if self._writer.journal.failure is None:  # else the journal has noted it already
+                self._writer.refuse(entry)
 
     def remember_refusal(self, entry: JournalEntry) -> None:
         """Put on record, as soon as the store can be written again, that something was refused meanwhile.

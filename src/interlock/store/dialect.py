@@ -98,7 +98,7 @@ class Sqlite:
 
         @event.listens_for(engine, "begin")
         def _begin(connection: sa.Connection) -> None:
-            connection.exec_driver_sql(begin)
+            self.command(connection, begin)
 
         return engine
 

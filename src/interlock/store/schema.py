@@ -52,6 +52,11 @@ def _table(name: str, *parts: Any) -> sa.Table:
     return sa.Table(name, metadata, *parts)
 
 
+def _clustered(name: str, *parts: Any) -> sa.Table:
+    """A table that SQLite keeps in the order of its key: one page less to write for each row."""
+    return sa.Table(name, metadata, *parts, sqlite_with_rowid=False)
+
+
 documents = _table(
     "documents",
     _key("kind"),
@@ -173,7 +178,7 @@ runs = _table(
     sa.Index("runs_by_state", "state", "agent"),
 )
 
-run_calls = _table(
+run_calls = _clustered(
     "run_calls",
     _key("run"),
     _key("tool"),
@@ -234,10 +239,9 @@ actions = _table(
     _maybe("successor"),
     sa.Index("actions_by_run", "run", "tool", "digest"),
     sa.Index("actions_by_state", "state", "due_at"),
-    sa.Index("actions_by_key", "run", "idempotency_key"),
 )
 
-action_moves = _table(
+action_moves = _clustered(
     "action_moves",
     _of("action", "actions.id", key=True),
     _number("seq", key=True),
@@ -282,7 +286,7 @@ pins = _table(
     sa.Column("disabled", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 
-audit = _table(
+audit = _clustered(
     "audit",
     _key("chain"),
     _number("seq", key=True),

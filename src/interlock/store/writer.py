@@ -40,7 +40,7 @@ _FAULT = "This is a fault of Interlock: please report it with the log."
 
 @dataclass(slots=True, eq=False)
 class Unit:
-    """A unit of work and whoever awaits it."""
+    """A unit of work and whoever awaits it. `wanted` is what to put on record if it never runs."""
 
     work: Callable[[Transaction], Any]
     loop: asyncio.AbstractEventLoop
@@ -49,6 +49,7 @@ class Unit:
     error: BaseException | None = None
     effects: Sequence[Callable[[], None]] = ()
     drafts: Sequence[Draft] = ()
+    wanted: JournalEntry | None = None
 
     def deliver(self) -> None:
         """Run the effects, then wake the awaiter. On the unit's own loop."""
@@ -171,7 +172,7 @@ class Writer:
         pending = self._chain.pending()
         self._chain.forget()
         self._disconnect()
-        wanted = [each for unit in batch.units for each in unit.drafts]
+        wanted = [each for unit in batch.units for each in _refused(unit)]
         for unit in batch.units:
             unit.error, unit.effects = error, ()
         self.journal.failure = StoreUnavailable(error.message, hint=error.hint)
@@ -256,6 +257,11 @@ class Writer:
                 connection.close()
             except DBAPIError:
                 connection.invalidate()
+
+
+def _refused(unit: Unit) -> Sequence[Draft]:
+    """Return what a unit wanted to record: what it got to say, else what its caller said for it."""
+    return unit.drafts or (() if unit.wanted is None else (_draft(unit.wanted),))
 
 
 def _draft(entry: JournalEntry) -> Draft:

@@ -33,8 +33,6 @@ CREATE TABLE actions (
     PRIMARY KEY (id)
 );
 
-CREATE INDEX actions_by_key ON actions (run, idempotency_key);
-
 CREATE INDEX actions_by_run ON actions (run, tool, digest);
 
 CREATE INDEX actions_by_state ON actions (state, due_at);
@@ -63,24 +61,6 @@ CREATE TABLE api_tokens (
     PRIMARY KEY (id),
     CONSTRAINT api_tokens_hash UNIQUE (hash)
 );
-
-CREATE TABLE audit (
-    chain TEXT NOT NULL,
-    seq BIGINT NOT NULL,
-    at BIGINT NOT NULL,
-    kind TEXT NOT NULL,
-    run TEXT DEFAULT '' NOT NULL,
-    agent TEXT DEFAULT '' NOT NULL,
-    workflow TEXT DEFAULT '' NOT NULL,
-    tool TEXT DEFAULT '' NOT NULL,
-    action TEXT DEFAULT '' NOT NULL,
-    person TEXT DEFAULT '' NOT NULL,
-    body TEXT NOT NULL,
-    mac TEXT NOT NULL,
-    PRIMARY KEY (chain, seq)
-);
-
-CREATE INDEX audit_by_time ON audit (at);
 
 CREATE TABLE bundles (
     version BIGINT NOT NULL,
@@ -183,13 +163,6 @@ CREATE TABLE pins (
     PRIMARY KEY (tool)
 );
 
-CREATE TABLE run_calls (
-    run TEXT NOT NULL,
-    tool TEXT NOT NULL,
-    count BIGINT DEFAULT 0 NOT NULL,
-    PRIMARY KEY (run, tool)
-);
-
 CREATE TABLE runs (
     id TEXT NOT NULL,
     workflow TEXT NOT NULL,
@@ -238,18 +211,6 @@ CREATE TABLE timers (
 );
 
 CREATE INDEX timers_by_due ON timers (due_at);
-
-CREATE TABLE action_moves (
-    action TEXT NOT NULL,
-    seq BIGINT NOT NULL,
-    from_state TEXT,
-    to_state TEXT NOT NULL,
-    at BIGINT NOT NULL,
-    "by" TEXT DEFAULT '' NOT NULL,
-    reason TEXT DEFAULT '' NOT NULL,
-    PRIMARY KEY (action, seq),
-    FOREIGN KEY(action) REFERENCES actions (id)
-);
 
 CREATE TABLE approvals (
     id TEXT NOT NULL,
