@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
@@ -112,13 +113,12 @@ class Sqlite:
         Every statement gives up the interpreter lock once and has to win it back from a busy caller, so
         a statement for each row would be some ten times slower.
         """
-        marks = f"({','.join('?' * len(table.columns))})"
         cursor: sqlite3.Cursor = connection.connection.cursor()  # pyright: ignore[reportAssignmentType]
         done = 0
         try:
             for size in _ROWS_A_STATEMENT:
-                statement = f"INSERT INTO {table.name} VALUES {','.join([marks] * size)}"
                 while len(rows) - done >= size:
+                    statement = _insert(table.name, len(table.columns), size)
                     cursor.execute(statement, list(chain.from_iterable(rows[done : done + size])))
                     done += size
         except sqlite3.Error as error:
@@ -177,6 +177,13 @@ _SQLITE: dict[int, tuple[str, str]] = {
     sqlite3.SQLITE_PERM: ("may not be opened", "Make it readable and writable for this user."),
     sqlite3.SQLITE_NOMEM: ("cannot be used: memory ran out", "Free memory, then try again."),
 }
+
+
+@cache
+def _insert(table: str, columns: int, rows: int) -> str:
+    """Return the statement that inserts so many whole rows at once."""
+    marks = f"({','.join('?' * columns)})"
+    return f"INSERT INTO {table} VALUES {','.join([marks] * rows)}"
 
 
 class Postgres:
