@@ -59,7 +59,7 @@ def demo(
                 emit([dataclasses.asdict(each) for each in steps], "", True)
             else:
                 width = console.width if console.is_terminal else _WIDTH
-                console.print(_report(steps), soft_wrap=False, width=width)
+                console.print(_report(steps, width), soft_wrap=False, width=width)
                 _say_what_next(stage, steps, once=once, kept=keep is not None)
             if not (once or json_):
                 with suppress(KeyboardInterrupt):
@@ -80,10 +80,10 @@ def _tell(what: str) -> None:
     notes.print(f"[dim]  {safe(what)}[/dim]")
 
 
-def _report(steps: Sequence[Step]) -> Table:
+def _report(steps: Sequence[Step], width: int) -> Table:
     shown = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 1, 0))
     for column in ("", "step", "tried", "verdict", "why", "evidence"):
-        shown.add_column(column, overflow="fold")
+        shown.add_column(column, overflow="fold", no_wrap=column == "tried" and width >= _WIDTH)
     for each in steps:
         mark = Text("ok", style="green") if each.ok else Text("NO", style="bold red")
         cells = (each.step, each.tried, each.verdict, each.why, each.evidence)
