@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [high + low for high in _CROCKFORD for low in _CROCKFORD]
 
 
 class Clock(Protocol):
@@ -67,7 +68,7 @@ class TimeOrderedIds:
 
     def new(self, prefix: str) -> str:
         number = (self.clock.now() // 1000) << 80 | secrets.randbits(80)
-        letters = "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
+        letters = "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])
         return f"{prefix}_{letters}"
 
 
