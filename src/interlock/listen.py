@@ -37,7 +37,7 @@ class Listeners:
         self._place = place
         _prepare_socket(place)
         self._local = _Listener(_config(application, uds=str(place)))
-        self._tcp = _Listener(_config(application, host=settings.host, port=settings.port)) if tcp else None
+        self._tcp = _Listener(_tcp(application, settings)) if tcp else None
 
     @property
     def _all(self) -> list[_Listener]:
@@ -74,10 +74,18 @@ class Listeners:
         on_started(self.port)
 
 
-def _config(application: Asgi, **place: Any) -> uvicorn.Config:
+def _tcp(application: Asgi, settings: Settings) -> uvicorn.Config:
+    """Who calls is who connected, unless that is a proxy the operator named: a header dodges no throttle."""
+    proxies = settings.trusted_proxies
+    return _config(application, host=settings.host, port=settings.port, proxies=proxies)
+
+
+def _config(application: Asgi, *, proxies: str = "", **place: Any) -> uvicorn.Config:
     return uvicorn.Config(
         application,
         **place,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies,
         http="httptools",
         ws="none",
         lifespan="off",

@@ -32,6 +32,9 @@ class Settings:
     environment: str = _setting("dev", "the one environment this process serves")
     host: str = _setting("127.0.0.1", "address to listen on")
     port: int = _setting(7411, "port to listen on; 0 takes a free one")
+    trusted_proxies: str = _setting(
+        "", "addresses of reverse proxies, comma-separated, whose X-Forwarded-For and -Proto are believed"
+    )
     issuer: str = _setting("", "issuer of run tokens; empty is urn:interlock:<environment>")
     url: str = _setting("", "the server a command talks to; empty is the local one of the data directory")
     token: str = _setting("", "the personal API token that commands present")

@@ -166,6 +166,18 @@ def test_guessing_passwords_must_wait(small_world: World) -> None:
     asyncio.run(story())
 
 
+def test_guesses_that_come_all_at_once_are_no_more_guesses(small_world: World) -> None:
+    async def story() -> None:
+        async with small_world.client() as client:
+            body = {"person": "maria", "password": "x"}
+            answers = await asyncio.gather(*(client.post("/api/v1/sign-in", json=body) for _ in range(30)))
+        said = [each.json()["error"]["message"] for each in answers]
+        assert sum("wrong" in each for each in said) == 10
+        assert sum("Too many" in each for each in said) == 20
+
+    asyncio.run(story())
+
+
 def test_a_removed_person_returns_with_their_password(world: World) -> None:
     async def story() -> None:
         ada = PersonDocument(name="ada", email="a@example.com", roles=("admin",))

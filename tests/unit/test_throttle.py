@@ -30,6 +30,15 @@ def test_success_forgets_the_failures() -> None:
     assert throttle.wait("a", 1) == 0
 
 
+def test_an_attempt_that_was_good_after_all_does_not_count() -> None:
+    throttle = Throttle(failures=1)
+    throttle.failed("a", 0)
+    throttle.forgive("a")
+    throttle.forgive("a")
+    throttle.forgive("never seen")
+    assert throttle.wait("a", 1) == 0
+
+
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 5 * MINUTE)), max_size=60))
 def test_the_table_is_bounded_and_no_wait_is_longer_than_the_window(events: list[tuple[int, int]]) -> None:
     throttle = Throttle(failures=2, callers=5)

@@ -34,6 +34,12 @@ class Throttle:
         if len(self._counted) > self.callers:
             del self._counted[next(iter(self._counted))]
 
+    def forgive(self, caller: str) -> None:
+        """Take one failure back: an attempt was counted before it was known to be good."""
+        count, until = self._counted.get(caller, (0, 0))
+        if count:
+            self._counted[caller] = (count - 1, until)
+
     def succeeded(self, caller: str) -> None:
         """Forget the failures of a caller who proved who they are."""
         self._counted.pop(caller, None)

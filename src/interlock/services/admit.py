@@ -7,6 +7,7 @@ are still those it was made on. Otherwise it is `SnapshotMoved` and decided anew
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from interlock.core.admission import Approved
 from interlock.core.approval import Approval, ApprovalState, Binding, people
 from interlock.core.document import Approvals
 from interlock.core.model import SECOND, Decision, EffectClass, Json, Principal, Request, RiskTier, Verdict
-from interlock.errors import SnapshotMoved
+from interlock.errors import SnapshotMoved, StoreUnavailable
 from interlock.runtime import Runtime
 from interlock.store import actions, approvals, runs
 from interlock.store.database import JournalEntry, Store, Transaction
@@ -58,7 +59,8 @@ class Admit:
 
     async def refuse(self, request: Request, decision: Decision) -> None:
         """Record a refusal. It waits for no commit, and is kept until the store can be written again."""
-        await self.store.journal(self._entry("call.denied", request, _said(decision)))
+        with suppress(StoreUnavailable):  # it is listed or counted then, and refused all the same
+            await self.store.journal(self._entry("call.denied", request, _said(decision)))
 
     async def allow_read(self, request: Request, decision: Decision) -> None:
         """Record the decision on a read, which needs no intent on disk.
@@ -92,7 +94,10 @@ class Admit:
                 lease_until=0,
             )
         try:
-            return await self.store.transact(lambda transaction: self._intent(transaction, drafted, decision))
+            return await self.store.transact(
+                lambda transaction: self._intent(transaction, drafted, decision),
+                wanted=self._entry(f"action.{drafted.state.value}", request, _said(decision)),
+            )
         except BaseException:
             self.memory.uncount_call(request.principal.run, request.tool)
             raise

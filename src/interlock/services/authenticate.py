@@ -99,4 +99,4 @@ class Authenticator:
             agent=principal.agent if principal else "",
             workflow=principal.workflow if principal else "",
         )
-        self._store.journal_nowait(entry)
+        self._store.note(entry)

@@ -23,7 +23,7 @@ from interlock.errors import GrantRefused, NotFound, NotPermitted, StateConflict
 from interlock.runtime import Runtime
 from interlock.settings import Settings
 from interlock.store import enrolments, runs
-from interlock.store.database import Store, Transaction
+from interlock.store.database import JournalEntry, Store, Transaction
 from interlock.store.keyring import payload_of, read_header, verify_compact
 from interlock.store.memory import Memory
 from interlock.store.run_tokens import Issuer, RunToken, Terms
@@ -97,7 +97,7 @@ class Exchange:
             if guessable:
                 throttle.failed(request.caller, now)
             if not isinstance(refused.__cause__, TokenInvalid):  # those are audited where they are verified
-                await self._audit_refusal(request, refused)
+                self._audit_refusal(request, refused)
             raise
         throttle.succeeded(request.caller)
         return given
@@ -219,14 +219,14 @@ class Exchange:
         terms = Terms(life=request.life, scope=scope, actors=actors)
         return Exchanged(run=run, token=self._issuer.issue(transaction, run, agent, terms))
 
-    async def _audit_refusal(self, request: ExchangeRequest, refused: GrantRefused) -> None:
+    def _audit_refusal(self, request: ExchangeRequest, refused: GrantRefused) -> None:
         body: dict[str, Json] = {
             "error": refused.oauth,
             "reason": refused.message,
             "proof": request.proof.name.lower(),
             "caller": request.caller,
         }
-        await self._store.journal(lambda transaction: transaction.audit("token.exchange_refused", body=body))
+        self._store.note(JournalEntry(at=self._clock.now(), kind="token.exchange_refused", body=body))
 
 
 def _verified(token: str, keys: list[enrolments.Enrolment]) -> dict[str, Json]:

@@ -15,7 +15,7 @@ from interlock.core.model import HOUR, SECOND
 from interlock.core.throttle import Throttle
 from interlock.errors import NotPermitted, TokenInvalid, UsageError
 from interlock.store import people
-from interlock.store.database import Store, Transaction
+from interlock.store.database import JournalEntry, Store, Transaction
 from interlock.store.people import NewToken, Person
 
 SIGNED_IN_FOR = 12 * HOUR
@@ -32,19 +32,16 @@ async def sign_in(
     wait = max(throttle.wait(key, now) for key in keys)
     if wait:
         raise TokenInvalid(f"Too many failed attempts; try again in {wait // SECOND + 1} seconds.")
+    for key in keys:  # before it is looked at: a hundred guesses at once are a hundred failures
+        throttle.failed(key, now)
     known = await store.read(lambda connection: people.password_hash(connection, name))
     if not await asyncio.to_thread(_matches, known or "", password[:_LONGEST_PASSWORD]):
-        for key in keys:
-            throttle.failed(key, now)
-        await store.journal(
-            lambda transaction: transaction.audit(
-                "person.sign_in_refused", person=name, body={"caller": caller}
-            )
-        )
+        store.note(JournalEntry(at=now, kind="person.sign_in_refused", person=name, body={"caller": caller}))
         raise TokenInvalid(
             "The name or the password is wrong.", hint="A password is set with: interlock token passwd"
         )
     throttle.succeeded(keys[0])
+    throttle.forgive(keys[1])
 
     def work(transaction: Transaction) -> NewToken:
         made = people.add_token(

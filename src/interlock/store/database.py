@@ -67,9 +67,7 @@ class Store:
             raise
         return cls(lock=lock, dialect=dialect, writer=writer)
 
-    async def transact(
-        self, work: Callable[[Transaction], T], *, wanted: JournalEntry | None = None
-    ) -> T:
+    async def transact(self, work: Callable[[Transaction], T], *, wanted: JournalEntry | None = None) -> T:
         """Run `work` on the writer's thread and return its value once it is committed.
 
         `wanted` names what is refused if the store cannot be written before `work` got to record anything;

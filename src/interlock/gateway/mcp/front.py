@@ -125,7 +125,7 @@ class McpGateway:
         entry = JournalEntry(
             at=self._wired.runtime.clock.now(), kind="request.refused", body={"code": why}, run=run
         )
-        self._wired.store.journal_nowait(entry)
+        self._wired.store.note(entry)
 
 
 def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
