@@ -17,6 +17,7 @@ app = typer.Typer(name="approvals", help="Calls that wait for a person.", no_arg
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Approval = Annotated[str, typer.Argument(help="The id of an approval, apr_….")]
+_ARGUMENTS = 50_000
 _COLUMNS = ("id", "tool", "agent", "expires")
 
 
@@ -106,7 +107,8 @@ def view(found: dict[str, Any]) -> str:
     kind = f"{line(call['tier'])}, effect {line(call['effect'])}"
     shown = [
         f"[bold]{line(call['tool'])}[/bold] ({kind}) is {_state(found)}",
-        f"  arguments    {line(call['arguments'])}",
+        f"  arguments    {line(call['arguments'], cap=_ARGUMENTS)}",
+        *_cut(found),
         f"  asked by     {line(call['agent'])} for {line(call['workflow'])}, {line(call['run'])}",
         f"  owner        {line(found['owner'])}" + _started(found),
         f"  requested    {moment(found['requested_at'])}",
@@ -126,6 +128,17 @@ def view(found: dict[str, Any]) -> str:
             for each in found["earlier"]
         ]
     return "\n".join(shown)
+
+
+def _cut(found: dict[str, Any]) -> list[str]:
+    """Say that the arguments are longer than what is shown: nobody approves what they did not see."""
+    length = len(json.dumps(found["call"]["arguments"], ensure_ascii=False))
+    if length <= _ARGUMENTS:
+        return []
+    return [
+        f"  [bold red]NOT ALL SHOWN[/bold red] {length - _ARGUMENTS} of {length} characters are missing here. "
+        f"Read them before you decide: interlock approvals show {line(found['id'])} --json"
+    ]
 
 
 def _state(found: dict[str, Any]) -> str:

@@ -52,7 +52,8 @@ def table(rows: Iterable[Mapping[str, object]], columns: Sequence[str], *, title
 def emit(data: Any, shown: object, as_json: bool) -> None:
     """Print `data` as JSON where asked, else `shown` (a table or text)."""
     if as_json:
-        sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=2, default=str) + "\n")
+        text = json.dumps(data, ensure_ascii=False, indent=2, default=str)
+        sys.stdout.write("".join(map(_visible, text)) + "\n")
     else:
         console.print(shown)
 
@@ -60,4 +61,11 @@ def emit(data: Any, shown: object, as_json: bool) -> None:
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    return safe(value, cap=200)
+    return line(value, cap=200)
+
+
+def _visible(character: str) -> str:
+    """Return a character of a JSON text; one that a terminal might obey or hide stands as its escape."""
+    if character == "\n" or character.isprintable():
+        return character
+    return json.dumps(character)[1:-1]
