@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -90,6 +91,12 @@ def test_documents_that_name_only_what_exists_are_fine() -> None:
             None,
         ),
         (
+            a_tool("crm.x", preview=Companion(tool="crm.lookup", arguments={"a": "$args"})),
+            ("spec", "preview", "arguments", "a"),
+            "use $args.NAME",
+            None,
+        ),
+        (
             Policy(name="p", rules=(a_rule(tool="crm.updat"),)),
             ("spec", "rules", 0, "tool"),
             "unknown Tool 'crm.updat'",
@@ -164,19 +171,38 @@ def test_what_is_declared_for_another_environment_is_said_to_be() -> None:
     assert problem.message == "unknown Person 'kim': it is declared for production, this is dev"
 
 
-def test_circles_of_previews_and_undos_are_named_once() -> None:
+def test_a_preview_without_a_complete_entry_is_none() -> None:
+    unsaid = a_reading_tool("crm.count")
+    found = with_tools(
+        a_tool("crm.x", preview=Companion(tool="crm.count", arguments={})), replace(unsaid, effect=None)
+    )
+    assert [each.message for each in found] == ["a preview is read_only, and this tool is not"]
+
+
+def test_an_undo_may_be_undone_by_what_it_undoes() -> None:
     def undone_by(name: str, other: str) -> Tool:
         return a_tool(name, undo=Companion(tool=other, arguments={}))
 
+    pair = (undone_by("crm.close", "crm.reopen"), undone_by("crm.reopen", "crm.close"))
+    assert with_tools(*pair, undone_by("crm.toggle", "crm.toggle")) == []
+
+
+def test_circles_through_a_preview_are_named_once() -> None:
+    def measured_by(name: str, other: str, **more: Any) -> Tool:
+        return a_reading_tool(name, preview=Companion(tool=other, arguments={}), **more)
+
     found = with_tools(
-        undone_by("crm.a", "crm.b"),
-        undone_by("crm.b", "crm.c"),
-        undone_by("crm.c", "crm.b"),
-        undone_by("crm.self", "crm.self"),
+        a_tool("crm.a", preview=Companion(tool="crm.b", arguments={})),
+        measured_by("crm.b", "crm.c"),
+        measured_by("crm.c", "crm.b"),
+        a_reading_tool("crm.count", undo=Companion(tool="crm.send", arguments={})),
+        measured_by("crm.self", "crm.self"),
+        a_tool("crm.send", preview=Companion(tool="crm.count", arguments={})),
     )
     assert [problem.message for problem in found] == [
-        "previews and undos run in a circle: crm.b -> crm.c -> crm.b",
-        "previews and undos run in a circle: crm.self -> crm.self",
+        "a preview runs in a circle: crm.b -> crm.c -> crm.b",
+        "a preview runs in a circle: crm.self -> crm.self",
+        "a preview runs in a circle: crm.send -> crm.count -> crm.send",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Whether what the documents name exists: people, teams, agents, servers, tools; and runs in no circle.
+"""Whether what the documents name exists: people, teams, agents, servers, tools; and no preview circles.
 
 Every name that resolves to nothing is a problem with a near name, said before anything is decided.
 """
@@ -82,7 +82,7 @@ def check_tool(tool: Tool, names: Names, flaws: Flaws) -> None:
     if tool.preview is not None:
         _check_companion(tool.preview, names, flaws.at("spec", "preview"), sources=("args",))
         preview = names.tools.get(tool.preview.tool)
-        if preview is not None and preview.tier is not RiskTier.READ_ONLY:
+        if preview is not None and not _reads_only(preview):
             flaws.at("spec", "preview", "tool").add("a preview is read_only, and this tool is not")
     if tool.undo is not None:
         _check_companion(tool.undo, names, flaws.at("spec", "undo"), sources=("args", "result"))
@@ -134,25 +134,26 @@ def _check_rules(
 
 
 def check_circles(tools: Mapping[str, Tool], flaws_of: Mapping[str, Flaws]) -> None:
-    """Note each circle of previews and undos once, at the first of its tools by name."""
+    """Note each circle that goes through a preview once, at the first of its previewed tools by name.
+
+    Undos may well form one: what removes is undone by what adds. An undo never starts another by itself.
+    """
     reported: set[frozenset[str]] = set()
-    for name in sorted(tools):
-        circle = _circle(name, tools)
+    for name, tool in sorted(tools.items()):
+        circle = _circle(name, tool.preview.tool, tools) if tool.preview is not None else []
         if circle and frozenset(circle) not in reported:
             reported.add(frozenset(circle))
-            flaws_of[name].at("spec").add(
-                f"previews and undos run in a circle: {' -> '.join((*circle, circle[0]))}"
-            )
+            flaws_of[name].at("spec").add(f"a preview runs in a circle: {' -> '.join((*circle, circle[0]))}")
 
 
-def _circle(start: str, tools: Mapping[str, Tool]) -> list[str]:
-    """Return the shortest way from a tool back to itself, or nothing."""
-    ways = [[start]]
+def _circle(start: str, preview: str, tools: Mapping[str, Tool]) -> list[str]:
+    """Return the shortest way from a tool through its preview back to itself, or nothing."""
+    ways = [[start, preview]]
     seen: set[str] = set()
     for way in ways:  # grows while it is walked: breadth first
+        if way[-1] == start:
+            return way[:-1]
         for following in _follows(tools.get(way[-1])):
-            if following == start:
-                return way
             if following not in seen:
                 seen.add(following)
                 ways.append([*way, following])
@@ -165,11 +166,16 @@ def _follows(tool: Tool | None) -> list[str]:
     return [each.tool for each in (tool.preview, tool.undo) if each is not None]
 
 
+def _reads_only(tool: Tool) -> bool:
+    return tool.mapped and tool.tier is RiskTier.READ_ONLY and tool.effect is EffectClass.READ
+
+
 def _check_companion(companion: Companion, names: Names, flaws: Flaws, *, sources: tuple[str, ...]) -> None:
     names.need("Tool", companion.tool, names.tools, flaws.at("tool"))
     for path, value in _texts(companion.arguments, ()):
-        root = value.removeprefix("$").partition(".")[0]
-        if value.startswith("$") and not value.startswith("$$") and root not in sources:
+        root, _, rest = value.removeprefix("$").partition(".")
+        named = root in sources and all(rest.split("."))
+        if value.startswith("$") and not value.startswith("$$") and not named:
             allowed = " or ".join(f"${source}.NAME" for source in sources)
             flaws.at("arguments", *path).add(f"{value!r} refers to nothing known here: use {allowed}")
 
