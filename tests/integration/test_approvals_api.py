@@ -156,6 +156,44 @@ def test_who_is_not_an_approver_cannot_decide(served: Served, person: str) -> No
     assert served.world.script.effects == []
 
 
+def test_a_token_that_was_narrowed_decides_nothing_by_its_persons_name(served: Served) -> None:
+    first = served.ask()
+    cut = served.do(served.world.store.transact(lambda tx: people.add_token(tx, "maria", roles=())))
+    headers = {"Authorization": f"Bearer {cut.secret}"}
+    acts: dict[str, Any] = {
+        f"approvals/{first.approval}/approve": {},
+        f"approvals/{first.approval}/reject": {"reason": "no"},
+        f"approvals/{first.approval}/modify": {"arguments": {"order": 2}, "reason": "no"},
+        f"actions/{first.action}/cancel": {"reason": "no"},
+        f"actions/{first.action}/resolve": {"happened": True, "reason": "no"},
+    }
+    with httpx2.Client(base_url=served.url, headers=headers) as client:
+        for path, body in acts.items():
+            assert client.post(f"/api/v1/{path}", json=body).status_code == 403, path
+    assert served.do(served.world.action(first.action)).state.value == "waiting_approval"
+    assert served.world.script.effects == []
+
+
+def test_nobody_is_shown_a_part_of_the_arguments_as_if_it_were_all(served: Served) -> None:
+    hidden = {"filler": "x" * 60_000, "order": 666}
+    first = served.ask(arguments=hidden)
+    with served.client("maria") as client:
+        found = client.get(f"/api/v1/approvals/{first.approval}").json()
+        short = client.get(f"/api/v1/approvals/{served.ask(arguments={'order': 1}).approval}").json()
+    assert "NOT ALL SHOWN" in cli_approvals.view(found)
+    assert f"show {first.approval} --json" in cli_approvals.view(found)
+    assert "NOT ALL SHOWN" not in cli_approvals.view(short)
+
+
+def test_json_for_programs_cannot_steer_a_terminal(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    evil = {"note": "\x1b[2J \x9b2J \u202egnp.exe \u200b \U000e0041 é 😀"}
+    first = served.ask(arguments=evil)
+    said = command(served, monkeypatch, cli_approvals.app, "show", first.approval, "--json").output
+    assert not [each for each in said if each != "\n" and not each.isprintable()]
+    assert json.loads(said)["call"]["arguments"] == evil
+    assert "é 😀" in said
+
+
 def test_rejecting_needs_a_reason_and_the_agent_hears_it(served: Served) -> None:
     first = served.ask()
     with served.client("deng") as client:

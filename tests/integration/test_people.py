@@ -178,6 +178,20 @@ def test_guesses_that_come_all_at_once_are_no_more_guesses(small_world: World) -
     asyncio.run(story())
 
 
+def test_a_narrowed_token_sets_no_password_to_become_whole_again(small_world: World) -> None:
+    async def story() -> None:
+        body = {"password": "a quite long password"}
+        for roles in (["viewer"], ["admin"], []):
+            async with await small_world.signed_in("ada", roles=roles) as client:
+                answer = await client.post("/api/v1/password", json=body)
+                assert answer.status_code == 403, roles
+                assert "narrowed" in answer.json()["error"]["message"]
+        async with await small_world.signed_in("ada", roles=["admin", "viewer"]) as client:
+            assert (await client.post("/api/v1/password", json=body)).status_code == 200
+
+    asyncio.run(story())
+
+
 def test_a_removed_person_returns_with_their_password(world: World) -> None:
     async def story() -> None:
         ada = PersonDocument(name="ada", email="a@example.com", roles=("admin",))

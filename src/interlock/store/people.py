@@ -27,13 +27,17 @@ ROLES = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """Who is signed in: `roles` are those of the credential that was presented, never more than theirs."""
+    """Who is signed in: `roles` are those of the credential that was presented, never more than theirs.
+
+    `narrowed` says that the person holds roles which this credential does not.
+    """
 
     name: str
     email: str = ""
     roles: frozenset[str] = frozenset()
     token_id: str = ""
     disabled: bool = False
+    narrowed: bool = False
 
     def may(self, *roles: str) -> bool:
         """Return whether the person holds one of `roles`."""
@@ -198,16 +202,17 @@ def revoke_token(transaction: Transaction, token: str, *, person: str | None = N
 
 
 def _person(row: sa.RowMapping) -> Person:
-    roles = frozenset(msgspec.json.decode(row["roles"] or "[]", type=list[str]))
-    narrowed = row.get("token_roles")
-    if narrowed is not None:
-        roles &= frozenset(msgspec.json.decode(narrowed, type=list[str]))
+    own = roles = frozenset(msgspec.json.decode(row["roles"] or "[]", type=list[str]))
+    kept = row.get("token_roles")
+    if kept is not None:
+        roles &= frozenset(msgspec.json.decode(kept, type=list[str]))
     return Person(
         name=row["name"],
         email=row["email"] or "",
         roles=roles,
         token_id=row.get("token_id", ""),
         disabled=bool(row["disabled"]),
+        narrowed=roles != own,
     )
 
 

@@ -17,12 +17,13 @@ from interlock.errors import NotPermitted, UsageError
 from interlock.services.cancel import Cancel
 from interlock.services.resolve import Resolve
 from interlock.store import actions, agents, approvals
-from interlock.web.auth import Person, person_of
+from interlock.web.auth import Person, in_their_own_name, person_of
 from interlock.web.body import limit_of, read_body
 from interlock.web.errors import json_response
 from interlock.wiring import Wired
 
 _READERS = ("viewer", "auditor", "developer", "agent_owner", "approver", "policy_author", "operator", "admin")
+_STEERERS = ("approver", "agent_owner", "operator", "admin")
 
 
 class CancelBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -125,6 +126,7 @@ def summary(action: Action) -> dict[str, Any]:
 
 async def _may_steer(wired: Wired, person: Person, name: str) -> None:
     """Let whoever may stop the agent, or decides for its workflow, stop or clear up its action."""
+    in_their_own_name(person, *_STEERERS)
 
     def allowed(connection: sa.Connection) -> bool:
         action = actions.get(connection, name)

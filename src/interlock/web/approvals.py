@@ -19,7 +19,7 @@ from interlock.errors import NotPermitted, UsageError
 from interlock.services.approve import Approve
 from interlock.store import actions, approvals
 from interlock.web.actions import summary
-from interlock.web.auth import Person, person_of
+from interlock.web.auth import Person, in_their_own_name, person_of
 from interlock.web.body import limit_of, read_body
 from interlock.web.errors import json_response
 from interlock.wiring import Wired
@@ -92,6 +92,7 @@ async def one(request: Request) -> Response:
 async def approve(request: Request) -> Response:
     """Let the call pass as it was asked."""
     person = await person_of(request)
+    in_their_own_name(person, "approver")
     wired: Wired = request.app.state.wired
     body = await read_body(request, ApproveBody)
     done = await _use(wired).approve(request.path_params["id"], _decider(person), reason=body.reason)
@@ -102,6 +103,7 @@ async def approve(request: Request) -> Response:
 async def reject(request: Request) -> Response:
     """Turn the call down."""
     person = await person_of(request)
+    in_their_own_name(person, "approver")
     wired: Wired = request.app.state.wired
     body = await read_body(request, RejectBody)
     done = await _use(wired).reject(request.path_params["id"], _decider(person), reason=body.reason)
@@ -111,6 +113,7 @@ async def reject(request: Request) -> Response:
 async def modify(request: Request) -> Response:
     """Let the call pass with other arguments, which are checked and decided like a new call."""
     person = await person_of(request)
+    in_their_own_name(person, "approver")
     wired: Wired = request.app.state.wired
     body = await read_body(request, ModifyBody)
     try:

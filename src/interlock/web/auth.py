@@ -13,7 +13,7 @@ from interlock.store import people
 from interlock.store.people import Person
 from interlock.wiring import Wired
 
-__all__ = ["Person", "person_of"]
+__all__ = ["Person", "in_their_own_name", "person_of"]
 _LONGEST = 256
 _UNKNOWN = Refused(
     code="personal_token",
@@ -40,6 +40,19 @@ async def person_of(request: Request, *roles: str) -> Person:
             hint="Roles are declared in the manifest; a token can only narrow them.",
         )
     return person
+
+
+def in_their_own_name(person: Person, *roles: str) -> None:
+    """Let a narrowed token pass only with one of `roles`: what follows from a name alone, it does not carry.
+
+    A document may name who approves or answers for something; a token that was cut below that must not
+    decide all the same. Raises `NotPermitted`.
+    """
+    if person.narrowed and not person.may(*roles):
+        raise NotPermitted(
+            f"This token of {person.name} was narrowed: it does not carry this.",
+            hint=f"Use a token with the role {' or '.join(roles)}." if roles else "Use a full token.",
+        )
 
 
 def bearer(request: Request) -> str:

@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from interlock.core import worst
 from interlock.core.bundle import Bundle, BundleInvalid
-from interlock.core.change import PROPOSERS
+from interlock.core.change import DECIDERS, PROPOSERS
 from interlock.core.document import key
 from interlock.core.explain import explain
 from interlock.core.model import Json
@@ -31,7 +31,7 @@ from interlock.services.decide_change import DecideChange
 from interlock.services.plan import plan as plan_change
 from interlock.store import changes, documents, pins
 from interlock.store.changes import Change, ChangeState
-from interlock.web.auth import person_of
+from interlock.web.auth import in_their_own_name, person_of
 from interlock.web.body import limit_of, read_body
 from interlock.web.errors import json_response
 from interlock.wiring import Wired
@@ -150,6 +150,7 @@ async def approve_change(request: Request) -> Response:
     """Put a waiting change in force."""
     wired: Wired = request.app.state.wired
     person = await person_of(request)
+    in_their_own_name(person, *sorted(DECIDERS))
     body = await read_body(request, ReasonBody)
     change = request.path_params["change"]
     done = await _decide(wired).approve(change, person=person.name, roles=person.roles, reason=body.reason)

@@ -12,7 +12,7 @@ from interlock.errors import NotPermitted
 from interlock.services import create_token, revoke, rotate_keys, sign_in
 from interlock.store import people
 from interlock.store.people import ApiToken, NewToken, Person
-from interlock.web.auth import person_of
+from interlock.web.auth import in_their_own_name, person_of
 from interlock.web.body import read_body
 from interlock.web.errors import json_response
 from interlock.wiring import Wired
@@ -84,8 +84,9 @@ async def signing_in(request: Request) -> Response:
 
 
 async def password(request: Request) -> Response:
-    """Set a password."""
+    """Set a password. A narrowed token sets none: a password signs in with all that its person holds."""
     by = await person_of(request)
+    in_their_own_name(by)
     wired: Wired = request.app.state.wired
     body = await read_body(request, PasswordBody)
     await sign_in.set_password(
