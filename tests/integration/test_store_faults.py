@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from interlock.errors import CommitUnknown, StateConflict, StoreError, StoreInUse, StoreUnavailable
-from interlock.runtime import Runtime, SystemClock, TimeOrderedIds
+from interlock.runtime import Runtime, TimeOrderedIds
 from interlock.services.verify_audit import verify_database
 from interlock.store.database import JournalEntry, Store, Transaction
 from interlock.store.place import file_system_of, refuse_network_file_system
@@ -266,17 +266,19 @@ def test_a_network_file_system_is_refused() -> None:
     refuse_network_file_system(Path("/srv/data"), mounts="")
 
 
-def test_a_newer_database_is_refused_with_what_to_do(store: Store) -> None:
-    asyncio.run(
-        store.transact(
+def test_a_newer_database_is_refused_with_what_to_do(tmp_path: Path, database_url: str) -> None:
+    settings = a_settings(tmp_path, database=database_url)
+
+    async def written_by_a_newer_program() -> None:
+        store = Store.open(settings, Runtime.real())
+        await store.transact(
             lambda t: t.connection.exec_driver_sql("INSERT INTO migrations VALUES (9999, 'later', 0)")
         )
-    )
-    from interlock.store.clock import SteadyClock
-    from interlock.store.database import _prepare
+        await store.close()
 
+    asyncio.run(written_by_a_newer_program())
     with pytest.raises(StoreUnavailable, match="newer Interlock wrote this database") as told:
-        _prepare(store._dialect, SteadyClock(SystemClock()))
+        Store.open(settings, Runtime.real())
     assert "Upgrade" in told.value.hint
 
 

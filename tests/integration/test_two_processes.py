@@ -33,7 +33,7 @@ class Writing:
     def __init__(self, settings: Settings, name: str) -> None:
         program = str(TESTS / "support" / "writer_process.py")
         self.process = subprocess.Popen(
-            [sys.executable, program, str(settings.data), settings.database, name],
+            [sys.executable, program, str(settings.data), settings.database, name, settings.environment],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -97,8 +97,8 @@ def test_the_second_process_waits_its_turn_and_finds_every_acknowledged_commit(t
 def test_two_processes_write_to_postgres_each_its_own_chain_and_one_is_killed(
     tmp_path: Path, postgres_url: str
 ) -> None:
-    one = a_settings(tmp_path / "one", database=postgres_url)
-    other = a_settings(tmp_path / "other", database=postgres_url)
+    one = a_settings(tmp_path / "one", database=postgres_url, environment="staging")
+    other = a_settings(tmp_path / "other", database=postgres_url, environment="dev")
     audit_key(one.data)
     audit_key(other.data)
     chance = random.Random()
@@ -124,6 +124,21 @@ def test_two_processes_write_to_postgres_each_its_own_chain_and_one_is_killed(
     assert acknowledged <= rows
     assert rows == entries
     assert {flaw.code for flaw in verify_database(one).flaws} == {"key_missing"}
+
+
+def test_a_second_process_of_one_environment_is_refused_on_postgres_while_the_first_lives(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    one = a_settings(tmp_path / "one", database=postgres_url)
+    other = a_settings(tmp_path / "other", database=postgres_url)
+    with writing(one, "first") as first:
+        assert first.first == "ready"
+        first.wait_for_acks(1)
+        with writing(other, "second") as second:
+            assert second.first.startswith("refused Another Interlock serves the environment 'dev'")
+        first.kill()
+    with writing(other, "third") as third:
+        assert third.first == "ready"
 
 
 @pytest.mark.parametrize(

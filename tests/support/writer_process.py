@@ -45,10 +45,11 @@ async def write(store: Store, name: str) -> None:
     await asyncio.gather(*(caller() for _ in range(8)))
 
 
-def main(data: str, database: str, name: str) -> None:
+def main(data: str, database: str, name: str, environment: str) -> None:
     """Open the store and write."""
     try:
-        store = Store.open(load({}, data=Path(data), database=database), Runtime.real())
+        settings = load({}, data=Path(data), database=database, environment=environment)
+        store = Store.open(settings, Runtime.real())
     except StoreInUse as error:
         say(f"refused {error.message}")
         return

@@ -9,18 +9,22 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from functools import cache
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, QueuePool
 
-from interlock.errors import CommitUnknown, SnapshotMoved, StoreError, StoreUnavailable
+from interlock.errors import CommitUnknown, SnapshotMoved, StoreError, StoreInUse, StoreUnavailable
 from interlock.settings import Settings
 from interlock.store.place import refuse_network_file_system
+
+if TYPE_CHECKING:
+    import psycopg
 
 READERS = 4
 
@@ -62,7 +66,7 @@ def dialect_of(settings: Settings, *, patience: float) -> Dialect:
         case "sqlite":
             return Sqlite(url, patience=patience)
         case "postgresql":
-            return Postgres(url, patience=patience)
+            return Postgres(url, environment=settings.environment, patience=patience)
         case other:
             raise StoreUnavailable(
                 f"The database URL names {other}, which is not supported.",
@@ -189,13 +193,11 @@ def _insert(table: str, columns: int, rows: int) -> str:
 class Postgres:
     """A PostgreSQL server."""
 
-    def __init__(self, url: sa.URL, *, patience: float) -> None:
-        try:
-            import psycopg  # noqa: F401  # pyright: ignore[reportUnusedImport]
-        except ModuleNotFoundError as missing:
+    def __init__(self, url: sa.URL, *, environment: str, patience: float) -> None:
+        if find_spec("psycopg") is None:
             raise StoreUnavailable(
                 "The PostgreSQL driver is not installed.", hint="Install interlock[postgres]."
-            ) from missing
+            )
         self._where = url.render_as_string(hide_password=True)
         url = url.set(drivername="postgresql+psycopg")
         common: dict[str, Any] = {"connect_timeout": max(2, int(patience)), "application_name": "interlock"}
@@ -204,6 +206,11 @@ class Postgres:
             poolclass=NullPool,
             connect_args={**common, "options": f"-c lock_timeout={int(patience * 1000)}"},
         )
+
+        @event.listens_for(self.writer, "connect")
+        def _own(connection: psycopg.Connection, _record: object) -> None:
+            self._own(connection, environment)
+
         self.readers = sa.create_engine(
             url,
             pool_size=READERS,
@@ -211,6 +218,23 @@ class Postgres:
             isolation_level="REPEATABLE READ",  # a reader sees one moment, as on SQLite
             connect_args={**common, "options": "-c default_transaction_read_only=on"},
         )
+
+    def _own(self, connection: psycopg.Connection, environment: str) -> None:
+        """Be the one writer of this environment for as long as the connection lasts.
+
+        What another process is executing would look like what a dead one left behind. Waits for a lock
+        whose holder has just died. Raises `StoreInUse`.
+        """
+        import psycopg
+
+        try:
+            connection.execute("SELECT pg_advisory_lock(7412, hashtext(%s))", (environment,))
+            connection.commit()
+        except psycopg.errors.LockNotAvailable as error:
+            raise StoreInUse(
+                f"Another Interlock serves the environment {environment!r} on {self._where}.",
+                hint="Stop it, or give this one a database or an environment of its own.",
+            ) from error
 
     def clock(self, connection: sa.Connection) -> int | None:
         """Ask the server, so that all processes share one clock."""
