@@ -147,10 +147,15 @@ def decided(
     return decide(request, a_snapshot(bundle, tool, **snapshot), now)
 
 
-def an_approval(decision: Decision, **changes: str) -> Approved:
+def an_approval(decision: Decision, **changes: Any) -> Approved:
     """Return a person's yes to exactly what was decided."""
     approved = Approved(
-        approval="apr_1", digest=decision.digest, pin=decision.pin, bundle=decision.bundle, by="maria"
+        approval="apr_1",
+        digest=decision.digest,
+        pin=decision.pin,
+        bundle=decision.bundle,
+        by="maria",
+        tier=decision.tier,
     )
     return replace(approved, **changes)
 

@@ -260,6 +260,8 @@ def test_the_state_that_was_read_is_recorded() -> None:
             "pin": "pin-1",
             "bundle": decision.bundle,
             "by": "maria",
+            "tier": "high_blast_radius",
+            "reach": None,
         },
     }
     assert decision.effect is EffectClass.IDEMPOTENT

@@ -23,6 +23,7 @@ from interlock.core.model import (
     RiskTier,
     Verdict,
 )
+from interlock.core.reach import grew
 from interlock.core.snapshot import Approved, RunFacts, SchemaCheck, Snapshot, any_arguments
 
 __all__ = [
@@ -33,6 +34,8 @@ __all__ = [
     "any_arguments",
     "decide",
     "decide_capability",
+    "decide_preview",
+    "to_be_measured",
 ]
 
 Gates = tuple[tuple[Gate, Check], ...]
@@ -50,6 +53,23 @@ GATES: Gates = (
     (Gate.APPROVAL, gate.approval),
 )
 
+MEASURE_GATES: Gates = (
+    (Gate.TOKEN, gate.token),
+    (Gate.ENVIRONMENT, gate.environment),
+    (Gate.SCOPE, gate.scope),
+    (Gate.SCHEMA, gate.schema),
+    (Gate.CONSTRAINTS, gate.to_be_measured),
+    (Gate.BREAKER, gate.circuit),
+)
+
+PREVIEW_GATES: Gates = (
+    (Gate.TOKEN, gate.token),
+    (Gate.ENVIRONMENT, gate.environment),
+    (Gate.SCOPE, gate.preview),
+    (Gate.SCHEMA, gate.schema),
+    (Gate.BREAKER, gate.circuit),
+)
+
 CAPABILITY_GATES: Gates = (
     (Gate.TOKEN, gate.token),
     (Gate.ENVIRONMENT, gate.environment),
@@ -61,6 +81,16 @@ CAPABILITY_GATES: Gates = (
 def decide(request: Request, snapshot: Snapshot, now: int) -> Decision:
     """Decide one tool call at `now` (microseconds). Never raises; the same input gives the same decision."""
     return _decide(GATES, Case(request, snapshot, now))
+
+
+def to_be_measured(request: Request, snapshot: Snapshot, now: int) -> bool:
+    """Whether the answer to a call can still depend on its reach: nothing else denies it (A1)."""
+    return not _decide(MEASURE_GATES, Case(request, snapshot, now)).denied
+
+
+def decide_preview(request: Request, snapshot: Snapshot, now: int) -> Decision:
+    """Decide the call of a preview, which the map declares and no workflow need grant (A1)."""
+    return _decide(PREVIEW_GATES, Case(request, snapshot, now))
 
 
 def decide_capability(
@@ -118,7 +148,14 @@ def _binding(case: Case, approved: Approved) -> Reason:
         return refusal.PIN_MOVED
     if approved.bundle != case.bundle.digest:
         return refusal.BUNDLE_MOVED
+    if case.tool.preview is not None and _reaches_otherwise(case, approved):
+        return refusal.REACH_MOVED
     return refusal.approved(approved.by, approved.approval)
+
+
+def _reaches_otherwise(case: Case, approved: Approved) -> bool:
+    """Whether the person saw another tier, or a smaller reach, than this call has now (A1)."""
+    return approved.tier is not case.tier or grew(approved.reach, case.snapshot.reach)
 
 
 def _decision(case: Case, reasons: tuple[Reason, ...], state: Mapping[str, Json]) -> Decision:

@@ -159,7 +159,21 @@ def schema(case: Case) -> Said:
 
 def constraints(case: Case) -> Said:
     """The call meets its grant, and the run has one left; then the tier of this very call is known."""
-    run, grant, tool, snapshot = case.run, case.grant, case.tool, case.snapshot
+    run, grant, tool, facts = case.run, case.grant, case.tool, _facts(case)
+    missed = misses(grant.where, facts)
+    if missed:
+        return (refusal.out_of_scope(case.workflow.label, tool.name, missed, unmeasured=facts.unmeasured),)
+    if grant.max_calls is not None and run.calls.get(tool.name, 0) >= grant.max_calls:
+        return (refusal.too_many_calls(case.workflow.label, tool.name, grant.max_calls),)
+    case.tier = tool.tier
+    if tool.variants:
+        case.tier = tool.tier_of(facts)
+        facts.tool = tool.fields[case.tier.rank]
+    return CONTENT
+
+
+def _facts(case: Case) -> Facts:
+    run, tool, snapshot = case.run, case.tool, case.snapshot
     facts = case.facts = Facts(
         args=case.request.arguments,
         tool=tool.fields[tool.tier.rank],
@@ -170,16 +184,31 @@ def constraints(case: Case) -> Said:
         started_at=run.started_at,
         now=case.now,
     )
-    missed = misses(grant.where, facts)
+    if tool.preview is not None and snapshot.reach is None:
+        facts.unmeasured = refusal.not_measured(tool.preview.tool, snapshot.unmeasured or "it was not asked")
+    return facts
+
+
+def to_be_measured(case: Case) -> Said:
+    """Whatever needs no reach to be told about the grant is met: else the preview is not even asked (A1)."""
+    told = tuple(each for each in case.grant.where if not each.refers and not each.field.startswith("reach."))
+    missed, limit = misses(told, _facts(case)), case.grant.max_calls
     if missed:
-        return (refusal.out_of_scope(case.workflow.label, tool.name, missed),)
-    if grant.max_calls is not None and run.calls.get(tool.name, 0) >= grant.max_calls:
-        return (refusal.too_many_calls(case.workflow.label, tool.name, grant.max_calls),)
-    case.tier = tool.tier
-    if tool.variants:
-        case.tier = tool.tier_of(facts)
-        facts.tool = tool.fields[case.tier.rank]
-    return CONTENT
+        return (refusal.out_of_scope(case.workflow.label, case.tool.name, missed),)
+    if limit is not None and case.run.calls.get(case.tool.name, 0) >= limit:
+        return (refusal.too_many_calls(case.workflow.label, case.tool.name, limit),)
+    case.tier = RiskTier.READ_ONLY
+    return (refusal.TO_BE_MEASURED,)
+
+
+def preview(case: Case) -> Said:
+    """A preview needs no grant, for who reviewed the map declared it; it must be a mapped read (A1)."""
+    tool = case.bundle.tools.get(case.request.tool)
+    reads = (RiskTier.READ_ONLY, EffectClass.READ)
+    if tool is None or not tool.mapped or (tool.tier, tool.effect) != reads:
+        return (refusal.not_a_preview(case.request.tool),)
+    case.tool, case.tier, case.effect = tool, tool.tier, tool.effect
+    return (refusal.TO_BE_MEASURED,)
 
 
 def circuit(case: Case) -> Said:
@@ -223,6 +252,8 @@ def rules(case: Case) -> Said:
 def approval(case: Case) -> Said:
     """The floor of the tier or of earned autonomy; what cannot be undone always needs a person (E5)."""
     floor = refusal.floor(case.tier, case.snapshot.autonomy)
+    if case.facts.unmeasured:
+        floor = (*floor, refusal.widest(case.facts.unmeasured))
     return (refusal.IRREVERSIBLE, *floor) if case.tool.irreversible(case.tier) else floor
 
 
@@ -270,6 +301,8 @@ def read(case: Case) -> dict[str, Json]:
         state["autonomy"] = snapshot.autonomy.value
     if snapshot.reach is not None:
         state["reach"] = dict(snapshot.reach)
+    elif snapshot.unmeasured:
+        state["unmeasured"] = snapshot.unmeasured
     if snapshot.approved is not None:
         state["approved"] = asdict(snapshot.approved)
     return state

@@ -95,10 +95,12 @@ def arguments_invalid(problem: str) -> Reason:
     )
 
 
-def out_of_scope(workflow: str, tool: str, missed: tuple[NearMiss, ...]) -> Reason:
-    """Say which constraints of the grant a call does not meet."""
+def out_of_scope(workflow: str, tool: str, missed: tuple[NearMiss, ...], *, unmeasured: str = "") -> Reason:
+    """Say which constraints of the grant a call does not meet; `unmeasured` says why reach is not known."""
     fields = ", ".join(dict.fromkeys(miss.field for miss in missed))
     message = f"{workflow} grants {tool} within limits; this call is outside: {fields}."
+    if unmeasured and any(miss.field.startswith("reach.") for miss in missed):
+        message += f" {unmeasured[:1].upper()}{unmeasured[1:]}"
     return deny(Gate.CONSTRAINTS, "out_of_scope", message, missed)
 
 
@@ -107,6 +109,26 @@ def too_many_calls(workflow: str, tool: str, limit: int) -> Reason:
     missed = (NearMiss(field="max_calls", expected=f"up to {limit}", actual=f"one more than {limit}"),)
     message = f"{workflow} grants {limit} call{'' if limit == 1 else 's'} of {tool} in one run."
     return deny(Gate.CONSTRAINTS, "max_calls", message, missed)
+
+
+def not_measured(tool: str, why: str) -> str:
+    """Say in words that a preview did not measure a call, and what follows from that (A1)."""
+    return f"its reach is not known, because the preview {tool} measured nothing: {why}."
+
+
+def widest(unmeasured: str) -> Reason:
+    """Say that the widest scope counted, for want of a measure."""
+    return Reason(
+        gate=Gate.APPROVAL,
+        code="reach_unknown",
+        message=f"The widest scope counts; {unmeasured}",
+        verdict=Verdict.ALLOW,
+    )
+
+
+def not_a_preview(tool: str) -> Reason:
+    """Say that a preview is not one here: it must be mapped, read_only and of the effect read."""
+    return deny(Gate.SCOPE, "not_a_preview", f"{tool} is not a read_only tool of this environment.")
 
 
 def killed(subject: str) -> Reason:
@@ -182,6 +204,9 @@ IRREVERSIBLE = Reason(
 )
 OTHER_ARGUMENTS = _ask_again("approval_other_arguments", "The approval was for other arguments.")
 PIN_MOVED = _ask_again("approval_pin_moved", "The tool changed after the approval.")
+REACH_MOVED = _ask_again(
+    "approval_reach_moved", "The call reaches further, or otherwise, than what was approved."
+)
 BUNDLE_MOVED = _ask_again("approval_bundle_moved", "The policy changed after the approval.")
 UNKNOWN_RUN = deny(Gate.TOKEN, "unknown_run", "The run of this token is not known here.")
 CLOSED_RUN = deny(Gate.TOKEN, "run_closed", "The run has ended.")
@@ -192,4 +217,10 @@ DRIFTED = deny(
     Gate.SCHEMA, "tool_drifted", "The tool is not what was registered; a person must review it first."
 )
 NO_SCHEMA = deny(Gate.SCHEMA, "schema_unknown", "The tool's registered schema is not known here.")
+TO_BE_MEASURED = Reason(
+    gate=Gate.CONSTRAINTS,
+    code="to_be_measured",
+    message="Nothing but its reach speaks against the call.",
+    verdict=Verdict.ALLOW,
+)
 NO_BUDGET = deny(Gate.BUDGET, "budget_exhausted", "The budget does not cover this call.")

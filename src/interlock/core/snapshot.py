@@ -30,13 +30,19 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approved:
-    """A person's yes and what it was said to: these arguments, this pin, this bundle (invariant 6)."""
+    """A person's yes and what it was said to: these arguments, this pin, this bundle (invariant 6).
+
+    `tier` and `reach` are what the person saw of a call that a preview measured (A1); a reach of None was
+    not known. They are read for such calls only.
+    """
 
     approval: str
     digest: str
     pin: str
     bundle: str
     by: str
+    tier: RiskTier = RiskTier.HIGH_BLAST_RADIUS
+    reach: Mapping[str, Json] | None = None
 
 
 @value
@@ -44,8 +50,9 @@ class Snapshot:
     """Everything one decision reads, as values.
 
     `schema_problem` checks arguments against the pinned schema and says what is wrong; None means that no
-    schema is known, which denies. `reach` is what the tool's preview measured. `kill` holds "*",
-    "agent:NAME", "workflow:NAME" and "run:ID". `taint_floors` is empty unless switched on.
+    schema is known, which denies. `reach` is what the tool's preview measured, None where it is not known;
+    `unmeasured` says why not. `kill` holds "*", "agent:NAME", "workflow:NAME" and "run:ID". `taint_floors`
+    is empty unless switched on.
     """
 
     environment: str
@@ -58,6 +65,7 @@ class Snapshot:
     autonomy: AutonomyTier | None = None
     schema_problem: SchemaCheck | None = None
     reach: Mapping[str, Json] | None = None
+    unmeasured: str = ""
     approved: Approved | None = None
     kill: frozenset[str] = frozenset()
     taint_floors: Mapping[RiskTier, Verdict] = field(default_factory=lambda: _NO_FLOORS)

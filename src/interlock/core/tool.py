@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from interlock.core.document import Tool, ToolServer, Variant
+from interlock.core.document import Companion, Tool, ToolServer, Variant
 from interlock.core.model import EffectClass, Json, RiskTier
 from interlock.core.policy.condition import Clause, Setting, compile_conditions, judge
 from interlock.core.policy.field import Facts
@@ -42,6 +42,7 @@ class CompiledTool:
     cost_per_call: int
     variants: tuple[CompiledVariant, ...]
     fields: tuple[Mapping[str, Json], ...]
+    preview: Companion | None = None
 
     @property
     def settled(self) -> dict[str, Json]:
@@ -78,8 +79,7 @@ def fields_of(tools: Mapping[str, CompiledTool], name: str) -> Mapping[str, Json
 def unmeasured(tools: Mapping[str, CompiledTool], name: str) -> str:
     """Return the name of a tool that has no preview to measure its reach; "" if it has, or for "*"."""
     tool = tools.get(name)
-    measured = tool is None or (tool.document is not None and tool.document.preview is not None)
-    return "" if measured else name
+    return "" if tool is None or tool.preview is not None else name
 
 
 def compile_tool(
@@ -103,6 +103,7 @@ def compile_tool(
         cost_per_call=document.cost_per_call if document is not None else 0,
         variants=_variants(document, tier, flaws) if document is not None and mapped else (),
         fields=tuple(base | {"tier": each.value} for each in RiskTier),
+        preview=document.preview if document is not None else None,
     )
 
 

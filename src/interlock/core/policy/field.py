@@ -37,7 +37,8 @@ def _nothing() -> dict[str, Json]:
 class Facts:
     """Everything the rules can read about one call. `agent` and `run` are built when first read.
 
-    `calls` counts the run's other calls by tool, never this one. Times are microseconds.
+    `calls` counts the run's other calls by tool, never this one. `unmeasured` says why the reach of the
+    call is not known, "" where it is or where nothing measures it. Times are microseconds.
     """
 
     args: Mapping[str, Json]
@@ -48,6 +49,7 @@ class Facts:
     labels: frozenset[str] = frozenset()
     started_at: int = 0
     now: int = 0
+    unmeasured: str = ""
     agent_fields: Mapping[str, Json] | None = None
     run_fields: Mapping[str, Json] | None = None
 

@@ -67,10 +67,13 @@ class CompiledRule:
         )
 
     def _unclear(self, clause: Clause, facts: Facts) -> Reason:
+        why = "it is missing or of another kind."
+        if facts.unmeasured and clause.field.startswith("reach."):
+            why = facts.unmeasured
         return Reason(
             gate=Gate.RULES,
             code="rule_cannot_tell",
-            message=f"The rule {self.id} cannot tell about {clause.field}: it is missing or of another kind.",
+            message=f"The rule {self.id} cannot tell about {clause.field}: {why}",
             verdict=Verdict.DENY,
             rule=self.id,
             near_misses=(clause.near_miss(facts),),
