@@ -120,12 +120,15 @@ class Gateway:
 
 @asynccontextmanager
 async def a_gateway(
-    documents: tuple[AnyDocument, ...], data: Path, **settings: Any
+    documents: tuple[AnyDocument, ...], data: Path, *, patience: float = 5.0, **settings: Any
 ) -> AsyncGenerator[Gateway]:
-    """Yield a gateway that serves `documents` from the data directory `data`."""
+    """Yield a gateway that serves `documents` from the data directory `data`.
+
+    `patience`: how long its store waits for a lock, in seconds.
+    """
     known = Settings(data=data, **settings)
     runtime = Runtime.real()
-    store = Store.open(known, runtime)
+    store = Store.open(known, runtime, patience=patience)
     memory = Memory(environment=known.environment)
     bundle = compile_bundle(documents, environment=known.environment)
     await store.transact(
@@ -140,7 +143,6 @@ async def a_gateway(
     )
     calls = Calls(store=store, memory=memory, executor=servers, runtime=runtime, settings=known)
     registrar = Registrar(store=store, memory=memory, servers=servers, runtime=runtime)
-    registrar = Registrar(store, memory, servers, runtime)
     wired = Wired(
         settings=known,
         runtime=runtime,

@@ -18,6 +18,7 @@ from interlock.store.memory import Memory
 from interlock.upstream.mcp.pool import ToolServers
 
 _KEPT = 256
+_LONGEST_NAME = 200
 
 RESUME_TOOL: dict[str, Json] = {
     "name": RESUME,
@@ -107,6 +108,7 @@ class Catalog:
         if known is not None:
             return known
         bundle = self.memory.bundle
+        name = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
         alike = [each for each in bundle.tools if split(each)[1] == name] if bundle else []
         return alike[0] if len(alike) == 1 else name.replace("__", ".", 1)
 

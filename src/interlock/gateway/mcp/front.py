@@ -25,6 +25,7 @@ METADATA = "/.well-known/oauth-protected-resource"
 _LOOPBACK = {"127.0.0.1", "localhost", "::1", "interlock"}
 _ANYWHERE = {"", "0.0.0.0", "::"}
 _OWNERS = 4_096
+_REFUSED = {400: "malformed", 404: "unknown_session", 413: "too_large"}
 _PARSE_ERROR, _INVALID_REQUEST = -32700, -32600
 
 
@@ -60,11 +61,11 @@ class McpGateway:
         except TokenInvalid as error:
             return await self._unauthorized(scope, headers, send, error)
         scope["user"] = self._owner(principal.run)
+        send = self._watched(send, principal.run)
         if scope["method"] != "POST":
             return await self._server(scope, receive, send)
         body = await _read(receive, headers, self._wired.settings.max_body)
         if body is None:
-            self._record("too_large", principal.run)
             limit = self._wired.settings.max_body
             return await _refuse(
                 send, 413, _INVALID_REQUEST, f"The body is larger than {limit} bytes. Send less at once."
@@ -72,7 +73,6 @@ class McpGateway:
         try:
             parse_object(body)
         except NotCanonical as error:
-            self._record("malformed", principal.run)
             return await _refuse(send, 400, *_malformed(body, error))
         return await self._server(scope, _replay(body, receive), send)
 
@@ -121,9 +121,22 @@ class McpGateway:
             (b"www-authenticate", challenge.encode("latin-1", "replace")),
         )
 
-    def _record(self, why: str, run: str) -> None:
+    def _watched(self, send: Any, run: str) -> Any:
+        """Return a `send` that puts on record that a request was refused, by us or by the protocol's rules."""
+
+        async def watched(message: Any) -> None:
+            if message["type"] == "http.response.start" and 400 <= message["status"] < 500:
+                self._record(message["status"], run)
+            await send(message)
+
+        return watched
+
+    def _record(self, status: int, run: str) -> None:
         entry = JournalEntry(
-            at=self._wired.runtime.clock.now(), kind="request.refused", body={"code": why}, run=run
+            at=self._wired.runtime.clock.now(),
+            kind="request.refused",
+            body={"code": _REFUSED.get(status, "rejected"), "status": status},
+            run=run,
         )
         self._wired.store.note(entry)
 
