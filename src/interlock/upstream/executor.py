@@ -17,7 +17,8 @@ from interlock.core.model import Json, Principal
 class Dispatch:
     """One decided call on its way out. `tool` is the server's bare name; `timeout` is in seconds.
 
-    `input_responses` and `request_state` are set when this continues a call that asked for input.
+    `input_responses` and `request_state` are set when this continues a call that asked for input. `approved`
+    says that a person decided on exactly these arguments: of the caller's `_meta` only its trace goes along.
     """
 
     action: str | None
@@ -26,6 +27,7 @@ class Dispatch:
     arguments: Mapping[str, Json]
     principal: Principal
     timeout: float
+    approved: bool = False
     input_responses: Mapping[str, Json] | None = None
     request_state: str | None = None
 
@@ -94,6 +96,11 @@ class Bridge(Protocol):
     @property
     def log_level(self) -> str | None:
         """The least severe level of log messages the caller wants, or None for none."""
+        ...
+
+    @property
+    def meta(self) -> Mapping[str, Json]:
+        """What the caller's `_meta` says to the tool server: without the protocol's own keys and ours."""
         ...
 
     async def progress(self, progress: float, total: float | None, message: str | None) -> None:

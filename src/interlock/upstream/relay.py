@@ -47,6 +47,11 @@ class Relay:
         """What the first caller wants of the log."""
         return self._attached[0].log_level if self._attached else None
 
+    @property
+    def meta(self) -> Mapping[str, Json]:
+        """What the first caller says to the tool server beside the arguments."""
+        return self._attached[0].meta if self._attached else {}
+
     async def progress(self, progress: float, total: float | None, message: str | None) -> None:
         """Report to everyone; a caller who cannot be reached any more does not stop the call."""
         for bridge in tuple(self._attached):

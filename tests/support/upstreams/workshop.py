@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import hashlib
 import os
 import sys
 from typing import Any
@@ -26,6 +27,7 @@ counter = {"value": 0}
 extra: dict[str, types.Tool] = {}
 bus = InMemorySubscriptionBus()
 sessions: list[Any] = []
+asked: list[str] = []
 
 
 def tool(name: str, schema: dict[str, Any] | None = None, **more: Any) -> types.Tool:
@@ -57,6 +59,9 @@ TOOLS = [
         "liar", output_schema={"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
     ),
     tool("touch", {"type": "object", "properties": {"uri": {"type": "string"}}}),
+    tool("meta"),
+    tool("header", {"type": "object", "properties": {"name": {"type": "string"}}}),
+    tool("asked"),
 ]
 
 
@@ -151,6 +156,13 @@ async def call_tool(ctx: Any, params: types.CallToolRequestParams) -> Any:  # no
             for session in sessions:
                 await session.send_resource_updated(uri)
             return text("touched")
+        case "meta":
+            return text("", structured_content={"meta": (ctx.params or {}).get("_meta") or {}})
+        case "header":
+            said = ctx.request.headers.get(arguments["name"], "")
+            return text(hashlib.sha256(said.encode()).hexdigest())
+        case "asked":
+            return text(" ".join(asked))
         case _:
             return text(f"no tool {params.name}", is_error=True)
 
@@ -206,8 +218,23 @@ async def read_resource(ctx: Any, params: Any) -> types.ReadResourceResult:
 
 
 async def subscribe(ctx: Any, params: Any) -> types.EmptyResult:
+    asked.append(f"+{params.uri}")
     sessions.append(ctx.session)
     return types.EmptyResult()
+
+
+async def unsubscribe(ctx: Any, params: Any) -> types.EmptyResult:
+    asked.append(f"-{params.uri}")
+    return types.EmptyResult()
+
+
+async def listening(ctx: Any, params: Any) -> Any:
+    uris = params.notifications.resource_subscriptions or ()
+    asked.extend(f"+{uri}" for uri in uris)
+    try:
+        return await ListenHandler(bus)(ctx, params)
+    finally:
+        asked.extend(f"-{uri}" for uri in uris)
 
 
 async def list_prompts(ctx: Any, params: Any) -> types.ListPromptsResult:
@@ -249,8 +276,8 @@ def server() -> Server[Any]:
         on_list_resource_templates=list_templates,
         on_read_resource=read_resource,
         on_subscribe_resource=subscribe,
-        on_unsubscribe_resource=subscribe,
-        on_subscriptions_listen=ListenHandler(bus),
+        on_unsubscribe_resource=unsubscribe,
+        on_subscriptions_listen=listening,
         on_list_prompts=list_prompts,
         on_get_prompt=get_prompt,
         on_completion=complete,

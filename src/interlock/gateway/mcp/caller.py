@@ -25,6 +25,7 @@ Context = ServerRequestContext[Any, Request]
 PRINCIPAL = "interlock.principal"
 TASKS = "io.modelcontextprotocol/tasks"
 LEVELS: tuple[str, ...] = get_args(types.LoggingLevel)
+_OUR_PREFIXES = {"io.modelcontextprotocol", "interlock"}
 _SWITCHES = {"sampling": Capability.SAMPLING, "elicitation": Capability.ELICITATION}
 
 
@@ -59,6 +60,10 @@ def knows_tasks(ctx: Context) -> bool:
     return is_modern(ctx) and TASKS in (declared(ctx).get("extensions") or {})
 
 
+def _ours(key: str) -> bool:
+    return key == "progressToken" or key.partition("/")[0] in _OUR_PREFIXES
+
+
 class Caller:
     """The `Bridge` of one request: back to the client that sent it, over that request's own stream."""
 
@@ -86,6 +91,12 @@ class Caller:
     def wants_progress(self) -> bool:
         """Whether the client sent a progress token."""
         return self._ctx.meta is not None and "progress_token" in self._ctx.meta
+
+    @property
+    def meta(self) -> Mapping[str, Json]:
+        """The client's `_meta` without what belongs to this very connection or speaks in our name."""
+        said = cast("Mapping[str, Json]", (self._ctx.params or {}).get("_meta") or {})
+        return {key: value for key, value in said.items() if not _ours(key)}
 
     async def progress(self, progress: float, total: float | None, message: str | None) -> None:
         """Report progress against the client's own token."""

@@ -75,9 +75,15 @@ class Changes:
         uris.add(uri)
         return True
 
-    def unfollow(self, run: str, session_id: str, uri: str) -> None:
-        """Stop telling a legacy session about `uri`."""
+    def follows(self, run: str, session_id: str, uri: str) -> bool:
+        """Whether a legacy session is told about `uri`."""
+        return uri in self._of(run).uris.get(session_id, ())
+
+    def unfollow(self, run: str, session_id: str, uri: str) -> bool:
+        """Stop telling a legacy session about `uri`; False when it was not told."""
+        known = self.follows(run, session_id, uri)
         self._of(run).uris.get(session_id, set()).discard(uri)
+        return known
 
     def open_stream(self, run: str, limit: int) -> bool:
         """Count one more listen stream of `run`; False when it has `limit` already."""

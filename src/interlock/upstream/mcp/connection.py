@@ -89,6 +89,9 @@ class _Dispatcher(JSONRPCDispatcher[Any]):
 class Connection:
     """A long-lived session with a tool server. `shared` ones serve many agents and may not ask any.
 
+    `lost` says why the session before this one ended, until a result has told it; `begun` says that the
+    server may keep something for this session, which would be lost with it.
+
     `headers` says which arguments of which tool a modern server wants mirrored in HTTP headers; its owner
     keeps it up to date.
     """
@@ -108,6 +111,8 @@ class Connection:
         self.flights: list[Flight] = []
         self.used_at = runtime.clock.monotonic()
         self.reason = ""
+        self.lost = ""
+        self.begun = False
         self._transport = transport
         self._notified = notified
         self._runtime = runtime

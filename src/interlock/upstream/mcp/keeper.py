@@ -25,6 +25,7 @@ from interlock.core.model import Json
 from interlock.errors import InterlockError, UpstreamUnavailable
 from interlock.runtime import Runtime
 from interlock.upstream.mcp.connection import Connection, Transport
+from interlock.upstream.mcp.follows import Follows
 from interlock.upstream.mcp.http import open_http
 from interlock.upstream.mcp.stdio import open_process
 
@@ -84,6 +85,7 @@ class Keeper:
     control: Connection | None = None
     spare: Connection | None = None
     runs: dict[str, Connection] = field(default_factory=dict[str, Connection])
+    follows: Follows = field(default_factory=Follows)
     listings: dict[str, Listing] = field(default_factory=dict[str, Listing])
     reason: str = "it has not been reached yet"
     closed: bool = False
@@ -116,7 +118,13 @@ class Keeper:
         await asyncio.gather(*(each.close() for each in connections if each is not None))
 
     async def for_run(self, run: str, *, fresh: bool = False) -> Connection:
-        """Return the connection that calls of `run` use. Raises `UpstreamUnavailable`."""
+        """Return the connection that calls of `run` use. Raises `UpstreamUnavailable`.
+
+        Credentials that have expired since it was opened are refused here too. A run whose session with the
+        server was lost gets a new one, and `Connection.lost` says so until a result has told it.
+        """
+        if (refusal := self.around.refusal(self.document)) is not None:
+            raise UpstreamUnavailable(refusal)
         if self.document.stateless:
             return await self.for_lists()
         async with self._opening.setdefault(run, asyncio.Lock()):
@@ -125,7 +133,13 @@ class Keeper:
                 return held
             connection = self._take_spare() or self._open(shared=False)
             self.runs[run] = connection
+            if held is not None and (held.begun or held.lost):
+                connection.lost = held.lost or held.reason or "the server ended it"
+            if held is not None and held.alive and not held.flights:
+                self.around.runtime.scheduler.spawn(held.close(), name=f"close {self.name}")
             await connection.ready()
+            connection.begun = self.document.transport == "stdio" or not connection.modern
+            await self.follows.again(run, connection, self.around.runtime.scheduler)
             return connection
 
     async def for_lists(self) -> Connection:
@@ -142,21 +156,29 @@ class Keeper:
         return self.control
 
     async def release(self, run: str) -> None:
-        """End the connection of a run that is over."""
+        """End the connection of a run that is over, and what it followed."""
         self._opening.pop(run, None)
         connection = self.runs.pop(run, None)
         if connection is not None:
             await connection.close()
+        await self.follows.end(run, self.control if self.document.stateless else None)
+
+    async def rest(self, run: str) -> None:
+        """End the connection of a run that has been idle; should it come back, it is told so."""
+        connection = self.runs.get(run)
+        if connection is not None:
+            connection.reason = connection.reason or "it was idle for too long"
+            await connection.close()
 
     async def subscribe(self, run: str, uri: str) -> None:
-        """Have the server tell `run` when the resource `uri` changes, for as long as the run's session."""
+        """Have the server tell `run` when the resource `uri` changes, until it unsubscribes or is over."""
         connection = await self.for_run(run)
-        if not connection.modern:
-            await connection.request("resources/subscribe", {"uri": uri}, timeout=_LIST_TIMEOUT)
-            return
-        heard = self.around.runtime.scheduler.spawn(_hear(connection, uri), name=f"updates of {self.name}")
-        self._tasks.append(heard)
-        heard.add_done_callback(self._tasks.remove)
+        await self.follows.begin(run, uri, connection, self.around.runtime.scheduler)
+
+    async def unsubscribe(self, run: str, uri: str) -> None:
+        """End one subscription of `run`; with the last one on a connection the server is told."""
+        connection = self.control if self.document.stateless else self.runs.get(run)
+        await self.follows.less(run, uri, connection)
 
     async def listing(self, kind: str) -> list[dict[str, Json]]:
         """Return all the `tools`, `prompts`, `resources` or `resourceTemplates` the server offers now."""
@@ -188,6 +210,12 @@ class Keeper:
     def _open(self, *, shared: bool) -> Connection:
         async def notified(method: str, params: Mapping[str, Json]) -> None:
             self.changed(method)
+            if method == "notifications/resources/updated":
+                uri = str(params.get("uri"))
+                for run in self.follows.runs(uri):
+                    if connection is (self.control if self.document.stateless else self.runs.get(run)):
+                        self.told(self.name, run, method, params)
+                return
             run = next((run for run, each in self.runs.items() if each is connection), "")
             self.told(self.name, run, method, params)
 
@@ -241,6 +269,9 @@ class Keeper:
     async def _serve(self, connection: Connection) -> None:
         """List the tools now and whenever they change, until the connection is lost."""
         await connection.ready()
+        if self.document.stateless:
+            for run in self.follows.every:
+                await self.follows.again(run, connection, self.around.runtime.scheduler)
         if not self.document.stateless and self.document.transport == "stdio" and self.spare is None:
             self.spare = self._open(shared=False)
         listening = self.around.runtime.scheduler.spawn(
@@ -301,13 +332,6 @@ def _result_checks(tools: list[dict[str, Json]]) -> dict[str, Callable[[object],
 
 def _no_remote(uri: str) -> Json:
     raise ValueError(f"a schema may not refer to {uri[:200]}")
-
-
-async def _hear(connection: Connection, uri: str) -> None:
-    with suppress(MCPError, SubscriptionLost, TimeoutError, InterlockError):
-        async with listen(connection.session, resource_subscriptions=[uri]) as subscription:
-            async for _ in subscription:
-                pass  # each event also reaches the connection's message handler
 
 
 async def _list_all(connection: Connection, kind: str) -> list[dict[str, Json]]:

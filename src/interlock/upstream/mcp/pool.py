@@ -40,11 +40,15 @@ log = logging.getLogger(__name__)
 ERROR_META = "interlock/error"
 """Where the payload of a failed call keeps the tool server's own JSON-RPC error, to be passed on as it is."""
 
+LOST_META = "interlock/session_lost"
+"""Where a result says that the run's session with the tool server is a new one, and why the old one ended."""
+
 MESSAGE_LIMIT = 16 * 1024 * 1024
 _ROUNDS = 10
 _PARKED_FOR = 600.0
 _IDLE = 900.0
 _TEXT = 500
+_TRACE = frozenset({"traceparent", "tracestate", "baggage"})
 _UNANSWERED = {types.REQUEST_TIMEOUT, types.CONNECTION_CLOSED}
 
 Told = Callable[[str, str, str, Mapping[str, Json]], None]
@@ -148,11 +152,13 @@ class ToolServers:
         flight = Flight(bridge=bridge, run=run)
         connection.flights.append(flight)
         try:
-            return await _send(connection, method, params, bridge, timeout)
+            result = await _send(connection, method, params, bridge, timeout)
         except MCPError as error:
             raise _refused(server, error) from error
         finally:
             connection.flights.remove(flight)
+        _tell_loss(connection, result)
+        return result
 
     async def subscribe(self, server: str, run: str, uri: str) -> None:
         """Have `on_change` told when a resource changes. Raises as `request` does."""
@@ -160,6 +166,11 @@ class ToolServers:
             await self._keeper(server).subscribe(run, uri)
         except MCPError as error:
             raise _refused(server, error) from error
+
+    async def unsubscribe(self, server: str, run: str, uri: str) -> None:
+        """End one subscription; a server that is gone needs not be told."""
+        if (keeper := self._keepers.get(server)) is not None:
+            await keeper.unsubscribe(run, uri)
 
     async def execute(self, dispatch: Dispatch, bridge: Bridge | None) -> Outcome:
         """Carry a decided call out and say how it ended."""
@@ -187,8 +198,10 @@ class ToolServers:
         for keeper in list(self._keepers.values()):
             for run, connection in list(keeper.runs.items()):
                 idle = not connection.flights and now - connection.used_at > _IDLE
-                if idle or not is_open(run):
+                if not is_open(run):
                     await keeper.release(run)
+                elif idle and connection.alive:
+                    await keeper.rest(run)
 
     async def close(self) -> None:
         """End every connection."""
@@ -233,6 +246,8 @@ class ToolServers:
 
     async def _ending(self, work: Any, connection: Connection, dispatch: Dispatch) -> Outcome:
         outcome = await _ending(work, connection, dispatch)
+        if isinstance(outcome, Succeeded | Failed) and outcome.payload is not None:
+            _tell_loss(connection, outcome.payload)
         if isinstance(outcome, Succeeded) and outcome.payload.get("resultType") in (None, "complete"):
             keeper = self._keepers.get(dispatch.server)
             fits = keeper.results.get(dispatch.tool) if keeper else None
@@ -287,6 +302,8 @@ class ToolServers:
 async def _drive(connection: Connection, dispatch: Dispatch, bridge: Bridge | None) -> dict[str, Json]:
     """Send the call; while a modern server asks and the caller can be asked, ask and send again."""
     params: dict[str, Json] = {"name": dispatch.tool, "arguments": dict(dispatch.arguments)}
+    if bridge is not None and dispatch.approved:
+        params["_meta"] = {key: value for key, value in bridge.meta.items() if key in _TRACE}
     if dispatch.request_state:
         params["requestState"] = dispatch.request_state
     if dispatch.input_responses is not None:
@@ -312,6 +329,14 @@ async def _drive(connection: Connection, dispatch: Dispatch, bridge: Bridge | No
     raise UpstreamRefused(f"The tool asked for input more than {_ROUNDS} times.")
 
 
+def _tell_loss(connection: Connection, result: dict[str, Json]) -> None:
+    """Say once, in the first result of a new session, that what the server kept for the old one is gone."""
+    reason, connection.lost = connection.lost, ""
+    if reason:
+        said = {"server": connection.server, "reason": reason}
+        result["_meta"] = {**(result.get("_meta") or {}), LOST_META: said}
+
+
 async def _send(
     connection: Connection,
     method: str,
@@ -323,7 +348,7 @@ async def _send(
         return await connection.request(method, params, timeout=timeout)
     return await connection.request(
         method,
-        params,
+        {"_meta": bridge.meta, **params},
         timeout=timeout,
         capabilities=bridge.capabilities,
         log_level=bridge.log_level,
@@ -348,7 +373,7 @@ async def _ending(work: Any, connection: Connection, dispatch: Dispatch) -> Outc
         return InputNeeded(payload=result)
     meta = result.get("_meta")
     if isinstance(meta, dict):
-        for ours in (types.SERVER_INFO_META_KEY, ERROR_META):
+        for ours in (types.SERVER_INFO_META_KEY, ERROR_META, LOST_META):
             cast("dict[str, Json]", meta).pop(ours, None)
     if result.get("isError") is True:
         return Failed(message=f"The tool server {server!r} reports an error.", payload=result)
@@ -413,5 +438,5 @@ def _state(keeper: Keeper) -> dict[str, Json]:
         "connected": connected,
         "protocol": control.session.protocol_version if control is not None and connected else None,
         "reason": None if connected else keeper.reason,
-        "sessions": len(keeper.runs),
+        "sessions": sum(each.alive for each in keeper.runs.values()),
     }
