@@ -9,14 +9,11 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
-
-import uvloop
+from typing import TYPE_CHECKING, Any
 
 from interlock.call import Calls
 from interlock.core.document import ToolServer
 from interlock.core.rotation import validity
-from interlock.gateway.mcp.front import METADATA, McpGateway
 from interlock.listen import Asgi, Listeners
 from interlock.runtime import Runtime, settle_collector
 from interlock.services.authenticate import Authenticator
@@ -29,14 +26,19 @@ from interlock.store import revocations, runs
 from interlock.store.database import Store
 from interlock.store.keyring import Keyring
 from interlock.store.memory import Memory
-from interlock.upstream.mcp.pool import ToolServers
+from interlock.upstream.declared import DeclaredServers
 from interlock.web.api import build_api
 from interlock.wiring import Wired
 from interlock.worker.jobs import Job
 from interlock.worker.jobs import start as start_jobs
 
+if TYPE_CHECKING:
+    from interlock.gateway.mcp.front import McpGateway
+    from interlock.upstream.mcp.pool import ToolServers
+
 OnStarted = Callable[[int | None], None]
 _SWEEP = 30.0
+_METADATA = "/.well-known/oauth-protected-resource"
 _START_TIMEOUT = 60.0
 
 
@@ -52,12 +54,7 @@ async def wire(settings: Settings, runtime: Runtime | None = None) -> AsyncGener
     try:
         memory = await _load(store, settings, world)
         keyring = await Keyring.open(store, settings, world)
-        servers = ToolServers(
-            runtime=world,
-            secret=secret,
-            environment=child_environment(),
-            refusal=lambda server: _expired(server, world.clock.now()),
-        )
+        servers = DeclaredServers(lambda: _pool(world), world)
         registrar = Registrar(store=store, memory=memory, servers=servers, runtime=world)
         yield Wired(
             settings=settings,
@@ -77,13 +74,20 @@ async def wire(settings: Settings, runtime: Runtime | None = None) -> AsyncGener
 
 
 @asynccontextmanager
-async def application(settings: Settings, runtime: Runtime | None = None) -> AsyncGenerator[Asgi]:
-    """Yield the running application: gateways, API and clock work, without a listener."""
+async def application(
+    settings: Settings, runtime: Runtime | None = None, *, agents: bool = True
+) -> AsyncGenerator[Asgi]:
+    """Yield the running application: gateways, API and clock work, without a listener.
+
+    Where `agents` are expected, the gateway and the tool servers are started before the first call;
+    elsewhere only if something needs them.
+    """
     async with wire(settings, runtime) as wired:
-        front = McpGateway(wired)
+        front = _Front(wired)
+        if agents:
+            await front.open()
         await wired.registrar.start()
         await wired.calls.start()
-        await front.start()
         stop_jobs = start_jobs(_jobs(wired), wired.runtime)
         try:
             yield _dispatch(front, build_api(wired))
@@ -95,10 +99,10 @@ async def application(settings: Settings, runtime: Runtime | None = None) -> Asy
 
 
 async def serve(
-    settings: Settings, *, tcp: bool, place: Path, on_started: OnStarted, stop: asyncio.Event
+    settings: Settings, *, tcp: bool, place: Path, agents: bool, on_started: OnStarted, stop: asyncio.Event
 ) -> None:
     """Serve until `stop` is set: a local socket at `place` always, a TCP port where asked."""
-    async with application(settings) as asgi:
+    async with application(settings, agents=agents) as asgi:
         listeners = Listeners(asgi, settings, tcp=tcp, place=place)
 
         async def end() -> None:
@@ -123,19 +127,20 @@ def serve_forever(settings: Settings, on_started: OnStarted) -> None:
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await serve(settings, tcp=True, place=settings.socket, on_started=ready, stop=stop)
+        await serve(settings, tcp=True, place=settings.socket, agents=True, on_started=ready, stop=stop)
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=_fast_loop) as runner:
         runner.run(main())
 
 
 @contextmanager
-def serve_here(settings: Settings, place: Path) -> Generator[None]:
+def serve_here(settings: Settings, place: Path, *, agents: bool) -> Generator[None]:
     """Serve the data directory on a local socket at `place`, from a thread, while the block runs.
 
-    Raises what kept it from starting: `StoreInUse`, `StoreUnavailable`.
+    `agents` says whether they will call. Raises what kept it from starting: `StoreInUse`,
+    `StoreUnavailable`.
     """
-    background = _Background(settings, place)
+    background = _Background(settings, place, agents=agents)
     background.start()
     try:
         yield
@@ -146,9 +151,10 @@ def serve_here(settings: Settings, place: Path) -> Generator[None]:
 class _Background:
     """One application in a thread with an event loop of its own."""
 
-    def __init__(self, settings: Settings, place: Path) -> None:
+    def __init__(self, settings: Settings, place: Path, *, agents: bool) -> None:
         self._settings = settings
         self._place = place
+        self._agents = agents
         self._started = threading.Event()
         self._failure: BaseException | None = None
         self._end: Callable[[], Any] = lambda: None
@@ -167,7 +173,7 @@ class _Background:
 
     def _run(self) -> None:
         try:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            with asyncio.Runner(loop_factory=_fast_loop if self._agents else None) as runner:
                 runner.run(self._main())
         except BaseException as error:  # noqa: BLE001 - a thread's edge: handed to the thread that waits
             self._failure = error
@@ -181,6 +187,7 @@ class _Background:
             self._settings,
             tcp=False,
             place=self._place,
+            agents=self._agents,
             on_started=lambda _: self._started.set(),
             stop=stop,
         )
@@ -226,17 +233,61 @@ def _expired(server: ToolServer, now: int) -> str | None:
     return f"The credential of the tool server {server.name!r} has expired; {owner} must replace it."
 
 
-def _dispatch(front: McpGateway, api: Asgi) -> Asgi:
+def _pool(runtime: Runtime) -> ToolServers:
+    from interlock.upstream.mcp.pool import ToolServers
+
+    return ToolServers(
+        runtime=runtime,
+        secret=secret,
+        environment=child_environment(),
+        refusal=lambda server: _expired(server, runtime.clock.now()),
+    )
+
+
+class _Front:
+    """The gateway, opened once: in advance, or by the first request for it."""
+
+    def __init__(self, wired: Wired) -> None:
+        self._wired = wired
+        self._opening = asyncio.Lock()
+        self._gateway: McpGateway | None = None
+
+    async def open(self) -> McpGateway:
+        async with self._opening:
+            if self._gateway is None:
+                from interlock.gateway.mcp.front import McpGateway
+
+                gateway = McpGateway(self._wired)
+                await gateway.start()
+                self._gateway = gateway
+        return self._gateway
+
+    async def close(self) -> None:
+        if self._gateway is not None:
+            await self._gateway.close()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        gateway = self._gateway or await self.open()
+        await gateway(scope, receive, send)
+
+
+def _dispatch(front: Asgi, api: Asgi) -> Asgi:
     """Send the call path to the gateway, with no framework on it, and the rest to the API."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         path: str = scope.get("path", "")
-        if path == "/mcp" or path.startswith(METADATA):
+        if path == "/mcp" or path.startswith(_METADATA):
             await front(scope, receive, send)
         else:
             await api(scope, receive, send)
 
     return app
+
+
+def _fast_loop() -> asyncio.AbstractEventLoop:
+    import uvloop
+
+    return uvloop.new_event_loop()
 
 
 def _log(settings: Settings) -> None:

@@ -12,7 +12,7 @@ from interlock.settings import Settings
 from interlock.store.database import Store
 from interlock.store.keyring import Keyring
 from interlock.store.memory import Memory
-from interlock.upstream.mcp.pool import ToolServers
+from interlock.upstream.declared import DeclaredServers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,6 @@ class Wired:
     memory: Memory
     keyring: Keyring
     authenticator: Authenticator
-    servers: ToolServers
+    servers: DeclaredServers
     registrar: Registrar
     calls: Calls

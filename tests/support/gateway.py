@@ -39,6 +39,7 @@ from interlock.store import bundles
 from interlock.store.database import Store
 from interlock.store.keyring import Keyring
 from interlock.store.memory import Memory
+from interlock.upstream.declared import DeclaredServers
 from interlock.upstream.mcp.pool import ToolServers
 from interlock.wiring import Wired
 from mcp import Client
@@ -137,7 +138,10 @@ async def a_gateway(
         )
     )
     keyring = await Keyring.open(store, known, runtime)
-    servers = ToolServers(runtime=runtime, secret=os.environ.get, environment={"PATH": os.environ["PATH"]})
+    path = {"PATH": os.environ["PATH"]}
+    servers = DeclaredServers(
+        lambda: ToolServers(runtime=runtime, secret=os.environ.get, environment=path), runtime
+    )
     authenticator = Authenticator(
         store=store, keyring=keyring, memory=memory, runtime=runtime, issuer=known.issuer_url
     )

@@ -15,16 +15,17 @@ from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
-
-import httpx2
+from typing import TYPE_CHECKING, Any, cast
 
 from interlock import errors
 from interlock.settings import Settings, load
 
+if TYPE_CHECKING:
+    import httpx2
+
 _TRIES = 40
 _PAUSE = 0.25
-_TIMEOUT = httpx2.Timeout(30.0, read=120.0)
+_CONNECT, _READ = 30.0, 120.0
 _KINDS: dict[str, type[errors.InterlockError]] = {
     kind.code: kind
     for kind in vars(errors).values()
@@ -34,18 +35,29 @@ _KINDS: dict[str, type[errors.InterlockError]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where the API is: a base URL, and the Unix socket to reach it by where it is local."""
+    """Where the API is: a base URL, and the Unix socket to reach it by where it is local.
+
+    Nothing is encrypted on the socket, so no certificates are loaded for it, which takes long.
+    """
 
     base_url: str
     socket: Path | None = None
 
     def transport(self) -> httpx2.HTTPTransport:
         """Return a transport of the HTTP client to this endpoint."""
-        return httpx2.HTTPTransport(uds=str(self.socket) if self.socket else None)
+        import httpx2
+
+        if self.socket is None:
+            return httpx2.HTTPTransport()
+        return httpx2.HTTPTransport(uds=str(self.socket), verify=False)
 
     def async_transport(self) -> httpx2.AsyncHTTPTransport:
         """Return a transport of the asynchronous HTTP client to this endpoint."""
-        return httpx2.AsyncHTTPTransport(uds=str(self.socket) if self.socket else None)
+        import httpx2
+
+        if self.socket is None:
+            return httpx2.AsyncHTTPTransport()
+        return httpx2.AsyncHTTPTransport(uds=str(self.socket), verify=False)
 
 
 @contextmanager
@@ -61,10 +73,10 @@ def endpoint(settings: Settings | None = None, *, shared: bool = True) -> Genera
         return
     with ExitStack() as stack:
         place = known.socket if shared else known.socket.with_name(f"c{os.getpid()}.sock")
-        yield Endpoint(base_url="http://interlock", socket=_served(known, place, stack))
+        yield Endpoint(base_url="http://interlock", socket=_served(known, place, stack, shared))
 
 
-def _served(settings: Settings, place: Path, stack: ExitStack) -> Path:
+def _served(settings: Settings, place: Path, stack: ExitStack, shared: bool) -> Path:
     """Return the socket of the data directory's server, or serve it here at `place`.
 
     A process that has the directory and does not answer is starting or ending: it is waited for.
@@ -81,7 +93,7 @@ def _served(settings: Settings, place: Path, stack: ExitStack) -> Path:
                 hint="Install interlock[server], or set INTERLOCK_URL to a running server.",
             ) from missing
         try:
-            stack.enter_context(serve_here(settings, place))
+            stack.enter_context(serve_here(settings, place, agents=shared))
             return place
         except errors.StoreInUse:
             if not left:
@@ -96,6 +108,8 @@ def api(settings: Settings | None = None) -> Generator[httpx2.Client]:
 
     Raises the `InterlockError` that the server names; `StoreError` where nothing answers.
     """
+    import httpx2
+
     known = settings or load()
     with endpoint(known, shared=False) as place:
         token = known.token or stored_token(known)
@@ -104,7 +118,7 @@ def api(settings: Settings | None = None) -> Generator[httpx2.Client]:
             base_url=place.base_url,
             transport=place.transport(),
             headers=headers,
-            timeout=_TIMEOUT,
+            timeout=httpx2.Timeout(_CONNECT, read=_READ),
             event_hooks={"response": [raise_for_error]},
         ) as client:
             try:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import httpx2
 import typer
 
 from interlock.cli.client import Endpoint, endpoint
 from interlock.cli.output import emit, table
 from interlock.settings import load
+
+if TYPE_CHECKING:
+    import httpx2
 
 Check = dict[str, Any]
 
@@ -24,6 +26,8 @@ def doctor(json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
 
 
 def _checks(place: Endpoint) -> list[Check]:
+    import httpx2
+
     with httpx2.Client(base_url=place.base_url, transport=place.transport(), timeout=30) as client:
         return [_alive(client), _ready(client), _refuses_strangers(client), _publishes_keys(client)]
 

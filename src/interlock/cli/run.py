@@ -14,11 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import httpx2
 import typer
 
 from interlock.cli.client import Endpoint, endpoint, raise_for_error, stored_token
-from interlock.cli.forward import Forwarder
 from interlock.cli.output import emit, notes, safe
 from interlock.cli.session import ASSERTION, CODE, LIFE, Proof, RunSession, assertion
 from interlock.errors import TokenInvalid
@@ -94,6 +92,8 @@ def run(
 
 def proof_of(launch: Launch, place: Endpoint, settings: Settings) -> Proof:
     """Return what opens the run: the agent's own key, or a one-time code that the person asks for."""
+    import httpx2
+
     with httpx2.Client(
         base_url=place.base_url, transport=place.transport(), event_hooks={"response": [raise_for_error]}
     ) as client:
@@ -116,6 +116,8 @@ def proof_of(launch: Launch, place: Endpoint, settings: Settings) -> Proof:
 
 async def _govern(launch: Launch, place: Endpoint, proof: Proof) -> Ended:
     """Open the run, forward for the program while it lives, end the run."""
+    from interlock.cli.forward import Forwarder
+
     runtime = Runtime.real()
     session = RunSession(place, runtime, life=launch.life)
     reason = "the launcher failed"

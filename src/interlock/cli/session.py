@@ -11,20 +11,21 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import aiohttp
+from typing import TYPE_CHECKING, Any
 
 from interlock.cli.client import Endpoint
 from interlock.errors import GrantRefused, InterlockError, StoreUnavailable, UsageError
 from interlock.runtime import Runtime
+
+if TYPE_CHECKING:
+    import aiohttp
 
 GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
 CODE = "urn:interlock:token-type:enrolment-code"
 ASSERTION = "urn:ietf:params:oauth:token-type:jwt"
 RUN_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
 LIFE = 120
-_TIMEOUT = aiohttp.ClientTimeout(total=30)
+_TIMEOUT = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,8 @@ class RunSession:
     @property
     def client(self) -> aiohttp.ClientSession:
         """The HTTP client to the server, which streams both ways and decodes nothing."""
+        import aiohttp
+
         if self._client is None:
             path = self._place.socket
             connector = (
@@ -105,9 +108,11 @@ class RunSession:
         self._expires = self._runtime.clock.monotonic() + given["expires_in"]
 
     async def _post(self, path: str, form: dict[str, str]) -> dict[str, Any]:
-        url = self._place.base_url + path
+        import aiohttp
+
+        url, timeout = self._place.base_url + path, aiohttp.ClientTimeout(total=_TIMEOUT)
         try:
-            async with self.client.post(url, data=form, timeout=_TIMEOUT) as answer:
+            async with self.client.post(url, data=form, timeout=timeout) as answer:
                 body = json.loads(await answer.read() or b"{}")
                 status = answer.status
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:

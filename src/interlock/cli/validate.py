@@ -6,7 +6,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
 from interlock.cli.files import ManifestPath
@@ -24,6 +23,8 @@ def validate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check a manifest without a server; exit 1 with every problem, each with file, line and column."""
+    import msgspec
+
     from interlock.manifest import read_manifest
     from interlock.manifest.source import read
 

@@ -20,7 +20,7 @@ from interlock.store import pins
 from interlock.store.database import Store
 from interlock.store.memory import Memory, SchemaCheck
 from interlock.store.transaction import Transaction
-from interlock.upstream.mcp.pool import ToolServers
+from interlock.upstream.declared import DeclaredServers
 
 _BACKTRACK = 100_000
 _LONGEST_NAME = 128
@@ -32,7 +32,7 @@ class Registrar:
 
     store: Store
     memory: Memory
-    servers: ToolServers
+    servers: DeclaredServers
     runtime: Runtime
 
     async def start(self) -> None:
@@ -66,6 +66,12 @@ class Registrar:
         if moved:
             await self.store.transact(lambda transaction: self._write(transaction, moved))
         self.servers.tell(server, "", "interlock/registered", {})
+
+    async def look(self, patience: float) -> None:
+        """Reach every server, `patience` seconds at most, and register what it lists."""
+        await self.servers.reach(patience)
+        for server in self.memory.bundle.servers if self.memory.bundle else ():
+            await self.register(server)
 
     async def accept(self, tool: str, *, person: str, reason: str) -> Pin:
         """Register a drifted tool as its server offers it now. Raises `UsageError` where there is none."""

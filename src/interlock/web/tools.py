@@ -15,6 +15,8 @@ from interlock.web.body import read_body
 from interlock.web.errors import json_response
 from interlock.wiring import Wired
 
+_PATIENCE = 10.0
+
 
 class AcceptBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Why the changed tool is what it should be."""
@@ -26,6 +28,7 @@ async def listing(request: Request) -> Response:
     """List every tool the manifest names: its tier, its pin, and whether its server offers it now."""
     await person_of(request)
     wired: Wired = request.app.state.wired
+    await wired.registrar.look(_PATIENCE)
     bundle = wired.memory.bundle
     tools = [] if bundle is None else [_tool(wired, name) for name in bundle.tools]
     return json_response({"tools": tools, "servers": wired.servers.states()})
@@ -66,6 +69,7 @@ async def accept(request: Request) -> Response:
             "Accepting a changed tool may widen what a call can do: it needs a second person.",
             hint=f"Ask somebody other than {person.name} with the role policy_author or admin.",
         )
+    await wired.registrar.look(_PATIENCE)
     pin = await wired.registrar.accept(
         request.path_params["tool"], person=person.name, reason=body.reason[:500]
     )

@@ -91,7 +91,7 @@ class Offers:
         """Have the server of a resource in scope tell this run when it changes. Raises `MCPError`."""
         server, own = await self._resource(ctx, uri)
         try:
-            await self._wired.servers.subscribe(server, principal_of(ctx).run, own)
+            await self._wired.servers.wake().subscribe(server, principal_of(ctx).run, own)
         except InterlockError as error:
             raise _passed(error) from error
 
@@ -150,7 +150,7 @@ class Offers:
         found: list[tuple[str, dict[str, Json]]] = []
         for server in self.servers_of(principal):
             try:
-                items = await self._wired.servers.listing(server, kind)
+                items = await self._wired.servers.wake().listing(server, kind)
             except InterlockError:
                 continue
             found += [(server, each) for each in items if self._permitted(principal, server, kind, each)]
@@ -187,7 +187,7 @@ class Offers:
 
     async def _send(self, ctx: Context, server: str, method: str, params: dict[str, Json]) -> dict[str, Json]:
         try:
-            result = await self._wired.servers.request(
+            result = await self._wired.servers.wake().request(
                 server,
                 principal_of(ctx).run,
                 method,

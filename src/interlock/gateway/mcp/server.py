@@ -44,7 +44,8 @@ class McpServer:
 
     def __init__(self, wired: Wired) -> None:
         self._wired = wired
-        self.catalog = Catalog(wired.memory, wired.servers)
+        self._servers = servers = wired.servers.wake()
+        self.catalog = Catalog(wired.memory, servers)
         self.changes = Changes(wired.runtime)
         self._tasks = Tasks(wired)
         self._calls = ToolCalls(wired, self.catalog, self._tasks)
@@ -92,7 +93,7 @@ class McpServer:
     def _run_over(self, run: str) -> None:
         """End what belongs to a run that is over: its upstream sessions and its listeners."""
         self.changes.forget(run)
-        self._wired.runtime.scheduler.spawn(self._wired.servers.close_run(run), name=f"end of {run}")
+        self._wired.runtime.scheduler.spawn(self._servers.close_run(run), name=f"end of {run}")
 
     def _heard(self, server: str, run: str, method: str, params: Mapping[str, Json]) -> None:
         """Take note of what a tool server says."""

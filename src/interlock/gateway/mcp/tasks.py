@@ -109,7 +109,7 @@ class Tasks:
             sent["inputResponses"] = (ctx.params or {}).get("inputResponses") or {}
         caller = Caller(ctx, self._wired.memory, now=self._wired.runtime.clock.now(), log_level=None)
         try:
-            result = await self._wired.servers.request(
+            result = await self._wired.servers.wake().request(
                 theirs.server, theirs.run, method, sent, bridge=caller, timeout=_TIMEOUT
             )
         except ServerError as error:
