@@ -1,4 +1,4 @@
-"""One governed call, from proposal to answer: admit, execute, settle, in that order, in this one place.
+"""One governed call, from proposal to answer: measure, admit, execute, settle, in this order and place.
 
 A write runs in a task of its own: a caller who goes away does not stop what was sent. Callers wait for
 what the action becomes and are told; the table in `docs/explanation/waiting-calls.md` says what.
@@ -31,9 +31,10 @@ from interlock.core.identity import check_principal
 from interlock.core.model import Decision, Json, Principal, Request
 from interlock.errors import CommitUnknown, SnapshotMoved, StateConflict, StoreError
 from interlock.runtime import Runtime
-from interlock.services.admit import ATTEMPTS, Admit, is_read
+from interlock.services.admit import ATTEMPTS, Admit, is_read, request_of
 from interlock.services.attend import Attend
 from interlock.services.expire import Expire
+from interlock.services.measure import DEADLINE, Measure
 from interlock.services.recover import Recover
 from interlock.services.settle import Settle
 from interlock.settings import Settings
@@ -96,6 +97,10 @@ class Calls:
         self._admit = Admit(
             store=store, memory=memory, runtime=runtime, process=process, call_timeout=settings.call_timeout
         )
+        self.measure = Measure(
+            store=store, memory=memory, runtime=runtime, execute=self._execute,
+            deadline=min(DEADLINE, settings.call_timeout),
+        )  # fmt: skip
         self._settle = Settle(store=store, memory=memory, runtime=runtime)
         self._expire = Expire(store=store, memory=memory)
         self._recover = Recover(store=store, memory=memory, runtime=runtime, process=process)
@@ -190,7 +195,10 @@ class Calls:
             live = self._memory.live(key)
             if live is not None and not _asks_anew(proposal, live):
                 return await self._attach(live, request, bridge, wait)
-            decision = self._admit.decide(request)
+            measured = await self.measure.reach(request) if self.measure.declared(request.tool) else None
+            if measured is not None and (key in self._admitting or self._memory.live(key) is not live):
+                continue  # an identical call was faster
+            decision = self._admit.decide(request, measured=measured)
             if decision.denied:
                 await self._admit.refuse(request, decision)
                 return Refused(decision=decision)
@@ -267,8 +275,9 @@ class Calls:
         action, approval = await self._attend.load(action_id)
         if action.state is not ActionState.APPROVED:
             return action
+        measured = await self.measure.reach(request_of(action), own=1)
         try:
-            moved = await self._admit.again(action, approval)
+            moved = await self._admit.again(action, approval, measured)
         except StateConflict:
             return (await self._attend.load(action_id))[0]
         if moved.state is not ActionState.EXECUTING:
@@ -292,6 +301,7 @@ class Calls:
                 arguments=action.arguments,
                 principal=actions.principal_of(action),
                 timeout=float(self._timeout),
+                approved=bool(action.approval),
                 input_responses=responses,
                 request_state=upstream_state,
             ),
@@ -386,7 +396,8 @@ class Calls:
         action = await self._store.read(lambda found: actions.asking(found, given.request_state))
         if action is None or not _same_call(action, request):
             return Broken(message=_NO_CALL)
-        decision = self._admit.decide(request, counted=True)
+        measured = await self.measure.reach(request, own=1)
+        decision = self._admit.decide(request, measured=measured, counted=True)
         if decision.denied:
             self._memory.count_call(action.run, action.tool)
             await self._admit.refuse(request, decision)

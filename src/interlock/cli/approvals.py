@@ -115,6 +115,7 @@ def view(found: dict[str, Any]) -> str:
         f"  expires      {moment(found['expires_at'])}",
         f"  approvers    {line(', '.join(found['approvers']) or 'whoever holds the role approver')}",
         *_reach(tool),
+        *_measured(tool, found["reach"]),
         *_why(found["reasons"]),
     ]
     if found["changed_since"]:
@@ -136,7 +137,7 @@ def _cut(found: dict[str, Any]) -> list[str]:
     if length <= _ARGUMENTS:
         return []
     return [
-        f"  [bold red]NOT ALL SHOWN[/bold red] {length - _ARGUMENTS} of {length} characters are missing here. "
+        f"  [bold red]NOT ALL SHOWN[/bold red] {length - _ARGUMENTS} of {length} characters are missing. "
         f"Read them before you decide: interlock approvals show {line(found['id'])} --json"
     ]
 
@@ -168,6 +169,21 @@ def _reach(tool: dict[str, Any]) -> list[str]:
         f"  reversible   {line(radius['reversible'])}; undo: {back}",
         *([f"  delay        {tool['delay']} s, cancellable until then"] if tool.get("delay") else []),
     ]
+
+
+def _measured(tool: dict[str, Any], reach: dict[str, Any]) -> list[str]:
+    """Say how far this very call reaches, where a preview measures it (A1)."""
+    if reach["measured"] is not None:
+        measures = ", ".join(
+            f"{line(name)} {line(value)}" for name, value in sorted(reach["measured"].items())
+        )
+        by = f", by {line(tool['preview'])}" if tool.get("preview") else ""
+        return [f"  measured     {measures}{by}; it is measured again before it runs"]
+    if reach["unknown"] is not None:
+        return [
+            f"  measured     [yellow]not known[/yellow], {line(reach['unknown'])}: the widest scope counts"
+        ]
+    return []
 
 
 def _why(reasons: list[dict[str, Any]]) -> list[str]:

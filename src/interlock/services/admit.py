@@ -17,6 +17,7 @@ from interlock.core.admission import Approved
 from interlock.core.approval import Approval, ApprovalState, Binding, people
 from interlock.core.document import Approvals
 from interlock.core.model import SECOND, Decision, EffectClass, Json, Principal, Request, RiskTier, Verdict
+from interlock.core.reach import Measured, numbers
 from interlock.errors import SnapshotMoved, StoreUnavailable
 from interlock.runtime import Runtime
 from interlock.store import actions, approvals, runs
@@ -41,21 +42,36 @@ class Admit:
     call_timeout: int
 
     def decide(
-        self, request: Request, *, approved: Approved | None = None, counted: bool = False
+        self,
+        request: Request,
+        *,
+        measured: Measured | None = None,
+        approved: Approved | None = None,
+        counted: bool = False,
     ) -> Decision:
         """Decide, and reserve one call in the same breath unless the answer is no.
 
-        `counted` says that this call is reserved already: it does not count against itself.
+        `measured` is what its preview said. `counted` says that this call is reserved already: it does not
+        count against itself.
         """
         run, tool = request.principal.run, request.tool
         if counted:
             self.memory.uncount_call(run, tool)
         now = self.runtime.clock.now()
         snapshot = self.memory.snapshot(request.principal, tool, approved=approved)
+        if measured is not None:
+            snapshot = replace(snapshot, **self._reach(measured))
         decision = admission.decide(request, snapshot, now)
         if not decision.denied:
             self.memory.count_call(run, tool)
         return decision
+
+    def _reach(self, measured: Measured) -> dict[str, Any]:
+        """What was measured, if the policy that declares the preview still stands."""
+        bundle = self.memory.bundle
+        if bundle is None or bundle.digest != measured.bundle:
+            return {"unmeasured": "the policy changed while it was asked"}
+        return {"reach": measured.reach, "unmeasured": measured.problem}
 
     async def refuse(self, request: Request, decision: Decision) -> None:
         """Record a refusal. It waits for no commit, and is kept until the store can be written again."""
@@ -102,20 +118,24 @@ class Admit:
             self.memory.uncount_call(request.principal.run, request.tool)
             raise
 
-    async def again(self, action: Action, approval: Approval | None) -> Action:
+    async def again(
+        self, action: Action, approval: Approval | None, measured: Measured | None = None
+    ) -> Action:
         """Decide an approved action anew under what holds now, and move it on in one commit.
 
         To executing, back to a person (what they approved is no longer what would happen), or denied.
         Raises `StateConflict` when somebody else moved it, `SnapshotMoved` when nothing would stand still.
         """
-        request, approved = request_of(action), _approved(approval)
+        request, approved = request_of(action), _approved(approval, action)
         for _ in range(ATTEMPTS):
-            decision = self.decide(request, approved=approved, counted=True)
+            decision = self.decide(request, measured=measured, approved=approved, counted=True)
             try:
                 return await self.store.transact(
                     lambda transaction, decision=decision: self._move_on(transaction, action, decision)
                 )
             except SnapshotMoved:
+                if measured is not None:  # under another policy it is measured anew: the clock tries again
+                    raise
                 continue
             except BaseException:
                 if decision.denied:
@@ -310,7 +330,7 @@ def request_of(action: Action) -> Request:
     return Request(tool=action.tool, arguments=action.arguments, digest=action.digest, principal=principal)
 
 
-def _approved(approval: Approval | None) -> Approved | None:
+def _approved(approval: Approval | None, action: Action) -> Approved | None:
     if approval is None or approval.state is not ApprovalState.APPROVED:
         return None
     binding = approval.binding
@@ -320,12 +340,19 @@ def _approved(approval: Approval | None) -> Approved | None:
         pin=binding.pin,
         bundle=binding.bundle,
         by=approval.decided_by,
+        tier=action.tier,
+        reach=reach_of(action),
     )
+
+
+def reach_of(action: Action) -> Mapping[str, Json] | None:
+    """Return the reach that the last decision on `action` was made on, or None where it was not known."""
+    return action.decision.get("read", {}).get("reach")
 
 
 def _said(decision: Decision) -> dict[str, Json]:
     """What the audit keeps of a decision: never an argument's value, nor a sentence that may quote one."""
-    return {
+    said: dict[str, Json] = {
         "verdict": decision.verdict.value,
         "reasons": [
             {"gate": each.gate.value, "code": each.code, "rule": each.rule, "verdict": each.verdict.value}
@@ -337,6 +364,11 @@ def _said(decision: Decision) -> dict[str, Json]:
         "pin": decision.pin,
         "digest": decision.digest,
     }
+    if "reach" in decision.read:
+        said["reach"] = numbers(decision.read["reach"])
+    elif "unmeasured" in decision.read:
+        said["unmeasured"] = decision.read["unmeasured"]
+    return said
 
 
 def _audit(transaction: Transaction, kind: str, action: Action, body: Mapping[str, Json]) -> None:

@@ -6,8 +6,10 @@ exactly one is written; the other is told. The engine executes afterwards, decid
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+
+import sqlalchemy as sa
 
 from interlock.core import admission, canonical
 from interlock.core.action import Action, ActionState, after_approval
@@ -24,6 +26,7 @@ from interlock.core.approval import (
     revise,
 )
 from interlock.core.model import SECOND, Decision, Json, Request
+from interlock.core.reach import Measured
 from interlock.errors import InterlockError, NotPermitted, StateConflict, UsageError
 from interlock.runtime import Runtime
 from interlock.store import actions, approvals
@@ -32,16 +35,26 @@ from interlock.store.memory import Memory
 
 _NEVER = 1 << 62
 
+Measuring = Callable[[Request], Awaitable[Measured | None]]
+
+
+async def _nothing_measures(_: Request) -> Measured | None:
+    return None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approve:
-    """Decisions of people. `self_approval` is honoured in the environment dev only."""
+    """Decisions of people. `self_approval` is honoured in the environment dev only.
+
+    `measure` says how far changed arguments reach, where a preview is declared (A1).
+    """
 
     store: Store
     memory: Memory
     runtime: Runtime
     process: str = ""
     self_approval: bool = False
+    measure: Measuring = _nothing_measures
 
     async def approve(self, approval: str, person: Decider, *, reason: str = "") -> Approval:
         """Let the call pass as it was asked. Raises `NotPermitted`, `StateConflict`, `NotFound`."""
@@ -74,15 +87,23 @@ class Approve:
             digest = canonical.digest(dict(arguments))
         except canonical.NotCanonical as error:
             raise UsageError(f"The arguments are not acceptable: {error}.") from error
+        now = self.runtime.clock.now()
+        _, action = await self.store.read(
+            lambda found: self._admissible(found, now, approval, Act.MODIFY, person, reason)
+        )
+        request = _changed(action, arguments, digest)
+        measured = await self.measure(request)
         return await self.store.transact(
             lambda transaction: self._modify(
-                transaction, approval, person, arguments=arguments, digest=digest, reason=reason,
+                transaction, approval, person, request=request, measured=measured, reason=reason,
                 four_eyes=four_eyes,
             )
         )  # fmt: skip
 
     def _approve(self, transaction: Transaction, name: str, person: Decider, reason: str) -> Approval:
-        asked, action = self._admissible(transaction, name, Act.APPROVE, person, reason)
+        asked, action = self._admissible(
+            transaction.connection, transaction.now, name, Act.APPROVE, person, reason
+        )
         decided = decide(asked, Act.APPROVE, person, reason=reason, now=transaction.now)
         approvals.settle(transaction, decided)
         state, due_at = after_approval(self._delay(action.tool), transaction.now)
@@ -91,7 +112,9 @@ class Approve:
         return decided
 
     def _reject(self, transaction: Transaction, name: str, person: Decider, reason: str) -> Approval:
-        asked, action = self._admissible(transaction, name, Act.REJECT, person, reason)
+        asked, action = self._admissible(
+            transaction.connection, transaction.now, name, Act.REJECT, person, reason
+        )
         decided = decide(asked, Act.REJECT, person, reason=reason, now=transaction.now)
         approvals.settle(transaction, decided)
         moved = actions.move(
@@ -109,23 +132,25 @@ class Approve:
         name: str,
         person: Decider,
         *,
-        arguments: Mapping[str, Json],
-        digest: str,
+        request: Request,
+        measured: Measured | None,
         reason: str,
         four_eyes: bool,
     ) -> Approval:
-        asked, action = self._admissible(transaction, name, Act.MODIFY, person, reason)
-        if digest == action.digest:
+        asked, action = self._admissible(
+            transaction.connection, transaction.now, name, Act.MODIFY, person, reason
+        )
+        if request.digest == action.digest:
             raise UsageError("The arguments are the same.", hint=f"interlock approvals approve {name}")
-        decision = self._decide(action, arguments, digest)
+        decision = self._decide(request, measured)
         old = decide(asked, Act.MODIFY, person, reason=reason, now=transaction.now)
         approvals.settle(transaction, old)
         revision = revise(
             asked,
             id=transaction.ids.new("apr"),
             action=transaction.ids.new("act"),
-            binding=Binding(digest=digest, pin=decision.pin, bundle=decision.bundle),
-            arguments=arguments,
+            binding=Binding(digest=request.digest, pin=decision.pin, bundle=decision.bundle),
+            arguments=request.arguments,
             by=person,
             four_eyes=four_eyes,
             now=transaction.now,
@@ -164,11 +189,11 @@ class Approve:
             updated_at=now,
         )
 
-    def _decide(self, action: Action, arguments: Mapping[str, Json], digest: str) -> Decision:
+    def _decide(self, request: Request, measured: Measured | None) -> Decision:
         """Decide the changed call as if the agent had asked for it. Raises `UsageError` on a denial."""
-        principal = replace(actions.principal_of(action), expires_at=_NEVER)
-        request = Request(tool=action.tool, arguments=arguments, digest=digest, principal=principal)
-        snapshot = self.memory.snapshot(principal, action.tool, own=1)
+        snapshot = self.memory.snapshot(request.principal, request.tool, own=1)
+        if measured is not None and snapshot.bundle is not None and snapshot.bundle.digest == measured.bundle:
+            snapshot = replace(snapshot, reach=measured.reach, unmeasured=measured.problem)
         decision = admission.decide(request, snapshot, self.runtime.clock.now())
         if decision.denied:
             raise UsageError(
@@ -178,15 +203,13 @@ class Approve:
         return decision
 
     def _admissible(
-        self, transaction: Transaction, name: str, act: Act, person: Decider, reason: str
+        self, connection: sa.Connection, now: int, name: str, act: Act, person: Decider, reason: str
     ) -> tuple[Approval, Action]:
-        asked = approvals.get(transaction.connection, name)
-        against = objection(
-            asked, act, person, reason=reason, now=transaction.now, self_approval=self.self_approval
-        )
+        asked = approvals.get(connection, name)
+        against = objection(asked, act, person, reason=reason, now=now, self_approval=self.self_approval)
         if against is not None:
             raise _error(against, name)
-        return asked, actions.get(transaction.connection, asked.action)
+        return asked, actions.get(connection, asked.action)
 
     def _delay(self, tool: str) -> int:
         bundle = self.memory.bundle
@@ -213,6 +236,11 @@ class Approve:
         )
         live = actions.live_of(action, expires_at=decided.expires_at)
         transaction.on_commit(lambda: self.memory.put_action(live))
+
+
+def _changed(action: Action, arguments: Mapping[str, Json], digest: str) -> Request:
+    principal = replace(actions.principal_of(action), expires_at=_NEVER)
+    return Request(tool=action.tool, arguments=arguments, digest=digest, principal=principal)
 
 
 def _error(against: Objection, name: str) -> InterlockError:

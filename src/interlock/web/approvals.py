@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -139,6 +140,7 @@ def _use(wired: Wired) -> Approve:
         runtime=wired.runtime,
         process=wired.calls.process,
         self_approval=settings.self_approve and settings.environment == "dev",
+        measure=partial(wired.calls.measure.reach, own=1),
     )
 
 
@@ -189,6 +191,7 @@ async def _view(wired: Wired, approval: Approval) -> dict[str, Any]:
         "reasons": action.decision.get("reasons", []),
         "owner": action.principal.get("owner"),
         "tool": _tool(wired, action.tool),
+        "reach": _reach(action),
         "changed_since": _changed(wired, approval, action),
         "earlier": [summary(each) for each in earlier],
     }
@@ -204,10 +207,17 @@ def _tool(wired: Wired, name: str) -> dict[str, Json]:
     return {
         "mapped": document.mapped,
         "blast_radius": msgspec.to_builtins(document.blast_radius),
+        "preview": document.preview.tool if document.preview else None,
         "undo": msgspec.to_builtins(document.undo),
         "delay": document.delay or None,
         "sinks": list(document.sinks),
     }
+
+
+def _reach(action: Action) -> dict[str, Json]:
+    """What the preview measured when it was asked, or why the reach is not known; neither without one."""
+    read = action.decision.get("read", {})
+    return {"measured": read.get("reach"), "unknown": read.get("unmeasured")}
 
 
 def _changed(wired: Wired, approval: Approval, action: Action) -> str | None:
