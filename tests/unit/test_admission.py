@@ -228,7 +228,9 @@ def test_an_error_while_deciding_is_a_denial_that_names_the_check(
     assert "hunter2" not in decision.reason.message
 
 
-@pytest.mark.parametrize("part", ["revoked", "run", "ledger", "breakers", "kill", "schema_problem"])
+@pytest.mark.parametrize(
+    "part", ["bundle", "revoked", "run", "pin", "ledger", "breakers", "kill", "schema_problem", "approved"]
+)
 def test_a_snapshot_with_a_broken_part_never_lets_anything_pass(part: str) -> None:
     assert decide(a_request(), replace(a_snapshot(), **{part: object()}), NOW).denied
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from interlock.core import gate, refusal
+from interlock.core.bundle import Bundle
 from interlock.core.gate import Case, Check, Said, read
 from interlock.core.model import (
     Capability,
@@ -17,6 +18,7 @@ from interlock.core.model import (
     EffectClass,
     Gate,
     Json,
+    Pin,
     Principal,
     Reason,
     Request,
@@ -115,7 +117,7 @@ def _decide(gates: Gates, case: Case) -> Decision:
         reasons = _ask(gates, case)
         return _decision(case, _answered(case, reasons), read(case))
     except Exception as error:  # noqa: BLE001 - the one place where an error while deciding becomes a denial
-        return _decision(case, (refusal.failed(case.gate, error),), {})
+        return _failed(case, error)
 
 
 def _ask(gates: Gates, case: Case) -> list[Reason]:
@@ -170,6 +172,21 @@ def _decision(case: Case, reasons: tuple[Reason, ...], state: Mapping[str, Json]
         decided_at=case.now,
         digest=case.request.digest,
         read=state,
+    )
+
+
+def _failed(case: Case, error: Exception) -> Decision:
+    """Deny a call that could not be decided, relying on no part of the snapshot: any may be the culprit."""
+    bundle, pin = case.snapshot.bundle, case.snapshot.pin
+    return Decision(
+        verdict=Verdict.DENY,
+        reasons=(refusal.failed(case.gate, error),),
+        tier=case.tier,
+        effect=case.effect,
+        bundle=bundle.digest if isinstance(bundle, Bundle) else "",
+        pin=pin.digest if isinstance(pin, Pin) else "",
+        decided_at=case.now,
+        digest=case.request.digest,
     )
 
 
