@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
 from docs.generate import commands as all_commands
+from typer.core import TyperCommand
 from typer.main import get_command
 
 from docs.documents import blocks, commands, invocations, matches, play
@@ -28,9 +30,15 @@ def test_every_command_of_the_page_does_what_the_page_shows(page: Path, tmp_path
     assert not problems, "\n\n".join(problems)
 
 
+@cache
+def known_commands() -> dict[tuple[str, ...], TyperCommand]:
+    """Return every command by its words."""
+    return {path[1:]: each for path, each in all_commands(get_command(assemble()), ("interlock",))}
+
+
 @pytest.mark.parametrize("page", ALL_PAGES, ids=lambda each: each.relative_to(ROOT).as_posix())
 def test_every_command_that_the_page_shows_exists_with_its_options(page: Path) -> None:
-    known = {path[1:]: command for path, command in all_commands(get_command(assemble()), ("interlock",))}
+    known = known_commands()
     for words in invocations(blocks(page)):
         command = next((known[tuple(words[:n])] for n in (2, 1) if tuple(words[:n]) in known), None)
         assert command is not None or words[:1] == ["--version"], f"there is no interlock {' '.join(words)}"

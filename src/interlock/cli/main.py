@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 
 import typer
 
@@ -27,8 +28,9 @@ def _options(
         raise typer.Exit
 
 
+@cache
 def assemble() -> typer.Typer:
-    """Return the command with every noun added."""
+    """Return the command with every noun added, once."""
     from interlock.cli import commands
 
     commands.add_all(app)
