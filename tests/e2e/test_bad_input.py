@@ -9,7 +9,7 @@ import asyncio
 import json
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,7 @@ def test_ten_megabytes_of_arguments_are_refused_before_they_are_read(tmp_path: P
         assert answer.status_code == 413
         assert "larger than 4194304 bytes. Send less at once." in answer.json()["error"]["message"]
 
-        async def chunks() -> Any:
+        async def chunks() -> AsyncGenerator[bytes]:
             for _ in range(200):
                 yield b"x" * 50_000
 

@@ -110,7 +110,7 @@ class Store:
         self._writer.journal.put_nowait(entry)
 
     def note(self, entry: JournalEntry) -> None:
-        """Queue an entry about what is refused anyway. Never raises: beyond the queue it is listed or counted."""
+        """Queue an entry about what is refused anyway. Never raises: what does not fit is counted."""
         try:
             self._writer.journal.put_nowait(entry)
         except StoreUnavailable:

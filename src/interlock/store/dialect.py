@@ -21,7 +21,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from interlock.errors import CommitUnknown, SnapshotMoved, StoreError, StoreInUse, StoreUnavailable
 from interlock.settings import Settings
-from interlock.store.place import refuse_network_file_system
+from interlock.store.place import keep_private, refuse_network_file_system
 
 if TYPE_CHECKING:
     import psycopg
@@ -82,6 +82,7 @@ class Sqlite:
         self._patience = patience
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         refuse_network_file_system(self.path.parent)
+        keep_private(self.path)
         self.writer = self._engine(url, NullPool, "BEGIN IMMEDIATE")
         self.readers = self._engine(url, QueuePool, "BEGIN", "PRAGMA query_only = ON")
 

@@ -6,6 +6,7 @@ SQLite's locks and its write-ahead log are not safe over NFS, SMB and their kin,
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from interlock.errors import StoreUnavailable
@@ -59,6 +60,19 @@ def _read_mounts() -> str:
         return _MOUNTS.read_text()
     except OSError:
         return ""
+
+
+def keep_private(path: Path) -> None:
+    """Make the file, if it is not there, and let its owner alone read it, wherever it lies.
+
+    SQLite gives its log and its index the database's own mode. What cannot be changed here is left as it is.
+    """
+    with suppress(OSError):
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        except FileExistsError:  # not opened: closing it would drop the locks SQLite holds in this process
+            if path.stat().st_mode & 0o077:
+                path.chmod(0o600)
 
 
 def write_private(path: Path, content: bytes) -> bool:
