@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import socket
 import stat
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -493,6 +496,51 @@ def test_what_lies_on_disk_is_its_owners_alone_and_holds_no_secret_in_clear(targ
         except OSError:
             continue
         assert not [each for each in secrets[:5] if each.encode() in command]
+
+
+def test_the_doctor_tries_to_get_past_the_gateway(target: Target) -> None:
+    good = target.server.cli("doctor", "--workflow", "work", "--json")
+    checks = json.loads(good.stdout)
+    assert good.returncode == 0, good.stdout + good.stderr
+    assert len(checks) == 9
+    assert all(each["ok"] for each in checks)
+    nowhere = target.server.cli("doctor", "--workflow", "no-such-workflow")
+    assert nowhere.returncode == 1
+
+
+def test_the_doctor_is_not_fooled_by_a_server_that_lets_everything_through() -> None:
+    class Open(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._say({"version": "x", "ready": True, "problems": [], "environment": "dev", "keys": [{}]})
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            said: dict[str, Any] = {"result": {"content": []}, "code": "x", "access_token": "x", "run": "x"}
+            self._say(said)
+
+        def _say(self, body: dict[str, Any]) -> None:
+            raw = json.dumps({**body, "entries": []}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(raw)))
+            self.end_headers()
+            self.wfile.write(raw)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Open) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        known = {"INTERLOCK_URL": f"http://127.0.0.1:{server.server_port}", "INTERLOCK_TOKEN": "ilk_x"}
+        told = subprocess.run(
+            [sys.executable, "-m", "interlock.cli", "doctor", "--workflow", "work", "--json"],
+            env={**os.environ, **known}, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        server.shutdown()
+        thread.join()
+    assert told.returncode == 1
+    wrong = {each["check"] for each in json.loads(told.stdout) if not each["ok"]}
+    assert len(wrong) == 6, wrong
 
 
 def test_after_all_of_it_the_record_verifies(target: Target) -> None:
