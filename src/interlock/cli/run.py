@@ -10,6 +10,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +19,7 @@ import typer
 
 from interlock.cli.client import Endpoint, endpoint, raise_for_error, stored_token
 from interlock.cli.output import emit, notes, safe
-from interlock.cli.session import ASSERTION, CODE, LIFE, Proof, RunSession, assertion
+from interlock.cli.session import ASSERTION, CODE, LIFE, Left, Proof, RunSession, assertion
 from interlock.errors import TokenInvalid
 from interlock.runtime import Runtime
 from interlock.settings import Settings, agent_environment, load
@@ -36,6 +37,7 @@ class Launch:
     agent: str = ""
     quiet: bool = False
     life: int = LIFE
+    keep_waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,7 @@ class Ended:
     workflow: str
     code: int
     reason: str
+    left: Left
 
 
 def run(
@@ -60,6 +63,10 @@ def run(
         int,
         typer.Option(min=10, max=600, help="Seconds a run token lasts; it is renewed at half.", hidden=True),
     ] = LIFE,
+    keep_waiting: Annotated[
+        bool,
+        typer.Option("--keep-waiting", help="Let calls that wait for a person outlive the program."),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing of our own.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print how it ended as JSON, last.")] = False,
 ) -> None:
@@ -74,6 +81,7 @@ def run(
         agent=agent,
         quiet=quiet or as_json,
         life=token_life,
+        keep_waiting=keep_waiting,
     )
     settings = load()
     with endpoint(settings) as place:
@@ -85,6 +93,8 @@ def run(
             "workflow": ended.workflow,
             "exit_code": ended.code,
             "reason": ended.reason,
+            "cancelled": ended.left.cancelled,
+            "waiting": ended.left.waiting,
         }
         emit(shown, "", True)
     sys.exit(ended.code)
@@ -120,7 +130,7 @@ async def _govern(launch: Launch, place: Endpoint, proof: Proof) -> Ended:
 
     runtime = Runtime.real()
     session = RunSession(place, runtime, life=launch.life)
-    reason = "the launcher failed"
+    reason, finished = "the launcher failed", False
     try:
         await session.open(proof)
         forwarder = Forwarder(place, session)
@@ -131,13 +141,32 @@ async def _govern(launch: Launch, place: Endpoint, proof: Proof) -> Ended:
         )
         try:
             code, reason = await _child(launch.command, forwarder.urls)
+            finished = True
         finally:
             keeping.cancel()
             await forwarder.stop()
     finally:
-        await session.end(reason)
-    _say(launch, f"run {session.run} ended: {reason}")
-    return Ended(run=session.run, workflow=session.workflow, code=code, reason=reason)
+        left = await session.end(reason, keep_waiting=launch.keep_waiting and finished)
+    for text in _parting(session.run, reason, left):
+        _say(launch, text)
+    return Ended(run=session.run, workflow=session.workflow, code=code, reason=reason, left=left)
+
+
+def _parting(run: str, reason: str, left: Left) -> Iterator[str]:
+    """Say how it ended, and what became of the calls that still waited."""
+    if left.waiting:
+        yield f"the program ended ({reason}); the run {run} stays open until the last of these has ended"
+        for each in left.waiting:
+            yield f"waits: {each['tool']} {each['approval'] or ''}; interlock actions show {each['action']}"
+        return
+    yield f"run {run} ended: {reason}"
+    person = [each["approval"] for each in left.cancelled if each["state"] == "waiting_approval"]
+    other = [each["action"] for each in left.cancelled if each["state"] != "waiting_approval"]
+    for names, what in ((person, "a person"), (other, "its time")):
+        if names:
+            number = "1 call" if len(names) == 1 else f"{len(names)} calls"
+            were = "was" if len(names) == 1 else "were"
+            yield f"{number} still waited for {what} and {were} cancelled: {', '.join(names)}"
 
 
 async def _child(command: list[str], urls: dict[str, str]) -> tuple[int, str]:

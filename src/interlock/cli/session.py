@@ -37,6 +37,14 @@ class Proof:
     workflow: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """What was open in a run when its program ended: each with `approval`, `action`, `tool`, `state`."""
+
+    cancelled: list[dict[str, Any]]
+    waiting: list[dict[str, Any]]
+
+
 class RunSession:
     """An open run. `token` is always the newest; `lost` says why there will be no newer one."""
 
@@ -88,15 +96,21 @@ class RunSession:
                     self.lost = error.message
                 tell(f"The run token could not be renewed yet: {error.message}")
 
-    async def end(self, reason: str) -> None:
-        """End the run; a server that cannot be reached ends it by itself when the token runs out."""
+    async def end(self, reason: str, *, keep_waiting: bool = False) -> Left:
+        """End the run, or leave it open while a call waits; say what was cancelled, or waits on.
+
+        A server that cannot be reached ends it by itself when the token runs out.
+        """
+        told: dict[str, Any] = {}
         if self.token:
+            form = {"token": self.token, "reason": reason, "keep_waiting": str(keep_waiting).lower()}
             try:
-                await self._post("/oauth/revoke", {"token": self.token, "reason": reason})
+                told = await self._post("/oauth/revoke", form)
             except InterlockError:
                 self.lost = self.lost or "the end of the run was not confirmed"
         if self._client is not None:
             await self._client.close()
+        return Left(cancelled=told.get("cancelled", []), waiting=told.get("waiting", []))
 
     def _half(self) -> float:
         return self._expires - self._life / 2

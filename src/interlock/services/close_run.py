@@ -1,24 +1,63 @@
-"""End a run: its tokens stop counting at once and what still waited for a person is cancelled."""
+"""End a run: its tokens stop counting at once and what still waited for a person is cancelled.
+
+A launcher whose program ended may ask instead that the run goes on without it for as long as something in
+it waits: then the clock ends it, when the last of these was decided or has expired.
+"""
 
 from __future__ import annotations
 
-from interlock.store import approvals, runs
+from dataclasses import dataclass
+
+from interlock.core.action import Action, ActionState
+from interlock.store import actions, approvals, runs
 from interlock.store.database import Store, Transaction
 from interlock.store.memory import Memory
 from interlock.store.runs import Run, RunState
 
 
-async def close_run(*, store: Store, memory: Memory, run: str, reason: str, by: str, person: str = "") -> Run:
-    """End `run` and return it; one that has ended is returned as it is. Raises `NotFound`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """A run as it is now, and what was open in it: `cancelled`, or kept `waiting`."""
 
-    `person` is set when a person ends it; otherwise its own launcher does.
+    run: Run
+    cancelled: tuple[Action, ...] = ()
+    waiting: tuple[Action, ...] = ()
+
+
+async def close_run(
+    *,
+    store: Store,
+    memory: Memory,
+    run: str,
+    reason: str,
+    by: str,
+    person: str = "",
+    keep_waiting: bool = False,
+) -> Closed:
+    """End `run`; one that has ended stays as it is. Raises `NotFound`.
+
+    `person` is set when a person ends it; otherwise its own launcher does. With `keep_waiting` it stays
+    open, without a launcher, while a call of it waits for a person or for its time.
     """
 
-    def work(transaction: Transaction) -> Run:
+    def work(transaction: Transaction) -> Closed:
         found = runs.get(transaction.connection, run)
+        waiting = _waiting(transaction, run)
+        if keep_waiting and waiting and runs.detach(transaction, found, reason=reason):
+            return Closed(run=runs.get(transaction.connection, run), waiting=waiting)
         state = RunState.ENDED if person else RunState.CLOSED
-        if runs.end(transaction, memory, found, state=state, reason=reason, person=person):
-            approvals.cancel_open(transaction, memory, run=run, by=by, reason="the run ended")
-        return runs.get(transaction.connection, run)
+        if not runs.end(transaction, memory, found, state=state, reason=reason, person=person):
+            return Closed(run=found)
+        approvals.cancel_open(transaction, memory, run=run, by=by, reason="the run ended")
+        return Closed(run=runs.get(transaction.connection, run), cancelled=waiting)
 
     return await store.transact(work)
+
+
+def _waiting(transaction: Transaction, run: str) -> tuple[Action, ...]:
+    """Return what was not sent yet and could still be; a question to a program that ended is not."""
+    return tuple(
+        action
+        for action in actions.unsettled(transaction.connection, run=run)
+        if action.state.cancellable and action.state is not ActionState.AWAITING_INPUT
+    )

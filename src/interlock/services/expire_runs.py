@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from interlock.core.action import ActionState
 from interlock.core.model import SECOND
 from interlock.core.token import MAX_LIFE, SKEW
 from interlock.store import actions, approvals, runs
@@ -16,7 +17,7 @@ async def expire_runs(*, store: Store, memory: Memory, now: int) -> list[str]:
     """End every run whose lease lapsed or whose deadline passed; return their ids.
 
     Without a launcher that would renew it, a run stays open while an action of it waits or runs: its agent
-    may ask for a fresh token after the decision.
+    may ask for a fresh token after the decision. In a run whose launcher has left, nobody answers questions.
     """
     if not await store.read(lambda connection: runs.lapsed(connection, now)):
         _forget_closed(memory, now)
@@ -41,9 +42,11 @@ def _why(transaction: Transaction, run: Run) -> str:
         return "its deadline passed"
     if run.attended:
         return "its launcher is gone: the run token was not renewed"
-    if actions.unsettled(transaction.connection, run=run.id):
+    unsettled = actions.unsettled(transaction.connection, run=run.id)
+    left = run.reason  # an open run has one only when its launcher left it open
+    if any(not left or action.state is not ActionState.AWAITING_INPUT for action in unsettled):
         return ""
-    return "its token ran out and was not renewed"
+    return f"{left}; nothing waits any more" if left else "its token ran out and was not renewed"
 
 
 def _forget_closed(memory: Memory, now: int) -> None:

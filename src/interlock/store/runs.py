@@ -182,6 +182,24 @@ def end(
     return True
 
 
+def detach(transaction: Transaction, run: Run, *, reason: str) -> bool:
+    """Let an open run go on without its launcher; False when it has ended. The clock ends it later.
+
+    `reason` is kept with the run: why nobody renews it any more.
+    """
+    done = transaction.execute(
+        sa.update(runs)
+        .where(runs.c.id == run.id, runs.c.state == RunState.OPEN.value)
+        .values(attended=0, lease_until=transaction.now, reason=reason)
+    )
+    if done.rowcount == 0:
+        return False
+    transaction.audit(
+        "run.detached", run=run.id, agent=run.agent, workflow=run.workflow, body={"reason": reason}
+    )
+    return True
+
+
 def end_all(transaction: Transaction, memory: Memory, *, agent: str, reason: str, person: str) -> list[str]:
     """End every open run of an agent; return their ids."""
     return [

@@ -6,13 +6,14 @@ This is where agents are let in; it takes no person's credential. Errors have OA
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from interlock.core.action import Action
 from interlock.core.model import SECOND, Json
 from interlock.core.token import DETAIL, MAX_LENGTH, MAX_LIFE
 from interlock.errors import GrantRefused, TokenInvalid
@@ -42,7 +43,11 @@ async def token(request: Request) -> Response:
 
 
 async def revoke(request: Request) -> Response:
-    """Revoke a run token (RFC 7009), which ends its run. An unknown token is answered like a known one."""
+    """Revoke a run token (RFC 7009), which ends its run. An unknown token is answered like a known one.
+
+    With `keep_waiting=true` the run stays open, though nobody renews it, while a call of it waits. Whoever
+    holds the token is told what was cancelled, or waits on.
+    """
     wired: Wired = request.app.state.wired
     try:
         form = await _form(request)
@@ -53,10 +58,17 @@ async def revoke(request: Request) -> Response:
     except TokenInvalid:
         return _uncached(json_response({}))
     reason = form.get("reason", "")[:200] or "the launcher ended it"
-    await close_run(
-        store=wired.store, memory=wired.memory, run=holder.run, reason=reason, by=f"agent:{holder.agent}"
+    closed = await close_run(
+        store=wired.store,
+        memory=wired.memory,
+        run=holder.run,
+        reason=reason,
+        by=f"agent:{holder.agent}",
+        keep_waiting=form.get("keep_waiting") == "true",
     )
-    return _uncached(json_response({}))
+    return _uncached(
+        json_response({"cancelled": _named(closed.cancelled), "waiting": _named(closed.waiting)})
+    )
 
 
 async def jwks(request: Request) -> Response:
@@ -84,6 +96,13 @@ async def metadata(request: Request) -> Response:
             "environment": wired.settings.environment,
         }
     )
+
+
+def _named(waited: Iterable[Action]) -> list[Json]:
+    return [
+        {"approval": each.approval or None, "action": each.id, "tool": each.tool, "state": each.state.value}
+        for each in waited
+    ]
 
 
 def _asked(form: Mapping[str, str], wired: Wired, caller: str) -> ExchangeRequest:

@@ -107,7 +107,7 @@ async def end(request: Request) -> Response:
     ended = await close_run(
         store=wired.store, memory=wired.memory, run=name, reason=reason, by=by.name, person=by.name
     )
-    return json_response(_shown(ended))
+    return json_response(_shown(ended.run))
 
 
 def _shown(run: Run) -> dict[str, Json]:
