@@ -6,13 +6,41 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from interlock.settings import environment_with
 
 COMMAND = (sys.executable, "-m", "interlock.cli")
 
 
+def _make(folder: Path, environment: dict[str, str]) -> None:
+    """Make the data directory, with nothing applied in it."""
+    for words in (("init", "m.yaml"), ("plan", "m.yaml")):
+        subprocess.run((*COMMAND, *words), env=environment, cwd=folder, check=True, capture_output=True)
+
+
+READERS = ("agents list", "runs list", "audit list", "audit verify", "doctor", "run support -- true")
+
+
+@pytest.mark.parametrize("words", READERS)
+def test_where_there_is_no_data_directory_a_command_says_so_and_makes_none(
+    words: str, tmp_path: Path
+) -> None:
+    environment = environment_with() | {"PWD": str(tmp_path)}
+    done = subprocess.run(
+        (*COMMAND, *words.split()), env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2, done.stderr
+    assert "There is no data directory here" in done.stderr
+    for word in ("interlock init", "interlock apply", "INTERLOCK_DATA", "INTERLOCK_URL"):
+        assert word in done.stderr
+    assert done.stdout == ""
+    assert not list(tmp_path.iterdir())
+
+
 def test_commands_and_a_server_that_start_together_all_do_their_work(tmp_path: Path) -> None:
     environment = environment_with(data=tmp_path / "data", port=0)
+    _make(tmp_path, environment)
     with subprocess.Popen((*COMMAND, "serve", "--quiet"), env=environment, stderr=subprocess.PIPE) as server:
         commands = [
             subprocess.Popen(

@@ -26,7 +26,7 @@ def apply(
 ) -> None:
     """Apply a manifest atomically: narrowing acts at once, widening waits for another person's approval."""
     sent = files(path)
-    with api() as client:
+    with api(creates=True) as client:
         base: int | None = None
         if not (yes or as_json):
             planned = client.post("/api/v1/manifest/plan", json={"files": sent}).json()

@@ -12,7 +12,7 @@ from typing import Annotated, Any, BinaryIO
 import typer
 
 from interlock import errors
-from interlock.cli.client import api
+from interlock.cli.client import api, require_data
 from interlock.cli.output import console, emit, notes, safe, table
 from interlock.settings import load
 
@@ -136,6 +136,7 @@ def _verify_here(export: Path | None, keys: list[Path], checkpoints: Path | None
     settings = load()
     with _progress("verified") as progress:
         if export is None:
+            require_data(settings)
             report = verify_audit.verify_database(
                 settings, keys=keys, directory=checkpoints, jwks=jwks, progress=progress
             )

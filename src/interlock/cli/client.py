@@ -2,7 +2,8 @@
 
 A command never opens the store beside a running server: where the data directory is served, it talks to
 the local socket; where it is not, the command serves it itself for as long as it runs, under the same
-exclusive lock. So every command works the same with and without a server.
+exclusive lock. So every command works the same with and without a server. Only a command that may begin
+something makes a data directory; every other says that there is none.
 """
 
 from __future__ import annotations
@@ -61,19 +62,35 @@ class Endpoint:
 
 
 @contextmanager
-def endpoint(settings: Settings | None = None, *, shared: bool = True) -> Generator[Endpoint]:
+def endpoint(
+    settings: Settings | None = None, *, shared: bool = True, creates: bool = False
+) -> Generator[Endpoint]:
     """Yield where the API can be reached, serving the data directory here if nobody does.
 
     A command that takes a while shares what it serves with the others; one that ends at once does not, so
-    that nobody leans on a server that is about to go.
+    that nobody leans on a server that is about to go. Raises `UsageError` where there is no data directory
+    and the command does not make one (`creates`).
     """
     known = settings or load()
     if known.url:
         yield Endpoint(base_url=known.url.rstrip("/"))
         return
+    if not creates:
+        require_data(known)
     with ExitStack() as stack:
         place = known.socket if shared else known.socket.with_name(f"c{os.getpid()}.sock")
         yield Endpoint(base_url="http://interlock", socket=_served(known, place, stack, shared))
+
+
+def require_data(settings: Settings) -> None:
+    """Refuse where nothing was ever kept. A database elsewhere may be asked from any machine."""
+    if settings.database or (settings.data.is_dir() and any(settings.data.iterdir())):
+        return
+    raise errors.UsageError(
+        f"There is no data directory here: {settings.data.absolute()} does not exist or is empty.",
+        hint="Begin with interlock init and interlock apply, or go where it is: INTERLOCK_DATA names the "
+        "data directory, INTERLOCK_URL a running server.",
+    )
 
 
 def _served(settings: Settings, place: Path, stack: ExitStack, shared: bool) -> Path:
@@ -103,15 +120,16 @@ def _served(settings: Settings, place: Path, stack: ExitStack, shared: bool) -> 
 
 
 @contextmanager
-def api(settings: Settings | None = None) -> Generator[httpx2.Client]:
+def api(settings: Settings | None = None, *, creates: bool = False) -> Generator[httpx2.Client]:
     """Yield a client of the API that presents the caller's token and raises our errors.
 
-    Raises the `InterlockError` that the server names; `StoreError` where nothing answers.
+    Raises the `InterlockError` that the server names; `StoreError` where nothing answers; `UsageError` where
+    there is no data directory and the command does not make one (`creates`).
     """
     import httpx2
 
     known = settings or load()
-    with endpoint(known, shared=False) as place:
+    with endpoint(known, shared=False, creates=creates) as place:
         token = known.token or stored_token(known)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         with httpx2.Client(

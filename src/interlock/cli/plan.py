@@ -21,7 +21,7 @@ def plan(
     ] = False,
 ) -> None:
     """Show what would change: widened, narrowed or neither; what acts at once and what waits for whom."""
-    with api() as client:
+    with api(creates=True) as client:
         found = client.post("/api/v1/manifest/plan", json={"files": files(path)}).json()
     emit(found, text(found), as_json)
     if detailed_exitcode and found["differences"]:
