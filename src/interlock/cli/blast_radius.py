@@ -34,17 +34,15 @@ def _live(workflow: str) -> dict[str, Any]:
 def _offline(file: Path, workflow: str, environment: str | None) -> dict[str, Any]:
     import msgspec
 
+    from interlock.core.missing import no_workflow
     from interlock.core.worst import report
-    from interlock.errors import NotFound
     from interlock.manifest.bundle import bundle_of
     from interlock.runtime import SystemClock
     from interlock.settings import load
 
     bundle = bundle_of(file, environment or load().environment)
     if workflow not in bundle.workflows:
-        raise NotFound(
-            f"There is no workflow {workflow!r}.", hint=f"There are: {', '.join(bundle.workflows)}."
-        )
+        raise no_workflow(workflow, bundle)
     return msgspec.to_builtins(report(bundle, bundle.workflows[workflow], SystemClock().now()))
 
 

@@ -130,10 +130,13 @@ def _offline(bundle: Bundle) -> Ask:
     import msgspec
 
     from interlock.core.explain import explain as lines
+    from interlock.core.missing import no_workflow
     from interlock.core.trial import Trial, ask
     from interlock.runtime import SystemClock
 
     def answer(question: Question) -> dict[str, Any]:
+        if question["workflow"] not in bundle.workflows:
+            raise no_workflow(question["workflow"], bundle)
         trial = Trial(
             workflow=question["workflow"],
             tool=question["tool"],

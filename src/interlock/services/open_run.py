@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from interlock.core.missing import no_workflow
 from interlock.core.model import SECOND
 from interlock.core.token import MAX_LIFE
-from interlock.errors import NotFound
 from interlock.settings import Settings
 from interlock.store import runs
 from interlock.store.database import Store, Transaction
@@ -42,7 +42,7 @@ async def open_run(
     """
     compiled = None if memory.bundle is None else memory.bundle.workflows.get(workflow)
     if compiled is None:
-        raise NotFound(f"There is no workflow named {workflow!r}.", hint="interlock apply it first.")
+        raise no_workflow(workflow, memory.bundle)
     agent = compiled.document.agent
     issuer = Issuer(name=settings.issuer_url, keyring=keyring, memory=memory)
 

@@ -20,6 +20,7 @@ from interlock.core.bundle import Bundle, BundleInvalid
 from interlock.core.change import DECIDERS, PROPOSERS
 from interlock.core.document import key
 from interlock.core.explain import explain
+from interlock.core.missing import no_workflow
 from interlock.core.model import Json
 from interlock.core.snapshot import any_arguments
 from interlock.core.trial import Trial, ask
@@ -174,7 +175,7 @@ async def blast_radius(request: Request) -> Response:
     bundle, name = _bundle(wired), request.path_params["workflow"]
     workflow = bundle.workflows.get(name)
     if workflow is None:
-        raise NotFound(f"There is no workflow {name!r}.", hint=f"There are: {', '.join(bundle.workflows)}.")
+        raise no_workflow(name, bundle)
     registered = await wired.store.read(pins.all_pins)
     found = worst.report(
         bundle,
@@ -200,8 +201,10 @@ async def explain_policy(request: Request) -> Response:
         reach=body.reach,
         now=wired.runtime.clock.now() if body.at is None else body.at,
     )
-    check = wired.memory.validators.get(body.tool)
-    decision = ask(_bundle(wired), trial, check=check or any_arguments)
+    bundle, check = _bundle(wired), wired.memory.validators.get(body.tool)
+    if body.workflow not in bundle.workflows:
+        raise no_workflow(body.workflow, bundle)
+    decision = ask(bundle, trial, check=check or any_arguments)
     notes = [] if check else ["the tool is not registered yet, so its arguments were not checked"]
     return json_response({"decision": decision, "text": explain(decision), "notes": notes})
 
