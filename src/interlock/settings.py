@@ -121,14 +121,20 @@ def environment_with(**values: object) -> dict[str, str]:
 _PROVIDER_KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
 
 
-def agent_environment(values: Mapping[str, str], environ: Mapping[str, str] | None = None) -> dict[str, str]:
+def agent_environment(
+    values: Mapping[str, str],
+    environ: Mapping[str, str] | None = None,
+    *,
+    model_urls: Mapping[str, str] | None = None,
+) -> dict[str, str]:
     """Return what an agent program that runs governed inherits: everything but our settings and secrets (H2).
 
-    Keys of model providers are replaced, because their base URLs are among `values`.
+    With `model_urls` the addresses and keys of model providers are replaced; with None they stay as they are.
     """
     source = os.environ if environ is None else environ
     kept = {name: value for name, value in source.items() if not name.upper().startswith(PREFIX)}
-    kept |= dict.fromkeys(_PROVIDER_KEYS, "held-by-interlock")
+    if model_urls is not None:
+        kept |= dict.fromkeys(_PROVIDER_KEYS, "held-by-interlock") | dict(model_urls)
     return kept | dict(values)
 
 

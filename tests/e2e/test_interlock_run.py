@@ -187,6 +187,35 @@ def test_the_program_sees_loopback_and_no_secret_and_its_exit_code_is_passed_on(
     assert (run["state"], run["reason"], run["started_by"]) == ("closed", "exit code 7", "maria")
 
 
+MODELS = """
+import json, os
+print(json.dumps({name: os.environ.get(name) for name in
+    ("OPENAI_BASE_URL", "ANTHROPIC_BASE_URL", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "MCP_SERVER_URL")}))
+"""
+
+
+def test_a_run_whose_model_calls_are_not_governed_says_so_wherever_it_is_shown(shell: Shell) -> None:
+    process = shell.start(
+        "run", "errands", "--direct-models", *python(MODELS),
+        OPENAI_BASE_URL="http://models.example/v1", OPENAI_API_KEY="sk-own",
+    )  # fmt: skip
+    out, err = process.communicate(timeout=60)
+    seen = json.loads(out)
+    assert seen.pop("MCP_SERVER_URL").startswith("http://127.0.0.1:")
+    assert seen == {
+        "OPENAI_BASE_URL": "http://models.example/v1",
+        "OPENAI_API_KEY": "sk-own",
+        "ANTHROPIC_BASE_URL": None,
+        "ANTHROPIC_API_KEY": None,
+    }
+    assert "model calls of this run go to the provider directly and are not governed" in err
+    run = shell.runs()[0]
+    assert run["direct_models"] is True
+    assert "its model calls are not governed" in shell.run("runs", "show", run["id"])
+    (opened,) = shell.json("audit", "list", "--run", run["id"], "--kind", "run.opened")
+    assert opened["body"]["direct_models"] is True
+
+
 def test_it_works_beside_a_server_and_says_how_it_ended(served: Shell) -> None:
     run = served.ended("--", sys.executable, "-c", "pass")
     assert (run["state"], run["reason"], run["workflow"]) == ("closed", "exit code 0", "errands@1")

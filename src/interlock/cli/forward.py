@@ -63,14 +63,20 @@ class Forwarder:
     @property
     def urls(self) -> dict[str, str]:
         """The environment of the agent: loopback addresses, and no secret of ours in it."""
-        base = f"http://127.0.0.1:{self._port}/{self._secret}"
         return {
-            "INTERLOCK_MCP_URL": f"{base}/mcp",
-            "MCP_SERVER_URL": f"{base}/mcp",
-            "OPENAI_BASE_URL": f"{base}/openai/v1",
-            "ANTHROPIC_BASE_URL": f"{base}/anthropic",
-            "OTEL_EXPORTER_OTLP_ENDPOINT": f"{base}/otlp",
+            "INTERLOCK_MCP_URL": f"{self._base}/mcp",
+            "MCP_SERVER_URL": f"{self._base}/mcp",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"{self._base}/otlp",
         }
+
+    @property
+    def model_urls(self) -> dict[str, str]:
+        """Where the program's model calls go, unless they are left to it."""
+        return {"OPENAI_BASE_URL": f"{self._base}/openai/v1", "ANTHROPIC_BASE_URL": f"{self._base}/anthropic"}
+
+    @property
+    def _base(self) -> str:
+        return f"http://127.0.0.1:{self._port}/{self._secret}"
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         if not hmac.compare_digest(request.match_info["secret"].encode(), self._secret.encode()):
@@ -113,7 +119,7 @@ def _not_yet(what: str) -> web.Response:
 
 
 def _error(status: int, code: str, message: str) -> web.Response:
-    hint = "Call the provider outside of `interlock run`, or wait for the release that adds it."
+    hint = "interlock run --direct-models leaves the model provider's address and key to the program."
     return web.json_response(
         {"error": {"code": code, "message": message, "hint": hint if status == 501 else "interlock doctor"}},
         status=status,

@@ -37,6 +37,7 @@ class Launch:
     agent: str = ""
     quiet: bool = False
     life: int = LIFE
+    direct_models: bool = False
     keep_waiting: bool = False
 
 
@@ -67,6 +68,14 @@ def run(
         bool,
         typer.Option("--keep-waiting", help="Let calls that wait for a person outlive the program."),
     ] = False,
+    direct_models: Annotated[
+        bool,
+        typer.Option(
+            "--direct-models",
+            help="Leave the model providers' addresses and keys of your environment to the program. Its model "
+            "calls are not governed; the run's record says so.",
+        ),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing of our own.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print how it ended as JSON, last.")] = False,
 ) -> None:
@@ -81,6 +90,7 @@ def run(
         agent=agent,
         quiet=quiet or as_json,
         life=token_life,
+        direct_models=direct_models,
         keep_waiting=keep_waiting,
     )
     settings = load()
@@ -93,6 +103,7 @@ def run(
             "workflow": ended.workflow,
             "exit_code": ended.code,
             "reason": ended.reason,
+            "direct_models": direct_models,
             "cancelled": ended.left.cancelled,
             "waiting": ended.left.waiting,
         }
@@ -111,7 +122,7 @@ def proof_of(launch: Launch, place: Endpoint, settings: Settings) -> Proof:
             issuer = client.get("/.well-known/oauth-authorization-server").json()["issuer"]
             token_id = Runtime.real().ids.new("asr")
             subject = assertion(launch.agent_key, agent=launch.agent, audience=issuer, token_id=token_id)
-            return Proof(kind=ASSERTION, subject=subject, workflow=launch.workflow)
+            return _proof(launch, ASSERTION, subject)
         token = settings.token or stored_token(settings)
         if not token:
             raise TokenInvalid(
@@ -121,7 +132,11 @@ def proof_of(launch: Launch, place: Endpoint, settings: Settings) -> Proof:
         answer = client.post(
             "/api/v1/runs", json={"workflow": launch.workflow}, headers={"Authorization": f"Bearer {token}"}
         )
-        return Proof(kind=CODE, subject=answer.json()["code"], workflow=launch.workflow)
+        return _proof(launch, CODE, answer.json()["code"])
+
+
+def _proof(launch: Launch, kind: str, subject: str) -> Proof:
+    return Proof(kind=kind, subject=subject, workflow=launch.workflow, direct_models=launch.direct_models)
 
 
 async def _govern(launch: Launch, place: Endpoint, proof: Proof) -> Ended:
@@ -136,11 +151,14 @@ async def _govern(launch: Launch, place: Endpoint, proof: Proof) -> Ended:
         forwarder = Forwarder(place, session)
         await forwarder.start()
         _say(launch, f"run {session.run} of {session.workflow} is open")
+        if launch.direct_models:
+            _say(launch, "model calls of this run go to the provider directly and are not governed")
+        models = None if launch.direct_models else forwarder.model_urls
         keeping = runtime.scheduler.spawn(
             session.keep(lambda text: _say(launch, text)), name="renew run token"
         )
         try:
-            code, reason = await _child(launch.command, forwarder.urls)
+            code, reason = await _child(launch.command, agent_environment(forwarder.urls, model_urls=models))
             finished = True
         finally:
             keeping.cancel()
@@ -169,10 +187,10 @@ def _parting(run: str, reason: str, left: Left) -> Iterator[str]:
             yield f"{number} still waited for {what} and {were} cancelled: {', '.join(names)}"
 
 
-async def _child(command: list[str], urls: dict[str, str]) -> tuple[int, str]:
+async def _child(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
     """Run the program to its end; return the exit code to pass on, and what happened."""
     try:
-        child = await asyncio.create_subprocess_exec(*command, env=agent_environment(urls))
+        child = await asyncio.create_subprocess_exec(*command, env=environment)
     except FileNotFoundError:
         return _failed(127, f"there is no program {command[0]}")
     except (PermissionError, OSError) as error:

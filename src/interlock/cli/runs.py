@@ -46,7 +46,9 @@ def show(run: Annotated[str, typer.Argument(help="The run's id.")], as_json: Jso
         return
     shown = {**found, "opened": when(found["opened_at"]), "closed": when(found["closed_at"])}
     for field in (*_COLUMNS, "labels"):
-        console.print(f"[bold]{field}[/bold]  {safe(shown[field] or '')}")
+        console.print(f"[bold]{field.replace('_', ' ')}[/bold]  {safe(_said(shown[field]))}")
+    if found["direct_models"]:
+        console.print("[bold]models[/bold]  called by the program directly: its model calls are not governed")
     calls = [{"tool": tool, "calls": count} for tool, count in found["calls"].items()]
     console.print(table(calls, ("tool", "calls"), title="Calls"))
 
@@ -61,3 +63,7 @@ def end(
     with api() as client:
         done = client.post(f"/api/v1/runs/{run}/end", json={"reason": reason}).json()
     emit(done, f"{safe(run)} is {safe(done['state'])}.", as_json)
+
+
+def _said(value: str | list[str] | None) -> str:
+    return ", ".join(value) if isinstance(value, list) else value or ""

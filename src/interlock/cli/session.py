@@ -35,6 +35,7 @@ class Proof:
     kind: str
     subject: str
     workflow: str
+    direct_models: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +80,10 @@ class RunSession:
 
     async def open(self, proof: Proof) -> None:
         """Open the run. Raises `GrantRefused`, or `StoreUnavailable` when the server cannot be reached."""
-        await self._take(proof.kind, proof.subject, workflow=proof.workflow, attended="true")
+        terms = {"workflow": proof.workflow, "attended": "true"}
+        if proof.direct_models:
+            terms["direct_models"] = "true"
+        await self._take(proof.kind, proof.subject, **terms)
 
     async def keep(self, tell: Callable[[str], None]) -> None:
         """Renew the token at half its life until it cannot be renewed any more; `tell` hears why."""

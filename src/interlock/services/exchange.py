@@ -50,6 +50,7 @@ class ExchangeRequest:
     life: int = MAX_LIFE
     actor: str = ""
     attended: bool = False
+    direct_models: bool = False
     caller: str = ""
 
 
@@ -195,6 +196,7 @@ class Exchange:
             lease_until=transaction.now,
             deadline_at=transaction.now + self._settings.run_limit * SECOND,
             attended=request.attended,
+            direct_models=request.direct_models,
         )
         run, _ = runs.start(transaction, self._memory, start)
         return self._issued(transaction, request, run, held=None, actors=())

@@ -3,6 +3,7 @@
 A run stays open while somebody renews its token. `lease_until` is the end of the newest token; once it
 has passed the clock ends the run. An `attended` run has a launcher that would renew while it lives, so a
 lapsed lease means that it died; another run may lapse while an approval it asked for is still open.
+`direct_models`: its launcher said that the program calls models by itself, so those calls are not governed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import msgspec
 import sqlalchemy as sa
 
 from interlock.core.admission import RunFacts
+from interlock.core.missing import no_workflow
 from interlock.core.model import Principal
 from interlock.errors import NotFound, NotPermitted, StateConflict
 from interlock.store import agents, revocations
@@ -51,6 +53,7 @@ class Run:
     lease_until: int
     deadline_at: int | None
     attended: bool
+    direct_models: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +66,7 @@ class RunStart:
     lease_until: int
     deadline_at: int | None = None
     attended: bool = False
+    direct_models: bool = False
     parent: str | None = None
 
 
@@ -75,7 +79,7 @@ def start(transaction: Transaction, memory: Memory, request: RunStart) -> tuple[
     bundle = memory.bundle
     compiled = None if bundle is None else bundle.workflows.get(request.workflow)
     if compiled is None:
-        raise NotFound(f"There is no workflow named {request.workflow!r}.", hint="interlock apply it first.")
+        raise no_workflow(request.workflow, bundle)
     if compiled.document.agent != request.agent:
         raise NotPermitted(f"The workflow {request.workflow!r} is not one of the agent {request.agent!r}.")
     agent = active_agent(transaction.connection, request.agent)
@@ -95,6 +99,7 @@ def start(transaction: Transaction, memory: Memory, request: RunStart) -> tuple[
         lease_until=request.lease_until,
         deadline_at=request.deadline_at,
         attended=request.attended,
+        direct_models=request.direct_models,
     )
     _insert(transaction, run)
     transaction.audit(
@@ -102,7 +107,12 @@ def start(transaction: Transaction, memory: Memory, request: RunStart) -> tuple[
         run=run.id,
         agent=run.agent,
         workflow=run.workflow,
-        body={"version": run.workflow_version, "started_by": run.started_by, "attended": run.attended},
+        body={
+            "version": run.workflow_version,
+            "started_by": run.started_by,
+            "attended": run.attended,
+            "direct_models": run.direct_models,
+        },
     )
     transaction.on_commit(lambda: memory.open_run(facts_of(run, {})))
     return run, agent
@@ -306,6 +316,7 @@ def _insert(transaction: Transaction, run: Run) -> None:
             lease_until=run.lease_until,
             deadline_at=run.deadline_at,
             attended=int(run.attended),
+            direct_models=int(run.direct_models),
         )
     )
 
@@ -327,4 +338,5 @@ def _run(row: sa.RowMapping) -> Run:
         lease_until=row["lease_until"] or 0,
         deadline_at=row["deadline_at"],
         attended=bool(row["attended"]),
+        direct_models=bool(row["direct_models"]),
     )

@@ -175,6 +175,7 @@ runs = _table(
     _number("lease_until", 0),
     _maybe_at("deadline_at"),
     _number("attended", 0),
+    _number("direct_models", 0),
     sa.Index("runs_by_state", "state", "agent"),
 )
 

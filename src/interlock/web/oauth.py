@@ -137,6 +137,7 @@ def _asked(form: Mapping[str, str], wired: Wired, caller: str) -> ExchangeReques
         life=_life(form),
         actor=_name(form, "actor"),
         attended=form.get("attended") == "true",
+        direct_models=form.get("direct_models") == "true",
         caller=caller,
     )
 

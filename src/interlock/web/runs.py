@@ -123,6 +123,7 @@ def _shown(run: Run) -> dict[str, Json]:
         "reason": run.reason,
         "labels": list(run.labels),
         "deadline_at": run.deadline_at,
+        "direct_models": run.direct_models,
     }
 
 

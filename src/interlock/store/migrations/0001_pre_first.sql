@@ -179,6 +179,7 @@ CREATE TABLE runs (
     lease_until BIGINT DEFAULT 0 NOT NULL,
     deadline_at BIGINT,
     attended BIGINT DEFAULT 0 NOT NULL,
+    direct_models BIGINT DEFAULT 0 NOT NULL,
     PRIMARY KEY (id)
 );
 
