@@ -46,6 +46,12 @@ def main() -> None:
         if error.hint:
             notes.print(safe(error.hint))
         sys.exit(exit_code(error))
+    except ModuleNotFoundError as missing:
+        if str(missing.name).startswith("interlock"):
+            raise
+        notes.print(f"This command needs more than the base installation: there is no {missing.name}.")
+        notes.print(safe("Install interlock[server]."))
+        sys.exit(3)
     except KeyboardInterrupt:
         sys.exit(130)
 
