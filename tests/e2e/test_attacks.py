@@ -121,7 +121,8 @@ def waiting(result: dict[str, Any]) -> str:
 
 def test_a_handle_is_worth_nothing_in_another_run(target: Target) -> None:
     async def story(mine: Wire, again: Wire, sibling: Wire, stranger: Wire) -> None:
-        pending = await mine.call("write", order=1)
+        salt = uuid.uuid4().hex
+        pending = await mine.call("write", salt=salt)
         approval, action = waiting(pending), pending["structuredContent"]["action"]
         for thief in (again, sibling, stranger):
             for handle in (approval, action):
@@ -131,14 +132,14 @@ def test_a_handle_is_worth_nothing_in_another_run(target: Target) -> None:
                     answer = await thief.ask(method, {"taskId": handle}, mcp_name=handle)
                     assert answer["error"]["message"] == "Unknown task", method
             state = f',"requestState":"{action}.x","inputResponses":{{}}'
-            forged = (await thief.call_raw("write", '{"order":1}', more=state)).json()
+            forged = (await thief.call_raw("write", json.dumps({"salt": salt}), more=state)).json()
             assert "No call in this run waits for this input" in json.dumps(forged)
         assert waiting(await mine.call("interlock_resume", approval_id=approval)) == approval
         rejected = target.api(
             "approver", "POST", f"/api/v1/approvals/{approval}/reject", json={"reason": "no"}
         )
         assert rejected.status_code == 200
-        assert target.received("a") == []
+        assert not [each for each in target.received("a") if salt in each]
 
     target.play("work", "work", "also", "other", story=story)
 
@@ -234,6 +235,37 @@ def test_approve_and_cancel_at_once_have_one_winner_and_at_most_one_effect(targe
                 assert effects == (1 if state == "succeeded" else 0)
 
     target.play("work", story=story)
+
+
+def test_approving_while_the_run_ends_has_at_most_one_effect_and_leaves_nothing_waiting(
+    target: Target,
+) -> None:
+    async def story(*wires: Wire) -> None:
+        async with httpx2.AsyncClient(base_url=target.server.url) as http:
+            for wire in wires:
+                salt = uuid.uuid4().hex
+                pending = await wire.call("write", salt=salt)
+                approval, action = waiting(pending), pending["structuredContent"]["action"]
+                run = target.api("approver", "GET", f"/api/v1/actions/{action}").json()["run"]
+                posts = [
+                    ("approver", f"/api/v1/approvals/{approval}/approve", {}),
+                    ("operator", f"/api/v1/runs/{run}/end", {"reason": "enough"}),
+                ]
+                await asyncio.gather(
+                    *(
+                        http.post(path, json=body, headers={"Authorization": f"Bearer {target.people[who]}"})
+                        for who, path, body in posts
+                    )
+                )
+
+                def state(name: str = action) -> str:
+                    return str(target.api("approver", "GET", f"/api/v1/actions/{name}").json()["state"])
+
+                until(lambda ask=state: ask() in ("succeeded", "cancelled", "denied", "rejected"))
+                effects = sum(salt in line for line in target.received("a"))
+                assert effects == (1 if state() == "succeeded" else 0)
+
+    target.play("work", "also", "other", story=story)
 
 
 def test_no_name_reaches_another_server_than_it_says(target: Target) -> None:
