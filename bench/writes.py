@@ -22,7 +22,8 @@ from typing import Any
 import sqlalchemy as sa
 import uvloop
 
-from interlock.call import Calls, Completed, Proposal
+from interlock.call import Calls
+from interlock.core.answer import Completed, Proposal
 from interlock.core.bundle import Bundle, compile_bundle
 from interlock.core.canonical import digest
 from interlock.core.document import (

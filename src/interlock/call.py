@@ -20,18 +20,15 @@ from interlock.core.answer import (
     Broken,
     Completed,
     Continuation,
-    InDoubt,
     InputAsked,
     Proposal,
     Refused,
-    TurnedDown,
-    Waiting,
 )
 from interlock.core.identity import check_principal
 from interlock.core.model import Decision, Json, Principal, Request
 from interlock.errors import CommitUnknown, SnapshotMoved, StateConflict, StoreError
 from interlock.runtime import Runtime
-from interlock.services.admit import ATTEMPTS, Admit, is_read, request_of
+from interlock.services.admit import ATTEMPTS, Admit, is_read
 from interlock.services.attend import Attend
 from interlock.services.expire import Expire
 from interlock.services.measure import DEADLINE, Measure
@@ -54,20 +51,6 @@ from interlock.upstream.executor import (
     Succeeded,
     Unknown,
 )
-
-__all__ = [
-    "Answer",
-    "Broken",
-    "Calls",
-    "Completed",
-    "Continuation",
-    "InDoubt",
-    "InputAsked",
-    "Proposal",
-    "Refused",
-    "TurnedDown",
-    "Waiting",
-]
 
 log = logging.getLogger(__name__)
 
@@ -217,13 +200,19 @@ class Calls:
         refused = self._stranger(request.principal)
         if refused is not None:
             return refused
-        scope = request.principal.scope
-        if scope is not None and request.tool not in scope:
-            decision = self._admit.decide(request)  # which says no, and why
-            if decision.denied:
-                return Refused(decision=decision)
-            self._memory.uncount_call(live.run, live.tool)
+        narrowed = await self._narrowed(request)
+        if narrowed is not None:
+            return narrowed
         return await self._attend.follow(live.id, bridge=bridge, wait=wait, patient=True)
+
+    async def _narrowed(self, request: Request) -> Refused | None:
+        """Refuse a caller whose own token does not hold the tool, whatever its run has under way."""
+        scope = request.principal.scope
+        if scope is None or request.tool in scope:
+            return None
+        decision = self._admit.decide(request)  # which says no, and why
+        await self._admit.refuse(request, decision)
+        return Refused(decision=decision)
 
     def _stranger(self, principal: Principal) -> Broken | None:
         """Say that the caller does not count any more, whatever it wants to collect."""
@@ -270,19 +259,22 @@ class Calls:
             return action
         return await self._carry_out(action, responses=proposal.foreseen)
 
-    async def _go(self, action_id: str) -> Action:
-        """Execute an approved action, decided again under what holds now."""
+    async def _go(self, action_id: str, given: Continuation | None = None) -> Action:
+        """Execute an approved action, or go on with one that was `given` input; each is decided anew."""
         action, approval = await self._attend.load(action_id)
-        if action.state is not ActionState.APPROVED:
+        if action.state is not (ActionState.APPROVED if given is None else ActionState.AWAITING_INPUT):
             return action
-        measured = await self.measure.reach(request_of(action), own=1)
+        measured = await self.measure.reach(actions.request_of(action), own=1)
         try:
             moved = await self._admit.again(action, approval, measured)
         except StateConflict:
             return (await self._attend.load(action_id))[0]
         if moved.state is not ActionState.EXECUTING:
             return moved
-        return await self._carry_out(moved)
+        if given is None:
+            return await self._carry_out(moved)
+        kept = msgspec.json.decode(action.input_state)
+        return await self._carry_out(moved, responses=given.input_responses, upstream_state=kept["upstream"])
 
     async def _carry_out(
         self,
@@ -396,20 +388,12 @@ class Calls:
         action = await self._store.read(lambda found: actions.asking(found, given.request_state))
         if action is None or not _same_call(action, request):
             return Broken(message=_NO_CALL)
-        measured = await self.measure.reach(request, own=1)
-        decision = self._admit.decide(request, measured=measured, counted=True)
-        if decision.denied:
-            self._memory.count_call(action.run, action.tool)
-            await self._admit.refuse(request, decision)
-            return Refused(decision=decision, action=action.id)
+        narrowed = await self._narrowed(request)
+        if narrowed is not None:
+            return narrowed
         if not self._flying(action.id):
-            self._launch(action.id, self._go_on(action, given))
+            self._launch(action.id, self._go(action.id, given))
         return await self._land(action.id, bridge, wait)
-
-    async def _go_on(self, action: Action, given: Continuation) -> Action:
-        kept = msgspec.json.decode(action.input_state)
-        moved = await self._admit.proceed(action)
-        return await self._carry_out(moved, responses=given.input_responses, upstream_state=kept["upstream"])
 
     async def _land(self, action_id: str, bridge: Bridge | None, wait: float) -> Answer:
         """Wait for a flight, then for whatever the action waits for."""
@@ -461,6 +445,8 @@ class Calls:
                     await self._expire.look(live, now)
                 except StoreError as error:
                     log.warning("clock work on %s must wait: %s", live.id, error.message)
+                except Exception:
+                    log.exception("clock work on %s failed; the clock goes on", live.id)
 
     def _dispatch(self, proposal: Proposal) -> Dispatch:
         server, _, tool = proposal.tool.partition(".")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +20,7 @@ from interlock.core.answer import (
     Refused,
     Waiting,
 )
-from interlock.core.document import Grant
+from interlock.core.document import Grant, Person
 from interlock.core.model import Json
 from interlock.errors import CommitUnknown, StoreUnavailable
 from interlock.services.verify_audit import verify_database
@@ -57,6 +58,7 @@ class Client:
     """A caller who is told how far the call is."""
 
     capabilities: Mapping[str, Json] = {}
+    meta: Mapping[str, Json] = {}
     can_be_asked = True
     wants_progress = True
     log_level = None
@@ -269,6 +271,74 @@ def test_a_read_that_asks_for_input_goes_on_with_it(tmp_path: Path) -> None:
         assert isinstance(answer, Completed)
         assert world.script.effects[-1].request_state == "theirs"
         assert world.memory.runs[world.run].calls == {"shop.read": 1}
+
+    play(tmp_path, story)
+
+
+def test_an_approval_does_not_outlive_its_policy_while_the_tool_waits_for_input(tmp_path: Path) -> None:
+    """Invariant 6: what was approved is this call under that policy, also between question and answer."""
+
+    async def story(world: World) -> None:
+        asked = await world.propose("shop.refund")
+        assert isinstance(asked, Waiting)
+        world.script.answers = [asks()]
+        await world.approve(asked.approval)
+        question = await world.propose("shop.refund")
+        while isinstance(question, Waiting):
+            question = await world.propose("shop.refund", wait=1)
+        assert isinstance(question, InputAsked)
+        await world.apply(a_manifest(Person(name="eve", email="eve@example.com")))
+        given = Continuation(request_state=question.payload["requestState"], input_responses={"ok": 1})
+        again = await world.propose("shop.refund", continuation=given)
+        assert isinstance(again, Waiting)
+        assert again.approval != asked.approval
+        assert len(world.script.effects) == 1, "the answer was not sent"
+        await world.approve(again.approval)
+        ended = await world.until(again.action, "succeeded")
+        assert ended.id == asked.action
+
+    play(tmp_path, story)
+
+
+def test_a_call_that_waits_for_input_is_denied_when_its_scope_is_gone(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        world.script.answers = [asks()]
+        question = await world.propose("shop.write")
+        assert isinstance(question, InputAsked)
+        await world.apply(a_manifest(grants=(Grant(tool="shop.read"),)))
+        given = Continuation(request_state=question.payload["requestState"], input_responses={"ok": 1})
+        answer = await world.propose("shop.write", continuation=given)
+        assert isinstance(answer, Refused)
+        assert (answer.decision.reason.code, len(world.script.effects)) == ("not_in_scope", 1)
+        assert (await world.action(question.action)).state == "denied"
+
+    play(tmp_path, story)
+
+
+def test_a_narrowed_caller_who_would_join_a_call_is_refused_on_record(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        assert isinstance(await world.propose("shop.refund"), Waiting)
+        answer = await world.propose("shop.refund", principal=world.narrowed("shop.read"))
+        assert isinstance(answer, Refused)
+        await world.store.transact(lambda _: None)
+        query = sa.select(audit.c.tool).where(audit.c.kind == "call.denied")
+        rows = await world.store.read(lambda found: found.execute(query).scalars().all())
+        assert rows == ["shop.refund"]
+        assert world.memory.runs[world.run].calls["shop.refund"] == 1
+
+    play(tmp_path, story)
+
+
+def test_the_clock_survives_what_it_was_not_made_for(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        model = await world.propose("shop.refund", {"order": 1})
+        assert isinstance(model, Waiting)
+        known = world.memory.actions[model.action]
+        world.memory.put_action(replace(known, id="act_that_never_was", digest="x"))
+        plain = await world.propose("shop.refund", {"order": 2})
+        assert isinstance(plain, Waiting)
+        world.ahead(3601)
+        await world.until(plain.action, "expired")
 
     play(tmp_path, story)
 

@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from interlock.call import Calls, Proposal
+from interlock.call import Calls
 from interlock.core.action import Action
-from interlock.core.answer import Answer, Continuation
+from interlock.core.answer import Answer, Continuation, Proposal
 from interlock.core.approval import Decider
 from interlock.core.bundle import Bundle, compile_bundle
 from interlock.core.canonical import digest

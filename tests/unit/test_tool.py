@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from interlock.core.document import Tool, ToolServer, Variant
-from interlock.core.model import EffectClass, RiskTier, Source
+from interlock.core.model import SECOND, EffectClass, RiskTier, Source
 from interlock.core.policy.field import Facts
 from interlock.core.policy.flaw import Flaws
 from interlock.core.tool import CompiledTool, compile_tool, fields_of, server_of, unmeasured
@@ -104,6 +104,11 @@ def test_a_variant_only_lowers_and_only_on_conditions_that_can_be_known(
 def test_a_variant_may_read_what_a_preview_measured() -> None:
     preview = Companion(tool="crm.lookup", arguments={})
     compiled(a_tool(preview=preview, variants=(Variant(name="v", when={"reach.n": 1}, tier=READ),)))
+
+
+def test_a_delay_is_told_in_microseconds_and_an_unmapped_tool_has_none() -> None:
+    assert compiled(a_tool(delay=600)).delay == 600 * SECOND
+    assert compiled(None).delay == 0
 
 
 @pytest.mark.parametrize(

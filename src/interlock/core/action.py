@@ -55,7 +55,7 @@ _MOVES: dict[ActionState, frozenset[ActionState]] = {
     _S.SCHEDULED: frozenset({_S.APPROVED, _S.CANCELLED}),
     _S.APPROVED: frozenset({_S.EXECUTING, _S.CANCELLED, _S.DENIED, _S.WAITING_APPROVAL}),
     _S.EXECUTING: frozenset({_S.SUCCEEDED, _S.FAILED, _S.IN_DOUBT, _S.AWAITING_INPUT}),
-    _S.AWAITING_INPUT: frozenset({_S.EXECUTING, _S.CANCELLED, _S.DENIED}),
+    _S.AWAITING_INPUT: frozenset({_S.EXECUTING, _S.CANCELLED, _S.DENIED, _S.WAITING_APPROVAL}),
     _S.IN_DOUBT: frozenset({_S.SUCCEEDED, _S.FAILED}),
 }
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from interlock.core.document import Companion, Tool, ToolServer, Variant
-from interlock.core.model import EffectClass, Json, RiskTier
+from interlock.core.model import SECOND, EffectClass, Json, RiskTier
 from interlock.core.policy.condition import Clause, Setting, compile_conditions, judge
 from interlock.core.policy.field import Facts
 from interlock.core.policy.flaw import Flaws
@@ -49,6 +49,11 @@ class CompiledTool:
         """The `tool.*` fields that are the same for every call of this tool."""
         fields = self.fields[self.tier.rank]
         return {f"tool.{name}": fields[name] for name in fields if name != "tier" or not self.variants}
+
+    @property
+    def delay(self) -> int:
+        """How long a call of this tool stays cancellable before it is sent, in microseconds."""
+        return 0 if self.document is None else self.document.delay * SECOND
 
     def tier_of(self, facts: Facts) -> RiskTier:
         """Return the tier of this very call: its first matching variant's, else the tool's own.

@@ -16,7 +16,7 @@ from interlock.core.action import Action, ActionState
 from interlock.core.admission import Approved
 from interlock.core.approval import Approval, ApprovalState, Binding, people
 from interlock.core.document import Approvals
-from interlock.core.model import SECOND, Decision, EffectClass, Json, Principal, Request, RiskTier, Verdict
+from interlock.core.model import SECOND, Decision, EffectClass, Json, Request, RiskTier, Verdict
 from interlock.core.reach import Measured, numbers
 from interlock.errors import SnapshotMoved, StoreUnavailable
 from interlock.runtime import Runtime
@@ -27,8 +27,6 @@ from interlock.store.memory import Memory
 ATTEMPTS = 5
 GRACE = 5
 """Seconds beyond its timeout in which a call may still land at the tool server."""
-
-_NEVER = 1 << 62
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,20 +56,11 @@ class Admit:
         if counted:
             self.memory.uncount_call(run, tool)
         now = self.runtime.clock.now()
-        snapshot = self.memory.snapshot(request.principal, tool, approved=approved)
-        if measured is not None:
-            snapshot = replace(snapshot, **self._reach(measured))
+        snapshot = self.memory.snapshot(request.principal, tool, approved=approved, measured=measured)
         decision = admission.decide(request, snapshot, now)
         if not decision.denied:
             self.memory.count_call(run, tool)
         return decision
-
-    def _reach(self, measured: Measured) -> dict[str, Any]:
-        """What was measured, if the policy that declares the preview still stands."""
-        bundle = self.memory.bundle
-        if bundle is None or bundle.digest != measured.bundle:
-            return {"unmeasured": "the policy changed while it was asked"}
-        return {"reach": measured.reach, "unmeasured": measured.problem}
 
     async def refuse(self, request: Request, decision: Decision) -> None:
         """Record a refusal. It waits for no commit, and is kept until the store can be written again."""
@@ -121,12 +110,12 @@ class Admit:
     async def again(
         self, action: Action, approval: Approval | None, measured: Measured | None = None
     ) -> Action:
-        """Decide an approved action anew under what holds now, and move it on in one commit.
+        """Decide an action that was approved, or was given its input, anew, and move it on in one commit.
 
-        To executing, back to a person (what they approved is no longer what would happen), or denied.
+        To executing, to a person (nobody approved what would happen now), or denied.
         Raises `StateConflict` when somebody else moved it, `SnapshotMoved` when nothing would stand still.
         """
-        request, approved = request_of(action), _approved(approval, action)
+        request, approved = actions.request_of(action), _approved(approval, action)
         for _ in range(ATTEMPTS):
             decision = self.decide(request, measured=measured, approved=approved, counted=True)
             try:
@@ -143,22 +132,6 @@ class Admit:
                 raise
         raise SnapshotMoved("What this call was decided on kept changing.", hint="Try again.")
 
-    async def proceed(self, action: Action) -> Action:
-        """Let an action go on whose input has come: it is the same call, so nobody is asked again.
-
-        Raises `StateConflict` when it no longer waits for input.
-        """
-        return await self.store.transact(lambda transaction: self._proceed(transaction, action))
-
-    def _proceed(self, transaction: Transaction, action: Action) -> Action:
-        moved = actions.move(
-            transaction, action, ActionState.EXECUTING, by=action.agent, process=self.process,
-            reason="input", result=None, lease_until=self._lease(transaction.now),
-        )  # fmt: skip
-        _audit(transaction, "action.executing", moved, {"cause": "input", "digest": moved.digest})
-        self._put(transaction, moved, 0)
-        return moved
-
     def _draft(
         self, request: Request, decision: Decision, action: str, idempotency_key: str, now: int
     ) -> Action:
@@ -166,7 +139,7 @@ class Admit:
         state, due_at = ActionState.EXECUTING, 0
         if decision.verdict is Verdict.REQUIRE_APPROVAL:
             state = ActionState.WAITING_APPROVAL
-        elif (delay := self.delay_of(request.tool)) and decision.effect is not EffectClass.READ:
+        elif (delay := self.memory.delay_of(request.tool)) and decision.effect is not EffectClass.READ:
             state, due_at = ActionState.SCHEDULED, now + delay
         return Action(
             id=action,
@@ -192,12 +165,6 @@ class Admit:
             lease_until=self._lease(now) if state is ActionState.EXECUTING else 0,
         )
 
-    def delay_of(self, tool: str) -> int:
-        """Return how long a call of `tool` stays cancellable, in microseconds."""
-        bundle = self.memory.bundle
-        compiled = bundle.tools.get(tool) if bundle is not None else None
-        return compiled.document.delay * SECOND if compiled and compiled.document else 0
-
     def _intent(self, transaction: Transaction, action: Action, decision: Decision) -> Action:
         self._still(transaction, action, decision)
         expires_at = 0
@@ -209,7 +176,7 @@ class Admit:
         else:
             actions.insert(transaction, action, process=self.process)
         actions.count_call(transaction, action.run, action.tool)
-        _audit(transaction, f"action.{action.state.value}", action, _said(decision))
+        actions.record(transaction, f"action.{action.state.value}", action, body=_said(decision))
         live = actions.live_of(action, expires_at=expires_at)
         transaction.on_commit(lambda: self.memory.put_action(live))
         return action
@@ -222,6 +189,7 @@ class Admit:
             "tier": decision.tier,
             "bundle": decision.bundle,
             "pin": decision.pin,
+            "result": None,
         }
         if decision.denied:
             moved = actions.move(
@@ -239,7 +207,7 @@ class Admit:
                 lease_until=self._lease(now), due_at=0, **said,
             )  # fmt: skip
             self._put(transaction, moved, 0)
-        _audit(transaction, f"action.{moved.state.value}", moved, _said(decision))
+        actions.record(transaction, f"action.{moved.state.value}", moved, body=_said(decision))
         return moved
 
     def _ask_again(
@@ -320,16 +288,6 @@ def is_read(decision: Decision) -> bool:
     )
 
 
-def request_of(action: Action) -> Request:
-    """Return the request an action stands for, in the name of its run.
-
-    The token proved who asked when it was proposed. It may have expired while a person thought; the run,
-    the agent and the key are checked as they stand now, its end is not.
-    """
-    principal: Principal = replace(actions.principal_of(action), expires_at=_NEVER)
-    return Request(tool=action.tool, arguments=action.arguments, digest=action.digest, principal=principal)
-
-
 def _approved(approval: Approval | None, action: Action) -> Approved | None:
     if approval is None or approval.state is not ApprovalState.APPROVED:
         return None
@@ -369,15 +327,3 @@ def _said(decision: Decision) -> dict[str, Json]:
     elif "unmeasured" in decision.read:
         said["unmeasured"] = decision.read["unmeasured"]
     return said
-
-
-def _audit(transaction: Transaction, kind: str, action: Action, body: Mapping[str, Json]) -> None:
-    transaction.audit(
-        kind,
-        run=action.run,
-        agent=action.agent,
-        workflow=action.workflow,
-        tool=action.tool,
-        action=action.id,
-        body=body,
-    )

@@ -25,15 +25,13 @@ from interlock.core.approval import (
     objection,
     revise,
 )
-from interlock.core.model import SECOND, Decision, Json, Request
+from interlock.core.model import Decision, Json, Request
 from interlock.core.reach import Measured
 from interlock.errors import InterlockError, NotPermitted, StateConflict, UsageError
 from interlock.runtime import Runtime
 from interlock.store import actions, approvals
 from interlock.store.database import Store, Transaction
 from interlock.store.memory import Memory
-
-_NEVER = 1 << 62
 
 Measuring = Callable[[Request], Awaitable[Measured | None]]
 
@@ -91,7 +89,7 @@ class Approve:
         _, action = await self.store.read(
             lambda found: self._admissible(found, now, approval, Act.MODIFY, person, reason)
         )
-        request = _changed(action, arguments, digest)
+        request = replace(actions.request_of(action), arguments=arguments, digest=digest)
         measured = await self.measure(request)
         return await self.store.transact(
             lambda transaction: self._modify(
@@ -106,7 +104,7 @@ class Approve:
         )
         decided = decide(asked, Act.APPROVE, person, reason=reason, now=transaction.now)
         approvals.settle(transaction, decided)
-        state, due_at = after_approval(self._delay(action.tool), transaction.now)
+        state, due_at = after_approval(self.memory.delay_of(action.tool), transaction.now)
         moved = actions.move(transaction, action, state, by=person.name, reason=reason.strip(), due_at=due_at)
         self._record(transaction, "approval.approved", moved, decided)
         return decided
@@ -170,7 +168,7 @@ class Approve:
     def _following(self, action: Action, revision: Approval, decision: Decision, now: int) -> Action:
         state, due_at = ActionState.WAITING_APPROVAL, 0
         if revision.state is ApprovalState.APPROVED:
-            state, due_at = after_approval(self._delay(action.tool), now)
+            state, due_at = after_approval(self.memory.delay_of(action.tool), now)
         return replace(
             action,
             id=revision.action,
@@ -191,9 +189,7 @@ class Approve:
 
     def _decide(self, request: Request, measured: Measured | None) -> Decision:
         """Decide the changed call as if the agent had asked for it. Raises `UsageError` on a denial."""
-        snapshot = self.memory.snapshot(request.principal, request.tool, own=1)
-        if measured is not None and snapshot.bundle is not None and snapshot.bundle.digest == measured.bundle:
-            snapshot = replace(snapshot, reach=measured.reach, unmeasured=measured.problem)
+        snapshot = self.memory.snapshot(request.principal, request.tool, measured=measured, own=1)
         decision = admission.decide(request, snapshot, self.runtime.clock.now())
         if decision.denied:
             raise UsageError(
@@ -211,36 +207,18 @@ class Approve:
             raise _error(against, name)
         return asked, actions.get(connection, asked.action)
 
-    def _delay(self, tool: str) -> int:
-        bundle = self.memory.bundle
-        compiled = bundle.tools.get(tool) if bundle is not None else None
-        return compiled.document.delay * SECOND if compiled and compiled.document else 0
-
     def _record(self, transaction: Transaction, kind: str, action: Action, decided: Approval) -> None:
-        transaction.audit(
-            kind,
-            run=action.run,
-            agent=action.agent,
-            workflow=action.workflow,
-            tool=action.tool,
-            action=action.id,
-            person=decided.decided_by,
-            body={
-                "approval": decided.id,
-                "digest": decided.binding.digest,
-                "pin": decided.binding.pin,
-                "bundle": decided.binding.bundle,
-                "reason": decided.reason,
-                "successor": action.successor,
-            },
-        )
+        body = {
+            "approval": decided.id,
+            "digest": decided.binding.digest,
+            "pin": decided.binding.pin,
+            "bundle": decided.binding.bundle,
+            "reason": decided.reason,
+            "successor": action.successor,
+        }
+        actions.record(transaction, kind, action, person=decided.decided_by, body=body)
         live = actions.live_of(action, expires_at=decided.expires_at)
         transaction.on_commit(lambda: self.memory.put_action(live))
-
-
-def _changed(action: Action, arguments: Mapping[str, Json], digest: str) -> Request:
-    principal = replace(actions.principal_of(action), expires_at=_NEVER)
-    return Request(tool=action.tool, arguments=arguments, digest=digest, principal=principal)
 
 
 def _error(against: Objection, name: str) -> InterlockError:

@@ -72,14 +72,7 @@ class Expire:
         self._record(transaction, "action.due", moved)
 
     def _record(self, transaction: Transaction, kind: str, action: Action) -> None:
-        transaction.audit(
-            kind,
-            run=action.run,
-            agent=action.agent,
-            workflow=action.workflow,
-            tool=action.tool,
-            action=action.id,
-            body={"approval": action.approval, "digest": action.digest},
-        )
+        body = {"approval": action.approval, "digest": action.digest}
+        actions.record(transaction, kind, action, body=body)
         live = actions.live_of(action)
         transaction.on_commit(lambda: self.memory.put_action(live))

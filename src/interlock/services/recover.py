@@ -65,15 +65,8 @@ class Recover:
                 transaction, action, ActionState.FAILED, by="interlock", error=NEVER_SENT, lease_until=0
             )
             actions.uncount_call(transaction, action.run, action.tool)
-            transaction.audit(
-                "action.failed",
-                run=action.run,
-                agent=action.agent,
-                workflow=action.workflow,
-                tool=action.tool,
-                action=action.id,
-                body={"digest": action.digest, "sent": False, "cause": "commit_unknown"},
-            )
+            body = {"digest": action.digest, "sent": False, "cause": "commit_unknown"}
+            actions.record(transaction, "action.failed", action, body=body)
             return
         asked = approvals.find(transaction.connection, action.approval)
         live = actions.live_of(action, expires_at=asked.expires_at if asked else 0)
@@ -91,12 +84,5 @@ class Recover:
                 transaction, action, state, by="interlock", reason="the process died",
                 error=CUT_OFF_READ if read else CUT_OFF,
             )  # fmt: skip
-            transaction.audit(
-                f"action.{state.value}",
-                run=action.run,
-                agent=action.agent,
-                workflow=action.workflow,
-                tool=action.tool,
-                action=action.id,
-                body={"digest": action.digest, "cause": "process_died"},
-            )
+            body = {"digest": action.digest, "cause": "process_died"}
+            actions.record(transaction, f"action.{state.value}", action, body=body)

@@ -54,16 +54,8 @@ class Resolve:
         if not happened:
             actions.uncount_call(transaction, action.run, action.tool)
             transaction.on_commit(lambda: self.memory.uncount_call(action.run, action.tool))
-        transaction.audit(
-            "action.resolved",
-            run=action.run,
-            agent=action.agent,
-            workflow=action.workflow,
-            tool=action.tool,
-            action=action.id,
-            person=person,
-            body={"happened": happened, "reason": reason},
-        )
+        body = {"happened": happened, "reason": reason}
+        actions.record(transaction, "action.resolved", action, person=person, body=body)
         live = actions.live_of(moved)
         transaction.on_commit(lambda: self.memory.put_action(live))
         return moved

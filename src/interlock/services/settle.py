@@ -100,15 +100,8 @@ class Settle:
         unsent = state is ActionState.FAILED and ended.lease_until == 0
         if unsent:
             actions.uncount_call(transaction, action.run, action.tool)
-        transaction.audit(
-            f"action.{state.value}",
-            run=action.run,
-            agent=action.agent,
-            workflow=action.workflow,
-            tool=action.tool,
-            action=action.id,
-            body={"digest": action.digest, "sent": not unsent},
-        )
+        body = {"digest": action.digest, "sent": not unsent}
+        actions.record(transaction, f"action.{state.value}", action, body=body)
         transaction.on_commit(lambda: self._settled(ended, unsent=unsent))
         return ended
 

@@ -7,7 +7,7 @@ was overtaken gets a `StateConflict` and changes nothing (invariants 1, 5).
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ import msgspec
 import sqlalchemy as sa
 
 from interlock.core.action import OPEN, Action, ActionState
-from interlock.core.model import Decision, EffectClass, Json, Principal, RiskTier, Verdict
+from interlock.core.model import Decision, EffectClass, Json, Principal, Request, RiskTier, Verdict
 from interlock.errors import NotFound, StateConflict
 from interlock.store.database import Transaction
 from interlock.store.memory import LiveAction
@@ -23,9 +23,8 @@ from interlock.store.prepared import Prepared
 from interlock.store.schema import action_moves, actions, agents, approvals, heads, run_calls, runs
 
 _JSON = msgspec.json.Encoder()
-_PRINCIPAL = msgspec.json.Decoder(Principal)
-_DECISION = msgspec.json.Decoder(Decision)
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
+_NEVER = 1 << 62
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +151,22 @@ def move(
     return moved
 
 
+def record(
+    transaction: Transaction, kind: str, action: Action, *, body: Mapping[str, Json], person: str = ""
+) -> None:
+    """Put on record what happened to `action`, and through whom where that was a person (A6)."""
+    transaction.audit(
+        kind,
+        run=action.run,
+        agent=action.agent,
+        workflow=action.workflow,
+        tool=action.tool,
+        action=action.id,
+        person=person,
+        body=body,
+    )
+
+
 def count_call(transaction: Transaction, run: str, tool: str, times: int = 1) -> None:
     """Count calls of `tool` in `run`."""
     _COUNT.run(transaction.connection, {"run": run, "tool": tool, "times": times})
@@ -257,12 +272,6 @@ def unsettled(connection: sa.Connection, *, run: str = "", agent: str = "") -> l
     return [action_of(row) for row in connection.execute(query.order_by(actions.c.id)).mappings()]
 
 
-def due(connection: sa.Connection, now: int) -> list[Action]:
-    """Return the scheduled actions whose time has come (microseconds), oldest first."""
-    query = sa.select(actions).where(actions.c.state == ActionState.SCHEDULED.value, actions.c.due_at <= now)
-    return [action_of(row) for row in connection.execute(query.order_by(actions.c.due_at)).mappings()]
-
-
 def load_live(connection: sa.Connection) -> list[LiveAction]:
     """Return what identical calls attach to: open actions, and outcomes nobody collected in open runs."""
     wanted = sa.or_(
@@ -295,6 +304,16 @@ def live_of(action: Action, *, expires_at: int = 0) -> LiveAction:
 def principal_of(action: Action) -> Principal:
     """Return the caller the action was proposed by."""
     return msgspec.convert(action.principal, Principal)
+
+
+def request_of(action: Action) -> Request:
+    """Return the request an action stands for, in the name of its run.
+
+    The token proved who asked when it was proposed. It may have expired while a person thought; the run,
+    the agent and the key are checked as they stand now, its end is not.
+    """
+    principal = replace(principal_of(action), expires_at=_NEVER)
+    return Request(tool=action.tool, arguments=action.arguments, digest=action.digest, principal=principal)
 
 
 def decision_of(action: Action) -> Decision:

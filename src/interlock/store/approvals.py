@@ -75,16 +75,8 @@ def cancel(
         settle(transaction, end(asked, ApprovalState.CANCELLED, reason=reason, now=transaction.now))
     moved = store_actions.move(transaction, action, ActionState.CANCELLED, by=by, reason=reason, error=reason)
     store_actions.uncount_call(transaction, action.run, action.tool)
-    transaction.audit(
-        "action.cancelled",
-        run=action.run,
-        agent=action.agent,
-        workflow=action.workflow,
-        tool=action.tool,
-        action=action.id,
-        person=person,
-        body={"approval": action.approval, "reason": reason},
-    )
+    body = {"approval": action.approval, "by": by, "reason": reason}
+    store_actions.record(transaction, "action.cancelled", action, person=person, body=body)
     transaction.on_commit(lambda: _cancelled(memory, moved))
     return moved
 
@@ -128,19 +120,6 @@ def listed(
     query = query.where(approvals.c.state == state) if state else query
     query = query.where(approvals.c.id < before) if before else query
     return [_approval(row) for row in connection.execute(query).mappings()]
-
-
-def overdue(connection: sa.Connection, now: int) -> list[Approval]:
-    """Return the pending requests whose time has run out (microseconds)."""
-    late = sa.and_(approvals.c.state == ApprovalState.PENDING.value, approvals.c.expires_at <= now)
-    return [_approval(row) for row in connection.execute(_WITH_AGENT.where(late)).mappings()]
-
-
-def next_end(connection: sa.Connection) -> int | None:
-    """Return when the next pending request expires (microseconds), or None."""
-    return connection.execute(
-        sa.select(sa.func.min(approvals.c.expires_at)).where(approvals.c.state == ApprovalState.PENDING.value)
-    ).scalar_one()
 
 
 def _approval(row: sa.RowMapping) -> Approval:

@@ -17,10 +17,12 @@ from interlock.core.budget import Ledger
 from interlock.core.bundle import Bundle
 from interlock.core.identity import Revocations
 from interlock.core.model import AutonomyTier, BreakerState, Json, Pin, Principal
+from interlock.core.reach import Measured
 
 SchemaCheck = Callable[[Mapping[str, Json]], str | None]
 CallKey = tuple[str, str, str]
 _NO_LIMIT = Ledger()
+_NOT_ASKED = Measured(bundle="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,14 +76,15 @@ class Memory:
         tool: str,
         *,
         approved: Approved | None = None,
-        reach: Mapping[str, Json] | None = None,
+        measured: Measured | None = None,
         own: int = 0,
     ) -> Snapshot:
         """Return everything the decision about one call of `tool` reads.
 
-        `own` calls of `tool` are reserved for this very call and do not count against it.
+        `measured` is what its preview said; `own` calls of `tool` are reserved for this very call and do not
+        count against it.
         """
-        run = self.runs.get(principal.run)
+        run, reach = self.runs.get(principal.run), self._still(measured)
         if own and run is not None:
             counts = {**run.calls, tool: max(0, run.calls.get(tool, 0) - own)}
             run = replace(run, calls=counts)
@@ -95,10 +98,24 @@ class Memory:
             ledger=_NO_LIMIT,
             autonomy=self.autonomy.get((principal.workflow, tool)),
             schema_problem=self.validators.get(tool),
-            reach=reach,
+            reach=reach.reach,
+            unmeasured=reach.problem,
             approved=approved,
             kill=self.kill,
         )
+
+    def _still(self, measured: Measured | None) -> Measured:
+        """Return what was measured, if the policy that declares the preview still stands."""
+        if measured is None:
+            return _NOT_ASKED
+        if self.bundle is None or self.bundle.digest != measured.bundle:
+            return Measured(bundle="", problem="the policy changed while it was asked")
+        return measured
+
+    def delay_of(self, tool: str) -> int:
+        """Return how long a call of `tool` stays cancellable before it is sent, in microseconds."""
+        compiled = None if self.bundle is None else self.bundle.tools.get(tool)
+        return 0 if compiled is None else compiled.delay
 
     def put_bundle(self, bundle: Bundle) -> None:
         """Decide by `bundle` from now on, and tell who follows it."""
@@ -155,12 +172,6 @@ class Memory:
         self.calls[action.key] = action.id
         for watcher in self.watchers:
             watcher(action)
-
-    def move_action(self, action: str, state: ActionState, *, successor: str = "") -> None:
-        """Note that a live action moved; one that is not live is left alone."""
-        known = self.actions.get(action)
-        if known is not None:
-            self.put_action(replace(known, state=state, successor=successor or known.successor))
 
     def forget_action(self, action: str) -> None:
         """Let go of an action whose outcome was collected: an identical call is a new one."""
