@@ -53,7 +53,16 @@ def _text(found: dict[str, Any]) -> str:
         shown += [f"  {label:<11} {safe(value)}" for label, value in _facts(call)]
     if found["capabilities"]:
         shown.append(f"\nbeside tools: {safe(', '.join(found['capabilities']))}")
+    shown += [f"\n{safe(note)}" for note in _notes(found)]
     return "\n".join(shown)
+
+
+def _notes(found: dict[str, Any]) -> list[str]:
+    """Say which calls may lack arguments, because nobody knows what their tools require."""
+    if not found["unchecked"]:
+        return []
+    tools = ", ".join(found["unchecked"])
+    return [f"The input schema is not known of {tools}: arguments that it requires may be missing here."]
 
 
 def _facts(call: dict[str, Any]) -> list[tuple[str, str]]:
@@ -106,7 +115,8 @@ def _markdown(found: dict[str, Any]) -> str:
     ]
     table = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     table += [f"| {' | '.join(_cell(each) for each in row)} |" for row in rows]
-    return "\n".join([f"## Worst valid calls of {safe(found['workflow'])}", "", *table])
+    notes = [line for note in _notes(found) for line in ("", safe(note))]
+    return "\n".join([f"## Worst valid calls of {safe(found['workflow'])}", "", *table, *notes])
 
 
 def _cell(value: str) -> str:

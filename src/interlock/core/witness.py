@@ -14,12 +14,11 @@ from interlock.core import narrowing
 from interlock.core.document import Conditions
 from interlock.core.model import Json
 from interlock.core.policy.operator import OPERATORS, Unclear
+from interlock.core.sample import UNBOUNDED, Schema, required
 
-UNBOUNDED = 1_000_000_000
-"""Stands for a number that nothing limits."""
+__all__ = ["ARGS", "UNBOUNDED", "Schema", "arguments"]
 
 ARGS = "args."
-Schema = Mapping[str, Json]
 _COMBINATIONS = 128
 
 
@@ -61,29 +60,7 @@ def _nested(pairs: Iterable[tuple[str, Json]]) -> dict[str, Json]:
 
 def _of_schema(schema: Schema) -> dict[str, list[Json]]:
     """Return values for the required arguments of a tool's own schema."""
-    declared = cast("Mapping[str, Any]", schema.get("properties") or {})
-    required = cast("list[str]", schema.get("required") or [])
-    return {ARGS + name: _of_type(declared.get(name) or {}) for name in required if "." not in name}
-
-
-def _of_type(schema: Mapping[str, Any]) -> list[Json]:
-    for key in ("enum", "examples"):
-        if schema.get(key):
-            return list(schema[key])
-    for key in ("const", "default"):
-        if key in schema:
-            return [schema[key]]
-    match schema.get("type"):
-        case "integer" | "number":
-            return [int(schema.get("maximum", UNBOUNDED))]
-        case "boolean":
-            return [True, False]
-        case "array":
-            return [_of_type(schema.get("items") or {})[: schema.get("maxItems", 3)]]
-        case "object":
-            return [_nested((name, values[0]) for name, values in _of_schema(schema).items())]
-        case _:
-            return ["x" * int(schema.get("minLength", 1))]
+    return {ARGS + name: values for name, values in required(schema).items() if "." not in name}
 
 
 def _choices(asked: Json, scope: Mapping[str, Json], more: list[Json]) -> list[Json]:

@@ -54,12 +54,16 @@ class WorstCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlastRadiusReport:
-    """All of a workflow's worst calls, worst first, and what it may use beside tools."""
+    """All of a workflow's worst calls, worst first, and what it may use beside tools.
+
+    `unchecked` names the tools whose input schema is not known: arguments that it requires may be missing.
+    """
 
     workflow: str
     environment: str
     calls: tuple[WorstCall, ...]
     capabilities: tuple[str, ...]
+    unchecked: tuple[str, ...] = ()
 
 
 def report(
@@ -82,6 +86,7 @@ def report(
         environment=bundle.environment,
         calls=tuple(calls),
         capabilities=_capabilities(workflow),
+        unchecked=tuple(grant.tool for grant in workflow.document.tools if grant.tool not in tests),
     )
 
 
