@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +25,29 @@ class Served:
     data: Path
     url: str
     process: subprocess.Popen[str]
+    settings: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
     def environment(self) -> dict[str, str]:
         """The environment of a command that belongs to this server."""
-        return environment(self.data)
+        return environment(self.data, **self.settings)
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command beside the server."""
         return subprocess.run(
             [*_CLI, *arguments], env=self.environment, capture_output=True, text=True, timeout=60
         )
+
+    def json(self, *arguments: str) -> Any:
+        """Run a command and return what it prints with `--json`."""
+        done = self.cli(*arguments, "--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    def kill(self) -> None:
+        """Kill the server with -9, and wait until it is gone."""
+        self.process.kill()
+        self.process.wait()
 
     def person(self) -> str:
         """Return the administrator's token."""
@@ -73,12 +85,21 @@ def served(data: Path, manifest: str, **settings: str) -> Generator[Served]:
         [*_CLI, "apply", "--yes", str(file)], env=known, capture_output=True, text=True, timeout=60
     )
     assert applied.returncode == 0, applied.stdout + applied.stderr
+    with serving(data, **settings) as running:
+        yield running
+
+
+@contextmanager
+def serving(data: Path, **settings: str) -> Generator[Served]:
+    """Serve a data directory until the block ends; it may be killed before."""
+    known = environment(data, **settings)
     process = subprocess.Popen([*_CLI, "serve", "--port", "0"], env=known, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None
         said = [process.stderr.readline() for _ in range(2)]
         port = said[1].split()[-1].rsplit(":", 1)[1].split("/")[0]
-        yield Served(data=data, url=f"http://127.0.0.1:{port}", process=process)
+        url = f"http://127.0.0.1:{port}"
+        yield Served(data=data, url=url, process=process, settings=settings)
     finally:
         process.terminate()
         process.communicate(timeout=15)

@@ -71,9 +71,9 @@ class Attend:
                 under_way = patient and live.state in _UNDER_WAY
                 if (left <= 0 and not under_way) or self.closing:
                     return _waiting(live)
-                await self.watch.change(live.id, seconds=HEARTBEAT if under_way else min(HEARTBEAT, left))
                 if bridge is not None and live.state not in _UNDER_WAY:
                     await _say_waiting(bridge, clock.monotonic() - began, wait, live)
+                await self.watch.change(live.id, seconds=HEARTBEAT if under_way else min(HEARTBEAT, left))
         finally:
             if bridge is not None:
                 relay.detach(bridge)

@@ -62,6 +62,8 @@ TOOLS = [
     tool("meta"),
     tool("header", {"type": "object", "properties": {"name": {"type": "string"}}}),
     tool("asked"),
+    tool("note", {"type": "object", "properties": {"file": {"type": "string"}, "text": {"type": "string"}}}),
+    tool("hang", {"type": "object", "properties": {"file": {"type": "string"}}}),
 ]
 
 
@@ -161,6 +163,15 @@ async def call_tool(ctx: Any, params: types.CallToolRequestParams) -> Any:  # no
         case "header":
             said = ctx.request.headers.get(arguments["name"], "")
             return text(hashlib.sha256(said.encode()).hexdigest())
+        case "note":
+            with open(arguments["file"], "a") as notes:  # noqa: ASYNC230
+                notes.write(arguments["text"] + "\n")
+            return text(f"noted {arguments['text']}")
+        case "hang":
+            with open(arguments["file"], "a") as notes:  # noqa: ASYNC230
+                notes.write("hang\n")
+            await anyio.sleep(600)
+            return text("never")
         case "asked":
             return text(" ".join(asked))
         case _:

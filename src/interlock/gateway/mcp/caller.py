@@ -26,6 +26,7 @@ PRINCIPAL = "interlock.principal"
 TASKS = "io.modelcontextprotocol/tasks"
 LEVELS: tuple[str, ...] = get_args(types.LoggingLevel)
 _OUR_PREFIXES = {"io.modelcontextprotocol", "interlock"}
+_STEP = 1e-6
 _SWITCHES = {"sampling": Capability.SAMPLING, "elicitation": Capability.ELICITATION}
 
 
@@ -73,6 +74,7 @@ class Caller:
         self._ctx = ctx
         self._memory = memory
         self._now = now
+        self._reached = -_STEP
         self._capabilities: Mapping[str, Json] | None = None
 
     @property
@@ -99,8 +101,9 @@ class Caller:
         return {key: value for key, value in said.items() if not _ours(key)}
 
     async def progress(self, progress: float, total: float | None, message: str | None) -> None:
-        """Report progress against the client's own token."""
-        await self._ctx.session.report_progress(progress, total, message)
+        """Report progress against the client's own token; several report, and it must only ever grow."""
+        self._reached = max(progress, self._reached + _STEP)
+        await self._ctx.session.report_progress(self._reached, total, message)
 
     async def log(self, params: Mapping[str, Json]) -> None:
         """Pass on a log message the client wants to hear."""

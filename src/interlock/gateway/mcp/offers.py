@@ -10,14 +10,14 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 
 from interlock.core.admission import decide_capability
-from interlock.core.model import Capability, Decision, Json, Principal
+from interlock.core.model import SECOND, Capability, Decision, Json, Principal
 from interlock.errors import InterlockError
 from interlock.gateway.mcp.caller import Context, principal_of, session_of
 from interlock.gateway.mcp.calls import ToolCalls, page
@@ -43,6 +43,15 @@ class Offer:
     definition: dict[str, Json]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Followed:
+    """A resource that a run follows: who asked last, and the server's own name for it."""
+
+    principal: Principal
+    server: str
+    own: str
+
+
 class Offers:
     """The methods of the gateway that are not about tools."""
 
@@ -51,6 +60,7 @@ class Offers:
         self._catalog = catalog
         self._calls = calls
         self._changes = changes
+        self._followed: dict[tuple[str, str], _Followed] = {}
 
     async def list_resources(self, ctx: Context, params: types.PaginatedRequestParams | None) -> Any:
         """Answer `resources/list`."""
@@ -76,24 +86,59 @@ class Offers:
 
     async def subscribe(self, ctx: Context, params: types.SubscribeRequestParams) -> types.EmptyResult:
         """Answer `resources/subscribe`, which the legacy era has."""
-        principal = principal_of(ctx)
-        if not self._changes.follow(principal.run, session_of(ctx), params.uri):
+        run, session = principal_of(ctx).run, session_of(ctx)
+        if self._changes.follows(run, session, params.uri):
+            return types.EmptyResult()
+        if not self._changes.follow(run, session, params.uri):
             raise MCPError(types.INVALID_REQUEST, "This session follows too many resources.")
-        await self.follow(ctx, params.uri)
+        try:
+            await self.follow(ctx, params.uri)
+        except MCPError:
+            self._changes.unfollow(run, session, params.uri)
+            raise
         return types.EmptyResult()
 
     async def unsubscribe(self, ctx: Context, params: types.UnsubscribeRequestParams) -> types.EmptyResult:
         """Answer `resources/unsubscribe`."""
-        self._changes.unfollow(principal_of(ctx).run, session_of(ctx), params.uri)
+        run = principal_of(ctx).run
+        if self._changes.unfollow(run, session_of(ctx), params.uri):
+            await self.leave(run, params.uri)
         return types.EmptyResult()
 
     async def follow(self, ctx: Context, uri: str) -> None:
         """Have the server of a resource in scope tell this run when it changes. Raises `MCPError`."""
         server, own = await self._resource(ctx, uri)
+        principal = principal_of(ctx)
         try:
-            await self._wired.servers.wake().subscribe(server, principal_of(ctx).run, own)
+            await self._wired.servers.wake().subscribe(server, principal.run, own)
         except InterlockError as error:
             raise _passed(error) from error
+        self._followed[principal.run, uri] = _Followed(principal=principal, server=server, own=own)
+
+    async def leave(self, run: str, uri: str) -> None:
+        """End one subscription of `run`, under the name it knows the resource by."""
+        followed = self._followed.get((run, uri))
+        if followed is not None:
+            await self._wired.servers.wake().unsubscribe(followed.server, run, followed.own)
+
+    def forget(self, run: str) -> None:
+        """A run is over."""
+        for known in [each for each in self._followed if each[0] == run]:
+            del self._followed[known]
+
+    def updated(self, server: str, run: str, own: str) -> list[str]:
+        """Return the names under which `run` follows a resource that changed, while it may read it.
+
+        The token that subscribed may have been renewed since; only its age does not count.
+        """
+        names: list[str] = []
+        for (each, uri), known in self._followed.items():
+            if (each, known.server, known.own) == (run, server, own):
+                living = replace(known.principal, expires_at=self._wired.runtime.clock.now() + SECOND)
+                in_use = server in self.servers_of(living)
+                if in_use and not self._decide(living, Capability.RESOURCE, own).denied:
+                    names.append(uri)
+        return names
 
     async def get_prompt(self, ctx: Context, params: types.GetPromptRequestParams) -> Any:
         """Answer `prompts/get`."""
@@ -133,10 +178,6 @@ class Offers:
             return []
         granted = dict.fromkeys(split(tool)[0] for tool in workflow.grants)
         return [name for name in granted or bundle.servers if name in bundle.servers]
-
-    def run_uri(self, server: str, uri: str) -> tuple[str, str]:
-        """Return both names under which a run may know a resource."""
-        return uri, f"{server}+{uri}"
 
     async def _list(
         self, ctx: Context, kind: str, params: types.PaginatedRequestParams | None

@@ -93,6 +93,7 @@ class McpServer:
     def _run_over(self, run: str) -> None:
         """End what belongs to a run that is over: its upstream sessions and its listeners."""
         self.changes.forget(run)
+        self._offers.forget(run)
         self._wired.runtime.scheduler.spawn(self._servers.close_run(run), name=f"end of {run}")
 
     def _heard(self, server: str, run: str, method: str, params: Mapping[str, Json]) -> None:
@@ -105,7 +106,7 @@ class McpServer:
             case "notifications/resources/list_changed":
                 self._all("resources")
             case "notifications/resources/updated":
-                for name in self._offers.run_uri(server, str(params.get("uri"))):
+                for name in self._offers.updated(server, run, str(params.get("uri"))):
                     self.changes.resource_updated(run, name)
             case _:
                 pass
@@ -151,14 +152,19 @@ class McpServer:
     async def _listen(self, ctx: Context, params: types.SubscriptionsListenRequestParams) -> Any:
         """Serve one stream of change events; resources out of scope are refused before it opens."""
         run = principal_of(ctx).run
-        for uri in params.notifications.resource_subscriptions or ():
-            await self._offers.follow(ctx, uri)
         if not self.changes.open_stream(run, _STREAMS):
             raise MCPError(types.INVALID_REQUEST, f"A run has at most {_STREAMS} open listen streams.")
+        followed: list[str] = []
         try:
+            for uri in dict.fromkeys(params.notifications.resource_subscriptions or ()):
+                await self._offers.follow(ctx, uri)
+                followed.append(uri)
             return await ListenHandler(self.changes.bus(run))(ctx, params)
         finally:
             self.changes.close_stream(run)
+            for uri in followed:
+                leaving = self._offers.leave(run, uri)
+                self._wired.runtime.scheduler.spawn(leaving, name=f"leave of {run}")
 
 
 class _Manager(StreamableHTTPSessionManager):
