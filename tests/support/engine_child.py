@@ -21,7 +21,7 @@ from interlock.store.memory import LiveAction
 from interlock.upstream.executor import Bridge, Dispatch, Outcome
 from support.engine import DENG, MARIA, World, a_manifest, done
 
-ORDERS = 40
+ORDERS, PER_LIFE = 48, 8
 
 
 def append(path: Path, what: dict[str, Any]) -> None:
@@ -74,8 +74,11 @@ async def main(data: Path, database: str, step: str) -> None:
             await asyncio.sleep(0.2)
             say(await world.propose())
         case "work":
-            await work(world, data)
+            await work(world, data, ORDERS)
             say(await world.propose("shop.write", {"order": -1}, wait=5))
+        case "life":
+            await work(world, data, PER_LIFE)
+            await asyncio.sleep(60)
         case _:
             asked = await world.propose()
             say(asked)
@@ -89,8 +92,8 @@ async def main(data: Path, database: str, step: str) -> None:
     await world.close()
 
 
-async def work(world: World, data: Path) -> None:
-    """Be an agent that must get forty orders done, and two people who decide; stop when all are told."""
+async def work(world: World, data: Path, limit: int) -> None:
+    """Be an agent that must get its orders done, and two people who decide; stop when `limit` are told."""
     told = data / "told"
     known = {json.loads(line)["order"] for line in told.read_text().splitlines()} if told.exists() else set()
 
@@ -103,7 +106,7 @@ async def work(world: World, data: Path) -> None:
                 return
 
     people = asyncio.ensure_future(decide(world))
-    await asyncio.gather(*(order(number) for number in range(ORDERS) if number not in known))
+    await asyncio.gather(*(order(each) for each in [n for n in range(ORDERS) if n not in known][:limit]))
     people.cancel()
 
 
