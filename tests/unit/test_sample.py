@@ -97,24 +97,9 @@ def test_a_schema_that_contains_itself_comes_to_an_end() -> None:
 
 
 WORDS = [
-    "type",
-    "enum",
-    "items",
-    "required",
-    "properties",
-    "anyOf",
-    "$ref",
-    "pattern",
-    "minimum",
-    "maximum",
-    "minItems",
-    "maxItems",
-    "uniqueItems",
-    "minLength",
-    "multipleOf",
-    "format",
-    "a",
-]
+    "type", "enum", "items", "required", "properties", "anyOf", "$ref", "pattern", "minimum",
+    "maximum", "minItems", "maxItems", "uniqueItems", "minLength", "multipleOf", "format", "a",
+]  # fmt: skip
 nonsense = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=4)),
     lambda inner: st.one_of(

@@ -177,12 +177,12 @@ class BlastRadiusSpec(Strict):
 
 
 class PreviewSpec(Strict):
-    tool: ToolName = Field(description="a read-only tool")
+    tool: ToolName = Field(description="a read-only tool that answers with recipients, records, money, …")
     arguments: JsonMap = Field(default={}, description="its arguments; $args.name takes one of the call")
 
 
 class UndoSpec(Strict):
-    tool: ToolName = Field(description="the tool that undoes this one")
+    tool: ToolName = Field(description="the tool that undoes this one; two tools may undo each other")
     arguments: JsonMap = Field(default={}, description="$args.name and $result.name are filled in")
     within: Duration | None = Field(None, description="how long the undo works")
 
