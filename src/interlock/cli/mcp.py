@@ -11,7 +11,7 @@ import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -51,7 +51,9 @@ async def _serve(place: Endpoint, proof: Proof) -> None:
     session = RunSession(place, runtime)
     task = asyncio.current_task()
     assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    loop.set_exception_handler(_report)
     reason = "the connection to the gateway was lost"
     try:
         await session.open(proof)
@@ -70,6 +72,17 @@ async def _serve(place: Endpoint, proof: Proof) -> None:
             keeping.cancel()
     finally:
         await session.end(reason)
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Print what failed beside the tasks, but for one thing that is no failure.
+
+    A read on a Unix socket that is cancelled in the very turn in which data arrives is woken after it was
+    given up (anyio wakes it with a bare `Future.set_result`). Nothing is lost by it.
+    """
+    woken = str(context.get("message")).startswith("Exception in callback Future.set_result(")
+    if not (woken and isinstance(context.get("exception"), asyncio.InvalidStateError)):
+        loop.default_exception_handler(context)
 
 
 def _tell(text: str) -> None:
