@@ -504,6 +504,31 @@ def test_headers_smuggle_nothing(target: Target) -> None:
         assert not [each for each in statuses if each.startswith(b"5")], name
 
 
+def test_a_run_cannot_take_the_sessions_of_all_the_others(target: Target) -> None:
+    params = {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "x", "version": "1"},
+    }
+    asked = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}).encode()
+
+    async def story(greedy: Wire, other: Wire) -> None:
+        async def opened(wire: Wire) -> int:
+            headers = {
+                "authorization": f"Bearer {wire.token}",
+                "content-type": "application/json",
+                "accept": "application/json, text/event-stream",
+            }
+            return (await wire.http.post(wire.url, content=asked, headers=headers)).status_code
+
+        statuses = [await opened(greedy) for _ in range(257)]
+        assert statuses == [200] * 256 + [503]
+        assert await opened(other) == 200
+        assert said(await greedy.call("c", salt="still served")).startswith("c")
+
+    target.play("work", "other", story=story)
+
+
 def test_what_lies_on_disk_is_its_owners_alone_and_holds_no_secret_in_clear(target: Target) -> None:
     run = target.server.token("work")
     code = target.api("developer", "POST", "/api/v1/runs", json={"workflow": "work"}).json()["code"]

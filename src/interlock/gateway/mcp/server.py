@@ -12,9 +12,10 @@ from contextvars import ContextVar
 from typing import Any
 
 import mcp_types as types
+from mcp.server.auth.middleware.bearer_auth import AuthorizationContext
 from mcp.server.lowlevel import NotificationOptions, Server
 from mcp.server.models import InitializationOptions
-from mcp.server.streamable_http import EventStore
+from mcp.server.streamable_http import EventStore, StreamableHTTPServerTransport
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.subscriptions import ListenHandler
 from mcp.shared.exceptions import MCPError
@@ -31,6 +32,7 @@ from interlock.gateway.mcp.tasks import TaskParams, Tasks
 from interlock.wiring import Wired
 
 _STREAMS = 16
+_SESSIONS = 256
 _RETRY_MS = 1_000
 _INSTRUCTIONS = (
     "These tools are governed by Interlock. A refusal says why and what to do next. A pending answer means "
@@ -168,11 +170,15 @@ class McpServer:
 
 
 class _Manager(StreamableHTTPSessionManager):
-    """The SDK's session manager, with an event store of its own for each session.
+    """The SDK's session manager, with an event store for each session and a limit for each run.
 
     The SDK names streams by the client's request ids, which sessions share; one store for all would let
-    one session replay another's events.
+    one session replay another's events. Its own limit of sessions is for all runs together.
     """
+
+    def _admit_session(self, requestor: AuthorizationContext | None) -> StreamableHTTPServerTransport | None:
+        mine = sum(each == requestor for each in self._session_owners.values())
+        return None if mine >= _SESSIONS else super()._admit_session(requestor)
 
     @property
     def event_store(self) -> EventStore:  # pyright: ignore[reportIncompatibleVariableOverride]
