@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mcp import Client
 from support.gateway import WORKSHOP
 from support.served import Served, served, until
 
+_SOON = (datetime.now(UTC) + timedelta(days=5, hours=1)).date().isoformat()
 _MAP = "blast_radius: {widest_scope: none, impact: none, reversible: always}"
 MANIFEST = f"""
 apiVersion: interlock/v1
@@ -33,6 +35,18 @@ apiVersion: interlock/v1
 kind: ToolServer
 metadata: {{name: shop}}
 spec: {{transport: stdio, command: [{sys.executable}, {WORKSHOP}], source: internal}}
+---
+apiVersion: interlock/v1
+kind: ToolServer
+metadata: {{name: web}}
+spec:
+  transport: http
+  url: http://127.0.0.1:9/mcp
+  source: internal
+  credentials:
+    headers: {{Authorization: "secret://env/WEB_KEY"}}
+    owner: maria
+    expires: {_SOON}
 ---
 apiVersion: interlock/v1
 kind: Tool
@@ -108,3 +122,9 @@ def test_the_tools_are_listed_with_their_pins(server: Served, tmp_path: Path) ->
     said = server.cli("tools", "list").stdout
     assert "shop.echo" in said
     assert "pinned" in said
+
+
+def test_credentials_that_end_soon_are_warned_about(server: Served) -> None:
+    said = " ".join(server.cli("tools", "list").stderr.split())
+    assert "The credentials of the tool server web expire in" in said
+    assert "Its owner is maria." in said

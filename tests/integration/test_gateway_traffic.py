@@ -1,4 +1,4 @@
-"""Traffic as it is: recorded runs of an agent, thousands of tools, agents side by side, over HTTP (A3, A5)."""
+"""Traffic as it is: recorded runs of an agent, thousands of tools, agents side by side (A3, A5)."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import typer
 
 from interlock.cli.client import api
 from interlock.cli.moment import moment
-from interlock.cli.output import emit, line, table
+from interlock.cli.output import emit, line, notes, safe, table
 
 app = typer.Typer(name="tools", help="Tools, their servers and their pins.", no_args_is_help=True)
 
@@ -20,6 +20,8 @@ def list_(as_json: Json = False) -> None:
     """List every tool the manifest names: its tier, its pin and what its server says."""
     with api() as client:
         found = client.get("/api/v1/tools").json()
+    for warning in found["warnings"]:
+        notes.print(f"interlock: {safe(warning)}")
     lost = [each for each in found["servers"] if not each["connected"]]
     if lost and not as_json:
         emit(lost, table(lost, ("server", "reason"), title="Servers that cannot be used"), False)

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from interlock.core import rotation
 from interlock.core.model import Json
 from interlock.errors import NotPermitted
 from interlock.store import documents, pins
@@ -31,7 +32,7 @@ async def listing(request: Request) -> Response:
     await wired.registrar.look(_PATIENCE)
     bundle = wired.memory.bundle
     tools = [] if bundle is None else [_tool(wired, name) for name in bundle.tools]
-    return json_response({"tools": tools, "servers": wired.servers.states()})
+    return json_response({"tools": tools, "servers": wired.servers.states(), "warnings": _warnings(wired)})
 
 
 async def pinned(request: Request) -> Response:
@@ -74,6 +75,21 @@ async def accept(request: Request) -> Response:
         request.path_params["tool"], person=person.name, reason=body.reason[:500]
     )
     return json_response({"tool": pin.tool, "digest": pin.digest, "accepted_by": person.name})
+
+
+def _warnings(wired: Wired) -> list[str]:
+    """Return what must be done about the servers' static credentials, before and after their end (H2)."""
+    servers = wired.memory.bundle.servers.values() if wired.memory.bundle else ()
+    now = wired.runtime.clock.now()
+    said = (
+        rotation.warning(
+            f"the tool server {each.name}",
+            each.credentials.owner,
+            rotation.validity(each.credentials.expires, now=now),
+        )
+        for each in servers
+    )
+    return [each for each in said if each is not None]
 
 
 def _tool(wired: Wired, name: str) -> dict[str, Json]:
