@@ -80,6 +80,13 @@ class Office:
         query = sa.select(audit.c.kind).order_by(audit.c.seq)
         return await self.store.read(lambda connection: list(connection.execute(query).scalars()))
 
+    async def superseded(self) -> list[tuple[str, str, str]]:
+        """Return who superseded which change and why, as it is on record."""
+        query = sa.select(audit.c.person, audit.c.body).where(audit.c.kind == "change.superseded")
+        rows = await self.store.read(lambda connection: connection.execute(query).all())
+        bodies = [(person, json.loads(body)) for person, body in rows]
+        return [(person, body["change"], body["reason"]) for person, body in bodies]
+
     def limit(self) -> Any:
         assert self.memory.bundle is not None
         return self.memory.bundle.workflows["refunds"].document.tools[0]
@@ -210,6 +217,7 @@ async def test_a_change_whose_base_moved_is_refused_and_says_what_to_do(office: 
     await office.apply(manifest(replace(UPDATE, max_calls=2)), author="root")
     with pytest.raises(StateConflict, match="superseded: version 2 was applied"):
         await office.approve(done.change, "maria")
+    assert await office.superseded() == [("root", done.change, "version 2 was applied")]
     assert office.limit().max_calls == 2
 
 
@@ -242,6 +250,7 @@ async def test_an_author_withdraws_a_change_and_a_newer_one_takes_its_place(offi
     waiting = await office.store.read(lambda connection: changes.listed(connection, waiting=True))
     assert [each.id for each in waiting] == [second.change]
     assert first.change != second.change
+    assert await office.superseded() == [("writer", first.change, "its author applied again")]
     done = await office.decide.reject(str(second.change), person="writer", roles=(), reason="mistake")
     assert done.state is ChangeState.REJECTED
     with pytest.raises(NotFound):

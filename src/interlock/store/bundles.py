@@ -37,7 +37,7 @@ def put_in_force(
     version = documents.put(
         transaction, bundle.environment, bundle.documents, versions=versions, digest=bundle.digest, by=by
     )
-    changes.supersede(transaction, reason=f"version {version} was applied")
+    changes.supersede(transaction, by=by, reason=f"version {version} was applied")
 
     def enter() -> None:
         memory.put_bundle(bundle)

@@ -55,7 +55,7 @@ def propose(
     base: int,
 ) -> str:
     """Write a waiting change and return its id; an older one of the same author is superseded."""
-    supersede(transaction, reason="its author applied again", author=author)
+    supersede(transaction, by=author, reason="its author applied again", author=author)
     change = transaction.ids.new("chg")
     transaction.execute(
         sa.insert(changes).values(
@@ -71,17 +71,20 @@ def propose(
     return change
 
 
-def supersede(transaction: Transaction, *, reason: str, author: str | None = None, keep: str = "") -> None:
-    """End the changes that wait, of one author or of all, but for `keep`."""
-    here = sa.and_(changes.c.state == ChangeState.WAITING, changes.c.id != keep)
+def supersede(transaction: Transaction, *, by: str, reason: str, author: str | None = None) -> None:
+    """End the changes that wait, of one author or of all, each on record: `by` applied something else."""
+    here = changes.c.state == ChangeState.WAITING
     if author is not None:
         here = sa.and_(here, changes.c.author == author)
-    values: dict[str, Any] = {
-        "state": ChangeState.SUPERSEDED,
-        "decided_at": transaction.now,
-        "reason": reason,
-    }
+    waiting = sa.select(changes.c.id, changes.c.author).where(here).order_by(changes.c.id)
+    ended = transaction.execute(waiting).all()
+    if not ended:
+        return
+    values = {"state": ChangeState.SUPERSEDED, "decided_at": transaction.now, "reason": reason}
     transaction.execute(sa.update(changes).where(here).values(values))
+    for row in ended:
+        body = {"change": str(row.id), "author": str(row.author), "reason": reason}
+        transaction.audit("change.superseded", person=by, body=body)
 
 
 def decide(transaction: Transaction, change: str, state: ChangeState, *, by: str, reason: str) -> None:
