@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
 import typer
 
 from interlock import errors
+from interlock.cli import audit_entry
 from interlock.cli.client import api, require_data
 from interlock.cli.output import console, emit, notes, safe, table
 from interlock.settings import load
@@ -19,6 +19,8 @@ from interlock.settings import load
 app = typer.Typer(
     name="audit", help="The tamper-evident log of every decision and action.", no_args_is_help=True
 )
+
+_WIDE = 160
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Run = Annotated[str, typer.Option(help="Only entries of this run.")]
@@ -44,12 +46,27 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many entries.")] = 50,
     as_json: Json = False,
 ) -> None:
-    """Show the newest entries, newest first."""
+    """Show the newest entries, newest first, each in a line. --json and audit show have all of each."""
     wanted = _filter(run, agent, workflow, tool, action, kind, since, until)
     with api() as client:
         entries = client.get("/api/v1/audit", params={**wanted, "limit": str(limit)}).json()["entries"]
-    columns = ("at", "kind", "agent", "workflow", "tool", "run", "action", "person", "body")
-    emit(entries, table([{**each, "at": _time(each["at"])} for each in entries], columns), as_json)
+    columns = ("at", "kind", "what", "run", "action") if console.width >= _WIDE else ("at", "kind", "what")
+    emit(entries, table([audit_entry.row(each) for each in entries], columns), as_json)
+
+
+@app.command()
+def show(
+    about: Annotated[str, typer.Argument(help="The id of a run or of an action, as audit list shows it.")],
+    as_json: Json = False,
+) -> None:
+    """Show what happened in one run or to one action, whole, oldest first."""
+    which = "action" if about.startswith("act_") else "run"
+    with api() as client:
+        entries = client.get("/api/v1/audit", params={which: about, "limit": "1000"}).json()["entries"]
+    if not entries:
+        raise errors.NotFound(f"The audit log has nothing about {about!r}.", hint="interlock audit list")
+    entries.reverse()
+    emit(entries, audit_entry.whole(entries), as_json)
 
 
 @app.command()
@@ -188,10 +205,6 @@ def _filter(
 
 def _count(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
-
-
-def _time(at: int) -> str:
-    return datetime.fromtimestamp(at / 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"
 
 
 @contextmanager

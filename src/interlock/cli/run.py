@@ -72,8 +72,8 @@ def run(
         bool,
         typer.Option(
             "--direct-models",
-            help="Leave the model providers' addresses and keys of your environment to the program. Its model "
-            "calls are not governed; the run's record says so.",
+            help="Leave the model providers' addresses and keys of your environment to the program. "
+            "Its model calls are not governed; the run's record says so.",
         ),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing of our own.")] = False,

@@ -1,4 +1,4 @@
-"""What to say when somebody names a workflow that is not in force: what there is, and what was probably meant."""
+"""What to say when somebody names a workflow that is not in force: what was meant, or what there is."""
 
 from __future__ import annotations
 

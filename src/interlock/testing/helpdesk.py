@@ -156,7 +156,7 @@ def main() -> None:
     """Serve the help desk over stdio until standard input closes."""
     parser = argparse.ArgumentParser(prog="python -m interlock.testing.helpdesk", description=__doc__)
     parser.add_argument(
-        "--state", type=Path, required=True, help="file that holds the desk; made when missing"
+        "--state", type=Path, default=Path("desk.json"), help="file that holds the desk; made when missing"
     )
     parser.add_argument("--pause", type=float, default=0.0, help="seconds each change takes")
     options = parser.parse_args()
