@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import stat
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
@@ -16,7 +17,7 @@ from typing import Any
 
 import uvicorn
 
-from interlock.errors import StoreUnavailable
+from interlock.errors import StoreUnavailable, UsageError
 from interlock.settings import Settings
 
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
@@ -35,6 +36,8 @@ class Listeners:
 
     def __init__(self, application: Asgi, settings: Settings, *, tcp: bool, place: Path) -> None:
         self._place = place
+        if tcp:
+            _require_free(settings.host, settings.port)
         _prepare_socket(place)
         self._local = _Listener(_config(application, uds=str(place)))
         self._tcp = _Listener(_tcp(application, settings)) if tcp else None
@@ -99,6 +102,21 @@ def _config(application: Asgi, *, proxies: str = "", **place: Any) -> uvicorn.Co
         timeout_keep_alive=75,
         timeout_graceful_shutdown=3,
     )
+
+
+def _require_free(host: str, port: int) -> None:
+    """Say in our own words, and before anything listens, that an address cannot be had."""
+    try:
+        for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+    except OSError as error:
+        raise UsageError(
+            f"Nothing can listen on {host}:{port}: {error.strerror}.",
+            hint="Take another port with --port or INTERLOCK_PORT; 0 takes a free one. Two environments on one "
+            "machine need two.",
+        ) from error
 
 
 def _prepare_socket(path: Path) -> None:

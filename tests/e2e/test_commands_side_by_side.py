@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,19 @@ def test_where_there_is_no_data_directory_a_command_says_so_and_makes_none(
         assert word in done.stderr
     assert done.stdout == ""
     assert not list(tmp_path.iterdir())
+
+
+def test_a_port_in_use_is_said_with_the_way_out(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        environment = environment_with(data=tmp_path / "data", port=port)
+        done = subprocess.run(
+            (*COMMAND, "serve"), env=environment, capture_output=True, text=True, timeout=60
+        )
+    assert done.returncode == 2, done.stderr
+    assert f"127.0.0.1:{port}" in done.stderr
+    assert "INTERLOCK_PORT" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_commands_and_a_server_that_start_together_all_do_their_work(tmp_path: Path) -> None:
