@@ -142,7 +142,8 @@ class Offers:
 
     async def get_prompt(self, ctx: Context, params: types.GetPromptRequestParams) -> Any:
         """Answer `prompts/get`."""
-        offer = await self._find(ctx, "prompts", params.name)
+        offer = await self._find(principal_of(ctx), "prompts", params.name)
+        self._record(principal_of(ctx), Capability.PROMPT, params.name, offer and offer.server)
         if offer is None:
             raise MCPError(types.INVALID_PARAMS, f"Unknown prompt: {params.name[:200]}")
         sent: dict[str, Json] = {"name": offer.own}
@@ -155,17 +156,19 @@ class Offers:
         principal = principal_of(ctx)
         decision = self._decide(principal, Capability.COMPLETION, "")
         if decision.denied:
+            self._record(principal, Capability.COMPLETION, "", None)
             raise MCPError(types.INVALID_PARAMS, decision.reason.message)
         sent = {
             key: value for key, value in (ctx.params or {}).items() if key in ("ref", "argument", "context")
         }
         if isinstance(params.ref, types.PromptReference):
-            offer = await self._find(ctx, "prompts", params.ref.name)
-            key = "name"
+            key, name = "name", params.ref.name
+            offer = await self._find(principal, "prompts", name)
         else:
-            offer = await self._find(ctx, "resourceTemplates", params.ref.uri)
-            offer = offer or await self._find(ctx, "resources", params.ref.uri)
-            key = "uri"
+            key, name = "uri", params.ref.uri
+            offer = await self._find(principal, "resourceTemplates", name)
+            offer = offer or await self._find(principal, "resources", name)
+        self._record(principal, Capability.COMPLETION, name, offer and offer.server)
         if offer is None:
             raise MCPError(types.INVALID_PARAMS, "There is no such prompt or resource template in scope.")
         sent["ref"] = {**sent["ref"], key: offer.own}
@@ -204,18 +207,22 @@ class Offers:
             kind == "prompts" and not self._decide(principal, capability, f"{server}.{name}").denied
         )
 
-    async def _find(self, ctx: Context, kind: str, shown: str) -> Offer | None:
-        principal = principal_of(ctx)
+    async def _find(self, principal: Principal, kind: str, shown: str) -> Offer | None:
         offers = await self._offers(principal, kind)
-        found = next((each for each in offers if each.shown == shown), None)
-        self._record(principal, kind, shown, found.server if found else "", allowed=found is not None)
-        return found
+        return next((each for each in offers if each.shown == shown), None)
 
     async def _resource(self, ctx: Context, uri: str) -> tuple[str, str]:
         """Return the server and its own URI of a resource in scope. Raises `MCPError` if there is none."""
-        if (listed := await self._find(ctx, "resources", uri)) is not None:
-            return listed.server, listed.own
         principal = principal_of(ctx)
+        found = await self._located(principal, uri)
+        self._record(principal, Capability.RESOURCE, uri, found and found[0])
+        if found is None:
+            raise MCPError(types.INVALID_PARAMS, "Resource not found", {"uri": uri})
+        return found
+
+    async def _located(self, principal: Principal, uri: str) -> tuple[str, str] | None:
+        if (listed := await self._find(principal, "resources", uri)) is not None:
+            return listed.server, listed.own
         templates = await self._offers(principal, "resourceTemplates")
         for template in templates:
             prefix = "" if template.shown == template.own else f"{template.server}+"
@@ -224,7 +231,7 @@ class Offers:
         servers = self.servers_of(principal)
         if len(servers) == 1 and not self._decide(principal, Capability.RESOURCE, uri).denied:
             return servers[0], uri
-        raise MCPError(types.INVALID_PARAMS, "Resource not found", {"uri": uri})
+        return None
 
     async def _send(self, ctx: Context, server: str, method: str, params: dict[str, Json]) -> dict[str, Json]:
         try:
@@ -247,13 +254,14 @@ class Offers:
         snapshot = self._wired.memory.snapshot(principal, "")
         return decide_capability(principal, capability, name, snapshot, self._wired.runtime.clock.now())
 
-    def _record(self, principal: Principal, kind: str, name: str, server: str, *, allowed: bool) -> None:
+    def _record(self, principal: Principal, asked: Capability, name: str, server: str | None) -> None:
+        """Put on record that something beside tools was used at `server`, or refused (A6)."""
         digest = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()
         self._wired.store.journal_nowait(
             JournalEntry(
                 at=self._wired.runtime.clock.now(),
-                kind=f"{kind}.{'used' if allowed else 'refused'}",
-                body={"name_sha256": digest, "server": server},
+                kind=f"{asked.value}.{'refused' if server is None else 'used'}",
+                body={"name_sha256": digest, "server": server or ""},
                 run=principal.run,
                 agent=principal.agent,
                 workflow=principal.workflow,
