@@ -114,8 +114,7 @@ def _require_free(host: str, port: int) -> None:
     except OSError as error:
         raise UsageError(
             f"Nothing can listen on {host}:{port}: {error.strerror}.",
-            hint="Take another port with --port or INTERLOCK_PORT; 0 takes a free one. Two environments on one "
-            "machine need two.",
+            hint="Take another with --port or INTERLOCK_PORT; 0 takes a free one.",
         ) from error
 
 
