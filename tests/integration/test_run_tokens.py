@@ -441,6 +441,9 @@ def test_a_run_that_nobody_renews_is_ended(world: World, attended: bool) -> None
         world.clock.advance(3_600)
         await expire_runs(store=world.store, memory=world.memory, now=world.clock.now())
         assert opened.run.id not in world.memory.runs
+        assert not world.memory.revoked.runs, "nor does the list of revoked runs grow for ever"
+        with pytest.raises(TokenInvalid):
+            world.authenticator.verify(opened.token.token)
 
     asyncio.run(story())
 

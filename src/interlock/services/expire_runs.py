@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from interlock.core.action import ActionState
 from interlock.core.model import SECOND
 from interlock.core.token import MAX_LIFE, SKEW
@@ -54,3 +56,5 @@ def _forget_closed(memory: Memory, now: int) -> None:
     for facts in list(memory.runs.values()):
         if not facts.open and facts.started_at < now - 2 * (MAX_LIFE + SKEW):
             memory.runs.pop(facts.run, None)
+    still_known = memory.revoked.runs.intersection(memory.runs)  # an unknown run is refused as such
+    memory.revoked = replace(memory.revoked, runs=still_known)
