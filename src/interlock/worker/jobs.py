@@ -39,3 +39,5 @@ async def _repeat(job: Job, runtime: Runtime) -> None:
             await job.run()
         except InterlockError as error:
             log.warning("job %s: %s (%s); due again in %s s", job.name, error.message, error.code, job.every)
+        except Exception:
+            log.exception("job %s failed; due again in %s s", job.name, job.every)
