@@ -118,6 +118,7 @@ REFUSED = [
     "approvals reject apr_none --reason r",
     "approvals modify apr_none --reason r --arguments {}",
     "actions show act_none",
+    "audit show act_none",
     "actions cancel act_none --reason r",
     "actions resolve act_none --reason r --happened",
     "token revoke tok_none",

@@ -39,6 +39,17 @@ def test_where_there_is_no_data_directory_a_command_says_so_and_makes_none(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("words", ["doctor", "runs list", "run support -- true"])
+def test_a_server_that_does_not_answer_is_said_so(words: str) -> None:
+    environment = environment_with(url="http://127.0.0.1:9", token="ilk_any")
+    done = subprocess.run(
+        (*COMMAND, *words.split()), env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 3
+    assert "Interlock cannot be reached at http://127.0.0.1:9" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_port_in_use_is_said_with_the_way_out(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -69,17 +69,28 @@ def endpoint(
 
     A command that takes a while shares what it serves with the others; one that ends at once does not, so
     that nobody leans on a server that is about to go. Raises `UsageError` where there is no data directory
-    and the command does not make one (`creates`).
+    and the command does not make one (`creates`), `StoreUnavailable` where nothing answers.
     """
+    import httpx2
+
     known = settings or load()
-    if known.url:
-        yield Endpoint(base_url=known.url.rstrip("/"))
-        return
-    if not creates:
+    if not (known.url or creates):
         require_data(known)
     with ExitStack() as stack:
-        place = known.socket if shared else known.socket.with_name(f"c{os.getpid()}.sock")
-        yield Endpoint(base_url="http://interlock", socket=_served(known, place, stack, shared))
+        try:
+            yield _place(known, stack, shared=shared)
+        except httpx2.TransportError as error:
+            raise errors.StoreUnavailable(
+                f"Interlock cannot be reached at {known.url or known.socket}: {error}.",
+                hint="Is the server running? Try: interlock doctor",
+            ) from error
+
+
+def _place(settings: Settings, stack: ExitStack, *, shared: bool) -> Endpoint:
+    if settings.url:
+        return Endpoint(base_url=settings.url.rstrip("/"))
+    place = settings.socket if shared else settings.socket.with_name(f"c{os.getpid()}.sock")
+    return Endpoint(base_url="http://interlock", socket=_served(settings, place, stack, shared))
 
 
 def require_data(settings: Settings) -> None:
@@ -139,13 +150,7 @@ def api(settings: Settings | None = None, *, creates: bool = False) -> Generator
             timeout=httpx2.Timeout(_CONNECT, read=_READ),
             event_hooks={"response": [raise_for_error]},
         ) as client:
-            try:
-                yield client
-            except httpx2.TransportError as error:
-                raise errors.StoreUnavailable(
-                    f"Interlock cannot be reached at {known.url or known.socket}: {error}.",
-                    hint="Is the server running? Try: interlock doctor",
-                ) from error
+            yield client
 
 
 def stored_token(settings: Settings) -> str:
