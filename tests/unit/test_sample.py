@@ -91,7 +91,7 @@ def test_what_is_required_is_filled_through_references() -> None:
 def test_a_schema_that_contains_itself_comes_to_an_end() -> None:
     node: dict[str, Any] = {"type": "object", "required": ["next"], "properties": {"next": {"$ref": "#"}}}
     assert required(node)["next"][0]["next"]["next"] == {"next": "x"}
-    wide = {"type": "object", "required": [str(n) for n in range(500)]}
+    wide: dict[str, Any] = {"type": "object", "required": [str(n) for n in range(500)]}
     wide["properties"] = {str(n): {"$ref": "#"} for n in range(500)}
     assert len(required(wide)["0"][0]) == 10
 

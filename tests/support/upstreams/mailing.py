@@ -42,7 +42,7 @@ def answer(result: Any) -> types.CallToolResult:
     """Return what `count` was told to answer: structured, or with a list as one text each."""
     if isinstance(result, dict):
         return types.CallToolResult(content=[], structured_content=result)
-    texts = [types.TextContent(type="text", text=each) for each in result]
+    texts: list[types.ContentBlock] = [types.TextContent(type="text", text=each) for each in result]
     return types.CallToolResult(content=texts)
 
 
@@ -62,7 +62,7 @@ async def call_tool(_ctx: Any, params: types.CallToolRequestParams) -> Any:
             os._exit(3)
         case "ask":
             form = types.ElicitRequestFormParams(message="Which?", requested_schema=ASKS)
-            asked = {"one": types.ElicitRequest(params=form)}
+            asked: types.InputRequests = {"one": types.ElicitRequest(params=form)}
             return types.InputRequiredResult(input_requests=asked, request_state="half-way")
         case _:
             pass

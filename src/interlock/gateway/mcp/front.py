@@ -122,7 +122,7 @@ class McpGateway:
         )
 
     def _watched(self, send: Any, run: str) -> Any:
-        """Return a `send` that puts on record that a request was refused, by us or by the protocol's rules."""
+        """Return a `send` that puts on record that a request was refused, by us or by the protocol."""
 
         async def watched(message: Any) -> None:
             if message["type"] == "http.response.start" and 400 <= message["status"] < 500:

@@ -14,7 +14,6 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, cast
 
 import mcp_types as types
-from mcp import ClientSession
 from mcp.client.session import ClientRequestContext
 from mcp.shared.dispatcher import CallOptions, ProgressFnT
 from mcp.shared.exceptions import MCPError
@@ -36,6 +35,7 @@ from interlock.core.model import Json
 from interlock.errors import InterlockError, UpstreamUnavailable
 from interlock.runtime import Runtime
 from interlock.upstream.mcp.flight import ELICIT, ROOTS, SAMPLE, Flight
+from mcp import ClientSession
 
 log = logging.getLogger(__name__)
 
