@@ -87,7 +87,7 @@ async def application(
         if agents:
             await front.open()
         await wired.registrar.start()
-        await wired.calls.start()
+        await wired.calls.start(lasting=agents)
         stop_jobs = start_jobs(_jobs(wired), wired.runtime)
         try:
             yield _dispatch(front, build_api(wired))

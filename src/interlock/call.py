@@ -99,13 +99,18 @@ class Calls:
         self._closing = False
         self.process = process
 
-    async def start(self) -> None:
+    async def start(self, *, lasting: bool = True) -> None:
         """Settle what a dead process left, execute what was approved, start the clock.
 
-        The runs, the bundle and the pins must be in memory already. Raises `StoreError`.
+        A process that is not `lasting` leaves execution and the clock to the next that is: it could be
+        gone before an answer came. The runs, the bundle and the pins must be in memory already. Raises
+        `StoreError`.
         """
         self._memory.watchers.append(self._moved)
-        for action in await self._recover.start():
+        approved = await self._recover.start()
+        if not lasting:
+            return
+        for action in approved:
             self.decided(action.id)
         self._clock = self._runtime.scheduler.spawn(self._tick(), name="action clock")
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from interlock.errors import UsageError
+from interlock.runtime import Runtime
 from interlock.settings import environment_with, load
+from interlock.store.database import Store
 
 
 def test_settings_are_read_by_name_and_options_win() -> None:
@@ -35,3 +38,16 @@ def test_a_data_directory_that_lies_deep_has_its_socket_where_the_path_fits(tmp_
     deep = tmp_path / ("d" * 60) / ("e" * 60)
     assert len(str(load({}, data=deep).socket)) <= 100
     assert load({}, data=Path("/x")).socket == Path("/x/control.sock")
+
+
+def test_a_data_directory_belongs_to_one_environment_for_good(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+
+    async def open_as(environment: str) -> None:
+        store = Store.open(load({}, data=data, environment=environment), Runtime.real())
+        await store.close()
+
+    asyncio.run(open_as("production"))
+    with pytest.raises(UsageError, match="is of the environment 'production', not of 'dev'"):
+        asyncio.run(open_as("dev"))
+    asyncio.run(open_as("production"))

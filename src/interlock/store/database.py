@@ -24,6 +24,7 @@ from interlock.store.dialect import READERS, Dialect, dialect_of
 from interlock.store.journal import JournalEntry
 from interlock.store.lock import DirectoryLock
 from interlock.store.migrate import migrate
+from interlock.store.place import settle_in
 from interlock.store.transaction import Transaction
 from interlock.store.writer import Unit, Writer
 
@@ -47,10 +48,12 @@ class Store:
         """Take the data directory's lock, open and migrate the database, start the writer.
 
         `patience`: seconds to wait for a database lock or a connection. Raises `StoreInUse` when another
-        process has the directory, `StoreUnavailable` when the database cannot be used; each says what to do.
+        process has the directory, `StoreUnavailable` when the database cannot be used, `UsageError` when the
+        directory is of another environment; each says what to do.
         """
         lock = DirectoryLock.take(settings.data)
         try:
+            settle_in(settings.data, settings.environment)
             dialect = dialect_of(settings, patience=patience)
             key = audit_key(settings.data)
             clock = SteadyClock(runtime.clock)

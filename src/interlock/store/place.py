@@ -9,7 +9,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from interlock.errors import StoreUnavailable
+from interlock.errors import StoreUnavailable, UsageError
 
 _MOUNTS = Path("/proc/self/mountinfo")
 _NETWORK = frozenset(
@@ -108,3 +108,18 @@ def _sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def settle_in(data: Path, environment: str) -> None:
+    """Make `data` the directory of `environment` for good. Raises `UsageError` if it is another's.
+
+    What an environment allows itself, such as self-approval in dev, must not reach another's keys.
+    """
+    mark = data / "environment"
+    write_private(mark, f"{environment}\n".encode())
+    owner = mark.read_text().strip() or environment  # empty: a crash tore its writing
+    if owner != environment:
+        raise UsageError(
+            f"The data directory {data} is of the environment {owner!r}, not of {environment!r}.",
+            hint="Set INTERLOCK_ENVIRONMENT to it, or INTERLOCK_DATA to a directory of its own.",
+        )

@@ -1,6 +1,6 @@
 """What no longer counts, on disk and at once in memory (H2, H5): runs, agents' epochs, tokens, keys.
 
-Only what could still be presented is loaded: a run token outlives its revocation by ten minutes at most,
+Only what could still count is loaded: a run token outlives its revocation by ten minutes at most,
 an agent's epoch stands in its own row, a revoked key in the keyring's.
 """
 
@@ -37,10 +37,14 @@ def add(transaction: Transaction, memory: Memory, kind: Revoked, subject: str, *
 
 
 def load(connection: sa.Connection, now: int) -> Revocations:
-    """Return everything revoked that could still be presented at `now`."""
+    """Return everything revoked that could still count at `now`.
+
+    A run token cannot be presented for longer than it lives, but a call that it proposed may wait for a
+    person for days, and must not run when the token was revoked meanwhile: so those are never forgotten.
+    """
     recent = connection.execute(
         sa.select(revocations.c.kind, revocations.c.subject).where(
-            revocations.c.at > now - MAX_LIFE - 2 * SKEW
+            sa.or_(revocations.c.kind == Revoked.TOKEN.value, revocations.c.at > now - MAX_LIFE - 2 * SKEW)
         )
     ).all()
     keys = connection.execute(
