@@ -12,7 +12,7 @@ from interlock.core.worst import WorstCall, report
 from interlock.services.register import schema_check
 from support.policies import NOW, a_bundle, a_tool, a_workflow
 
-REFUND = {
+REFUND: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
     "required": ["amount", "currency", "ticket", "lines", "notify", "when", "tags", "limits"],

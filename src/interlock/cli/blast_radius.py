@@ -10,6 +10,7 @@ import typer
 
 from interlock.cli.client import api
 from interlock.cli.output import emit, safe
+from interlock.errors import NotFound
 
 
 def blast_radius(
@@ -42,7 +43,8 @@ def _offline(file: Path, workflow: str, environment: str | None) -> dict[str, An
 
     bundle = bundle_of(file, environment or load().environment)
     if workflow not in bundle.workflows:
-        raise no_workflow(workflow, bundle)
+        unknown = no_workflow(workflow, bundle)
+        raise NotFound(unknown.message, hint=unknown.hint)
     return msgspec.to_builtins(report(bundle, bundle.workflows[workflow], SystemClock().now()))
 
 

@@ -12,7 +12,7 @@ import typer
 
 from interlock.cli.client import api
 from interlock.cli.output import console, emit, safe, table
-from interlock.errors import UsageError
+from interlock.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
     from interlock.core.bundle import Bundle
@@ -136,7 +136,8 @@ def _offline(bundle: Bundle) -> Ask:
 
     def answer(question: Question) -> dict[str, Any]:
         if question["workflow"] not in bundle.workflows:
-            raise no_workflow(question["workflow"], bundle)
+            unknown = no_workflow(question["workflow"], bundle)
+            raise NotFound(unknown.message, hint=unknown.hint)
         trial = Trial(
             workflow=question["workflow"],
             tool=question["tool"],

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from typing import NamedTuple
 
 from interlock.core.bundle import Bundle
-from interlock.errors import NotFound
 
 _NAME, _LISTED = 60, 10
 
 
-def no_workflow(name: str, bundle: Bundle | None) -> NotFound:
-    """Return the error for an unknown workflow, with a near name or the names there are."""
-    return NotFound(f"There is no workflow named {name[:_NAME]!r}.", hint=_hint(name, bundle))
+class Missing(NamedTuple):
+    """What to say: that it does not exist, and what to do next."""
+
+    message: str
+    hint: str
+
+
+def no_workflow(name: str, bundle: Bundle | None) -> Missing:
+    """Return what to say of an unknown workflow, with a near name or the names there are."""
+    return Missing(f"There is no workflow named {name[:_NAME]!r}.", _hint(name, bundle))
 
 
 def _hint(name: str, bundle: Bundle | None) -> str:

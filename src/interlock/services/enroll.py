@@ -12,7 +12,7 @@ from interlock.core import ownership
 from interlock.core.missing import no_workflow
 from interlock.core.model import DAY, MINUTE
 from interlock.core.ownership import Owners
-from interlock.errors import NotPermitted, StateConflict, UsageError
+from interlock.errors import NotFound, NotPermitted, StateConflict, UsageError
 from interlock.store import enrolments, runs
 from interlock.store.agents import AgentRecord
 from interlock.store.database import Store, Transaction
@@ -134,7 +134,8 @@ def _enrollable(transaction: Transaction, environment: str, agent: str) -> Agent
 def _of_agent(memory: Memory, workflow: str, agent: str | None) -> str:
     compiled = None if memory.bundle is None else memory.bundle.workflows.get(workflow)
     if compiled is None:
-        raise no_workflow(workflow, memory.bundle)
+        unknown = no_workflow(workflow, memory.bundle)
+        raise NotFound(unknown.message, hint=unknown.hint)
     if agent is not None and compiled.document.agent != agent:
         raise NotPermitted(f"The workflow {workflow!r} is not one of the agent {agent!r}.")
     return compiled.document.agent

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from interlock.core.missing import no_workflow
 from interlock.core.model import SECOND
 from interlock.core.token import MAX_LIFE
+from interlock.errors import NotFound
 from interlock.settings import Settings
 from interlock.store import runs
 from interlock.store.database import Store, Transaction
@@ -42,7 +43,8 @@ async def open_run(
     """
     compiled = None if memory.bundle is None else memory.bundle.workflows.get(workflow)
     if compiled is None:
-        raise no_workflow(workflow, memory.bundle)
+        unknown = no_workflow(workflow, memory.bundle)
+        raise NotFound(unknown.message, hint=unknown.hint)
     agent = compiled.document.agent
     issuer = Issuer(name=settings.issuer_url, keyring=keyring, memory=memory)
 

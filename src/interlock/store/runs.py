@@ -79,7 +79,8 @@ def start(transaction: Transaction, memory: Memory, request: RunStart) -> tuple[
     bundle = memory.bundle
     compiled = None if bundle is None else bundle.workflows.get(request.workflow)
     if compiled is None:
-        raise no_workflow(request.workflow, bundle)
+        unknown = no_workflow(request.workflow, bundle)
+        raise NotFound(unknown.message, hint=unknown.hint)
     if compiled.document.agent != request.agent:
         raise NotPermitted(f"The workflow {request.workflow!r} is not one of the agent {request.agent!r}.")
     agent = active_agent(transaction.connection, request.agent)

@@ -175,7 +175,8 @@ async def blast_radius(request: Request) -> Response:
     bundle, name = _bundle(wired), request.path_params["workflow"]
     workflow = bundle.workflows.get(name)
     if workflow is None:
-        raise no_workflow(name, bundle)
+        unknown = no_workflow(name, bundle)
+        raise NotFound(unknown.message, hint=unknown.hint)
     registered = await wired.store.read(pins.all_pins)
     found = worst.report(
         bundle,
@@ -203,7 +204,8 @@ async def explain_policy(request: Request) -> Response:
     )
     bundle, check = _bundle(wired), wired.memory.validators.get(body.tool)
     if body.workflow not in bundle.workflows:
-        raise no_workflow(body.workflow, bundle)
+        unknown = no_workflow(body.workflow, bundle)
+        raise NotFound(unknown.message, hint=unknown.hint)
     decision = ask(bundle, trial, check=check or any_arguments)
     notes = [] if check else ["the tool is not registered yet, so its arguments were not checked"]
     return json_response({"decision": decision, "text": explain(decision), "notes": notes})
