@@ -122,6 +122,19 @@ def test_runs_do_not_share_the_state_of_a_server() -> None:
     asyncio.run(story())
 
 
+def test_a_call_that_was_sent_may_answer_though_its_run_is_over() -> None:
+    async def story() -> None:
+        async with a_pool(workshop("shop")) as pool:
+            assert await pool.text("count", run="r1") == "1"
+            sent = asyncio.ensure_future(pool.call("slow", run="r1", seconds=0.5))
+            await asyncio.sleep(0.1)
+            await pool.servers.close_run("r1")
+            assert isinstance(await sent, Succeeded)
+            assert await pool.text("count", run="r1") == "1"
+
+    asyncio.run(story())
+
+
 def test_a_server_declared_stateless_is_shared() -> None:
     async def story() -> None:
         async with a_pool(workshop("shop", stateless=True)) as pool:

@@ -109,6 +109,8 @@ class Connection:
         self.server = server
         self.shared = shared
         self.flights: list[Flight] = []
+        self._idle = asyncio.Event()
+        self._idle.set()
         self.used_at = runtime.clock.monotonic()
         self.reason = ""
         self.lost = ""
@@ -148,6 +150,23 @@ class Connection:
     async def ready(self) -> None:
         """Wait until calls can be sent. Raises `UpstreamUnavailable` with the reason."""
         await asyncio.shield(self._ready)
+
+    def take_off(self, flight: Flight) -> None:
+        """Know a call that is on its way from now on."""
+        self.flights.append(flight)
+        self._idle.clear()
+
+    def land(self, flight: Flight) -> None:
+        """Forget a call that has ended; one that was forgotten already is no error."""
+        if flight in self.flights:
+            self.flights.remove(flight)
+        if not self.flights:
+            self._idle.set()
+
+    async def finish(self) -> None:
+        """Let the calls that are on their way end, each by its own deadline, then end the session."""
+        await self._idle.wait()
+        await self.close()
 
     async def close(self) -> None:
         """End the session and, for a child process, the process."""

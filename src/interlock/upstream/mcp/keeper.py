@@ -85,6 +85,7 @@ class Keeper:
     control: Connection | None = None
     spare: Connection | None = None
     runs: dict[str, Connection] = field(default_factory=dict[str, Connection])
+    finishing: set[Connection] = field(default_factory=set[Connection])
     follows: Follows = field(default_factory=Follows)
     listings: dict[str, Listing] = field(default_factory=dict[str, Listing])
     reason: str = "it has not been reached yet"
@@ -112,7 +113,7 @@ class Keeper:
         self.closed = True
         for task in self._tasks:
             task.cancel()
-        connections = [self.control, self.spare, *self.runs.values()]
+        connections = [self.control, self.spare, *self.runs.values(), *self.finishing]
         self.runs.clear()
         self.control = self.spare = None
         await asyncio.gather(*(each.close() for each in connections if each is not None))
@@ -135,8 +136,8 @@ class Keeper:
             self.runs[run] = connection
             if held is not None and (held.begun or held.lost):
                 connection.lost = held.lost or held.reason or "the server ended it"
-            if held is not None and held.alive and not held.flights:
-                self.around.runtime.scheduler.spawn(held.close(), name=f"close {self.name}")
+            if held is not None and held.alive:
+                self._finish(held)
             await connection.ready()
             connection.begun = self.document.transport == "stdio" or not connection.modern
             await self.follows.again(run, connection, self.around.runtime.scheduler)
@@ -156,12 +157,24 @@ class Keeper:
         return self.control
 
     async def release(self, run: str) -> None:
-        """End the connection of a run that is over, and what it followed."""
+        """End the connection of a run that is over, and what it followed. What was sent may still answer."""
         self._opening.pop(run, None)
         connection = self.runs.pop(run, None)
-        if connection is not None:
+        if connection is not None and connection.flights:
+            self._finish(connection)
+        elif connection is not None:
             await connection.close()
         await self.follows.end(run, self.control if self.document.stateless else None)
+
+    def _finish(self, connection: Connection) -> None:
+        """End a connection that takes no more calls, as soon as those on their way have ended."""
+
+        async def finish() -> None:
+            await connection.finish()
+            self.finishing.discard(connection)
+
+        self.finishing.add(connection)
+        self.around.runtime.scheduler.spawn(finish(), name=f"finish {self.name}")
 
     async def rest(self, run: str) -> None:
         """End the connection of a run that has been idle; should it come back, it is told so."""

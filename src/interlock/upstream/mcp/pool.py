@@ -150,13 +150,13 @@ class ToolServers:
         """
         connection = await self._keeper(server).for_run(run)
         flight = Flight(bridge=bridge, run=run)
-        connection.flights.append(flight)
+        connection.take_off(flight)
         try:
             result = await _send(connection, method, params, bridge, timeout)
         except MCPError as error:
             raise _refused(server, error) from error
         finally:
-            connection.flights.remove(flight)
+            connection.land(flight)
         _tell_loss(connection, result)
         return result
 
@@ -183,7 +183,7 @@ class ToolServers:
         return outcome
 
     async def close_run(self, run: str) -> None:
-        """End every connection and parked call of a run that is over."""
+        """End every connection and parked call of a run that is over; what was sent may still answer."""
         for state, parked in list(self._parked.items()):
             if parked.flight.run == run:
                 self._unpark(state)
@@ -222,7 +222,9 @@ class ToolServers:
             told(server, run, method, params)
 
     def _unpark(self, state: str) -> None:
-        self._parked.pop(state).flight.drop()
+        parked = self._parked.pop(state)
+        parked.flight.drop()
+        parked.connection.land(parked.flight)
 
     async def _attempt(self, dispatch: Dispatch, bridge: Bridge | None, *, fresh: bool) -> Outcome:
         run = dispatch.principal.run
@@ -231,13 +233,13 @@ class ToolServers:
         except UpstreamUnavailable as error:
             return NotSent(message=str(error))
         flight = Flight(bridge=bridge, run=run)
-        connection.flights.append(flight)
+        connection.take_off(flight)
         work = _drive(connection, dispatch, bridge)
         if bridge is None or bridge.can_be_asked or connection.shared or connection.modern:
             try:
                 return await self._ending(work, connection, dispatch)
             finally:
-                connection.flights.remove(flight)
+                connection.land(flight)
         task = self._runtime.scheduler.spawn(
             self._ending(work, connection, dispatch), name=f"call {dispatch.tool}"
         )
@@ -278,12 +280,11 @@ class ToolServers:
             await asyncio.wait({flight.task, asked}, return_when=asyncio.FIRST_COMPLETED)
             if not flight.task.done():
                 return self._park(flight, connection, dispatch)
-            connection.flights.remove(flight)
+            connection.land(flight)
             return flight.task.result()
         except asyncio.CancelledError:
             flight.drop()
-            if flight in connection.flights:
-                connection.flights.remove(flight)
+            connection.land(flight)
             raise
         finally:
             asked.cancel()
