@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -33,7 +33,7 @@ from interlock.services.attend import Attend
 from interlock.services.expire import Expire
 from interlock.services.measure import DEADLINE, Measure
 from interlock.services.recover import Recover
-from interlock.services.settle import Settle
+from interlock.services.settle import UNWRITTEN, Settle, unrecorded
 from interlock.settings import Settings
 from interlock.store import actions
 from interlock.store.collected import Collected
@@ -59,10 +59,6 @@ _PATIENCE = 10.0
 _RETRY = 0.5
 _NOBODY = "There is no approval of that name in this run."
 _NO_CALL = "No call in this run waits for this input."
-_UNWRITTEN = (
-    "The call was sent and has ended, but its outcome cannot be recorded yet. It is recorded as soon as the "
-    "store can be written; ask for it again then, and do not send another call."
-)
 
 
 class Calls:
@@ -321,20 +317,29 @@ class Calls:
             return (await self._attend.load(action.id))[0]
         except StoreError as error:
             log.error("the outcome of %s cannot be written yet: %s", action.id, error.message)
-            self._keep(self._settle_late(action, outcome))
-            return replace(action, state=ActionState.IN_DOUBT, error=_UNWRITTEN)
+            self._keep(self._until_written(lambda: self._settle.outcome(action, outcome)))
+            return replace(action, state=ActionState.IN_DOUBT, error=UNWRITTEN)
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         late = self._runtime.scheduler.spawn(work, name="what the store could not take")
         self._late.add(late)
         late.add_done_callback(self._late.discard)
 
-    async def _settle_late(self, action: Action, outcome: Outcome) -> None:
+    async def _noted(self, request: Request, outcome: Outcome) -> StoreError | None:
+        """Record how a read ended; what the store cannot take now is recorded later, and returned."""
+        try:
+            await self._settle.read(request, outcome)
+        except StoreError as error:
+            self._keep(self._until_written(lambda: self._settle.read(request, outcome)))
+            return error
+        return None
+
+    async def _until_written(self, settle: Callable[[], Awaitable[object]]) -> None:
         delay = _RETRY
         while True:
             await self._runtime.scheduler.sleep(delay)
             try:
-                await self._settle.outcome(action, outcome)
+                await settle()
                 return
             except StateConflict:
                 return
@@ -356,14 +361,15 @@ class Calls:
             outcome = await self._execute(self._dispatch(proposal), bridge)
         finally:
             if isinstance(outcome, Unknown):
-                self._runtime.scheduler.spawn(self._settle.read(request, outcome), name="settle a read")
+                self._runtime.scheduler.spawn(self._noted(request, outcome), name="settle a read")
         if isinstance(outcome, NotSent):
             self._collected.read(run, tool, times=-1)
-        if isinstance(outcome, InputNeeded):
-            return await self._park_read(request, decision, outcome)
-        if not isinstance(outcome, Unknown):
-            await self._settle.read(request, outcome)
+        unwritten = None if isinstance(outcome, Unknown) else await self._noted(request, outcome)
+        if unwritten is not None:
+            return Broken(message=unrecorded(outcome, unwritten))
         match outcome:
+            case InputNeeded():
+                return await self._park_read(request, decision, outcome)
             case Succeeded(payload=payload):
                 return Completed(action=None, payload=payload)
             case Failed(message=message, payload=payload):
@@ -373,13 +379,15 @@ class Calls:
 
     async def _park_read(self, request: Request, decision: Decision, outcome: InputNeeded) -> Answer:
         """A read whose tool asks for input becomes an action, so that the answer finds it again."""
-        await self._settle.read(request, outcome)
         self._collected.read(request.principal.run, request.tool, times=-1)
         action_id = self._runtime.ids.new("act")
         state, asked = self._settle.ask_for_input(action_id, outcome.payload)
-        await self._admit.record(
-            request, decision, action=action_id, parked={"state": state, "payload": asked}
-        )
+        try:
+            await self._admit.record(
+                request, decision, action=action_id, parked={"state": state, "payload": asked}
+            )
+        except StoreError as error:
+            return Broken(message=unrecorded(outcome, error))
         return InputAsked(action=action_id, payload=asked)
 
     async def _continue(

@@ -15,11 +15,22 @@ import msgspec
 from interlock.core import taint
 from interlock.core.action import Action, ActionState, after_crash
 from interlock.core.model import Json, Request, Source
+from interlock.errors import StoreError
 from interlock.runtime import Runtime
 from interlock.store import actions, runs
 from interlock.store.database import JournalEntry, Store, Transaction
 from interlock.store.memory import Memory
 from interlock.upstream.executor import Failed, InputNeeded, NotSent, Outcome, Succeeded, Unknown
+
+UNWRITTEN = (
+    "The call was sent and has ended, but its outcome cannot be recorded yet. It is recorded as soon as the "
+    "store can be written; ask for it again then, and do not send another call."
+)
+_HEARD = {
+    "succeeded": "answered it",
+    "failed": "reported an error",
+    "input_needed": "asked for input",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +53,12 @@ class Settle:
         )
 
     async def read(self, request: Request, outcome: Outcome) -> None:
-        """Record how a read ended. Only a label that is new to the run waits for a commit (H7)."""
+        """Record how a read ended. Only a label that is new to the run waits for a commit (H7).
+
+        Raises `StoreError` when it cannot be recorded now; nothing has been done then, so it can be repeated.
+        """
         principal = request.principal
-        if isinstance(outcome, NotSent):
-            self.memory.uncount_call(principal.run, request.tool)
-        elif _has_output(outcome):
+        if _has_output(outcome):
             await self._label_read(principal.run, self._source(request.tool))
         await self.store.journal(
             JournalEntry(
@@ -59,6 +71,8 @@ class Settle:
                 tool=request.tool,
             )
         )
+        if isinstance(outcome, NotSent):
+            self.memory.uncount_call(principal.run, request.tool)
 
     def _ending(self, action: Action, outcome: Outcome) -> tuple[ActionState, dict[str, Any]]:
         match outcome:
@@ -129,6 +143,17 @@ class Settle:
         labels = taint.collect(frozenset(known.labels) if known is not None else frozenset(), source)
         actions.label_run(transaction, run, sorted(labels))
         transaction.on_commit(lambda: self.memory.label_run(run, labels))
+
+
+def unrecorded(outcome: Outcome, error: StoreError) -> str:
+    """Say what is known of a read whose outcome cannot be recorded: its answer is never handed out then."""
+    if isinstance(outcome, NotSent | Unknown):
+        return outcome.message
+    return (
+        f"The call was sent and the tool server {_HEARD[_word(outcome)]}, but that cannot be recorded now, "
+        f"so its answer is withheld: {error.message} The call only read: make it again when the store can "
+        "be written."
+    )
 
 
 def _has_output(outcome: Outcome) -> bool:

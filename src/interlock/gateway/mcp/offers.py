@@ -18,7 +18,7 @@ from mcp.shared.exceptions import MCPError
 
 from interlock.core.admission import decide_capability
 from interlock.core.model import SECOND, Capability, Decision, Json, Principal
-from interlock.errors import InterlockError
+from interlock.errors import InterlockError, StoreUnavailable
 from interlock.gateway.mcp.caller import Context, principal_of, session_of
 from interlock.gateway.mcp.calls import ToolCalls, page
 from interlock.gateway.mcp.catalog import Catalog
@@ -143,7 +143,7 @@ class Offers:
     async def get_prompt(self, ctx: Context, params: types.GetPromptRequestParams) -> Any:
         """Answer `prompts/get`."""
         offer = await self._find(principal_of(ctx), "prompts", params.name)
-        self._record(principal_of(ctx), Capability.PROMPT, params.name, offer and offer.server)
+        await self._record(principal_of(ctx), Capability.PROMPT, params.name, offer and offer.server)
         if offer is None:
             raise MCPError(types.INVALID_PARAMS, f"Unknown prompt: {params.name[:200]}")
         sent: dict[str, Json] = {"name": offer.own}
@@ -156,7 +156,7 @@ class Offers:
         principal = principal_of(ctx)
         decision = self._decide(principal, Capability.COMPLETION, "")
         if decision.denied:
-            self._record(principal, Capability.COMPLETION, "", None)
+            await self._record(principal, Capability.COMPLETION, "", None)
             raise MCPError(types.INVALID_PARAMS, decision.reason.message)
         sent = {
             key: value for key, value in (ctx.params or {}).items() if key in ("ref", "argument", "context")
@@ -168,7 +168,7 @@ class Offers:
             key, name = "uri", params.ref.uri
             offer = await self._find(principal, "resourceTemplates", name)
             offer = offer or await self._find(principal, "resources", name)
-        self._record(principal, Capability.COMPLETION, name, offer and offer.server)
+        await self._record(principal, Capability.COMPLETION, name, offer and offer.server)
         if offer is None:
             raise MCPError(types.INVALID_PARAMS, "There is no such prompt or resource template in scope.")
         sent["ref"] = {**sent["ref"], key: offer.own}
@@ -215,7 +215,7 @@ class Offers:
         """Return the server and its own URI of a resource in scope. Raises `MCPError` if there is none."""
         principal = principal_of(ctx)
         found = await self._located(principal, uri)
-        self._record(principal, Capability.RESOURCE, uri, found and found[0])
+        await self._record(principal, Capability.RESOURCE, uri, found and found[0])
         if found is None:
             raise MCPError(types.INVALID_PARAMS, "Resource not found", {"uri": uri})
         return found
@@ -254,19 +254,27 @@ class Offers:
         snapshot = self._wired.memory.snapshot(principal, "")
         return decide_capability(principal, capability, name, snapshot, self._wired.runtime.clock.now())
 
-    def _record(self, principal: Principal, asked: Capability, name: str, server: str | None) -> None:
-        """Put on record that something beside tools was used at `server`, or refused (A6)."""
+    async def _record(self, principal: Principal, asked: Capability, name: str, server: str | None) -> None:
+        """Put on record that something beside tools is used at `server`, or is refused (A6).
+
+        Raises `MCPError` when a use cannot be recorded: it must not happen then.
+        """
         digest = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()
-        self._wired.store.journal_nowait(
-            JournalEntry(
-                at=self._wired.runtime.clock.now(),
-                kind=f"{asked.value}.{'refused' if server is None else 'used'}",
-                body={"name_sha256": digest, "server": server or ""},
-                run=principal.run,
-                agent=principal.agent,
-                workflow=principal.workflow,
-            )
+        entry = JournalEntry(
+            at=self._wired.runtime.clock.now(),
+            kind=f"{asked.value}.{'refused' if server is None else 'used'}",
+            body={"name_sha256": digest, "server": server or ""},
+            run=principal.run,
+            agent=principal.agent,
+            workflow=principal.workflow,
         )
+        if server is None:
+            return self._wired.store.note(entry)
+        try:
+            await self._wired.store.journal(entry)
+        except StoreUnavailable as error:
+            said = f"Denied by Interlock: this cannot be recorded now. Nothing was sent. {error}"
+            raise MCPError(types.INTERNAL_ERROR, said) from error
 
 
 def _named(found: Iterable[tuple[str, dict[str, Json]]], kind: str) -> Iterable[Offer]:
