@@ -20,6 +20,7 @@ from interlock.core.admission import (
 )
 from interlock.core.bundle import Bundle
 from interlock.core.document import Rule
+from interlock.core.kill import KillLevel
 from interlock.core.model import (
     AutonomyTier,
     BreakerState,
@@ -94,7 +95,7 @@ snapshots = st.fixed_dictionaries(
             st.dictionaries(tool_names, st.integers(0, 3)),
             st.frozensets(st.sampled_from(["web", "internal"])),
         ),
-        "kill": st.frozensets(st.sampled_from(["run:run_1", "run:run_2"])),
+        "kill": st.dictionaries(st.sampled_from(["run:run_1", "run:run_2"]), st.sampled_from(KillLevel)),
         "reach": st.just({"a": 1}),
     },
 )
@@ -111,7 +112,7 @@ def test_the_gates_stand_in_the_documented_order() -> None:
 
 
 def test_the_first_denial_ends_it() -> None:
-    revoked = decided("crm.delete", run=a_run(open=False), pin=None, kill=frozenset({"*"}))
+    revoked = decided("crm.delete", run=a_run(open=False), pin=None, kill={"*": KillLevel.STOP})
     assert [reason.code for reason in revoked.reasons] == ["run_closed"]
 
 
@@ -191,10 +192,14 @@ def recorded(decision: Decision, bundle: Bundle, tool: str) -> Snapshot:
         pin=Pin(tool=tool, digest=decision.pin),
         run=a_run(run=run["id"], open=run["open"], calls=run["calls"], labels=frozenset(run["taints"])),
         breakers=breakers or ({("tool", "none"): BreakerState.CLOSED} if "breakers" in read else {}),
-        kill=frozenset(read["kill"] or ["run:other"]) if "kill" in read else frozenset(),
+        kill=_kills(read["kill"]) if "kill" in read else {},
         autonomy=AutonomyTier(read["autonomy"]) if "autonomy" in read else None,
         reach=read.get("reach"),
     )
+
+
+def _kills(read: dict[str, str]) -> dict[str, KillLevel]:
+    return {subject: KillLevel(level) for subject, level in read.items()} or {"run:other": KillLevel.STOP}
 
 
 class Unreadable(dict[str, Any]):
@@ -309,7 +314,7 @@ def test_a_capability_is_denied_by_token_kill_and_error() -> None:
 
     assert code() == "granted"
     assert code(run=None) == "unknown_run"
-    assert code(kill=frozenset({"*"})) == "killed"
+    assert code(kill={"*": KillLevel.STOP}) == "killed"
     assert code(breakers=Unreadable({"a": 1})) == "error_while_deciding"
 
 

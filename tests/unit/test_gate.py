@@ -10,6 +10,7 @@ import pytest
 from interlock.core.budget import Ledger
 from interlock.core.document import Person, Variant
 from interlock.core.identity import Revocations
+from interlock.core.kill import KillLevel
 from interlock.core.model import (
     AutonomyTier,
     BreakerState,
@@ -41,6 +42,10 @@ HIGH, READ = RiskTier.HIGH_BLAST_RADIUS, RiskTier.READ_ONLY
 
 def said(decision: Decision) -> tuple[Gate, str]:
     return decision.reason.gate, decision.reason.code
+
+
+def codes(decision: Decision) -> set[str]:
+    return {reason.code for reason in decision.reasons}
 
 
 @pytest.mark.parametrize(
@@ -144,13 +149,27 @@ def test_a_matching_variant_gives_the_tier_of_the_call_to_floor_and_rules() -> N
     assert (whole.tier, whole.verdict) == (HIGH, Verdict.DENY)
 
 
-@pytest.mark.parametrize("subject", ["*", "agent:refund-bot", "workflow:refunds", "run:run_1"])
-def test_a_kill_stops_what_it_names(subject: str) -> None:
-    assert said(decided(kill=frozenset({subject}))) == (Gate.BREAKER, "killed")
+@pytest.mark.parametrize(
+    "subject",
+    ["*", "environment:dev", "agent:refund-bot", "workflow:refunds", "run:run_1", "tool:crm.update"],
+)
+def test_a_stop_refuses_what_it_names(subject: str) -> None:
+    assert said(decided("crm.update", {"n": 1}, kill={subject: KillLevel.STOP})) == (Gate.BREAKER, "killed")
 
 
 def test_a_kill_of_others_does_not() -> None:
-    assert not decided(kill=frozenset({"run:run_2", "agent:other"})).denied
+    others = ("run:run_2", "agent:other", "tool:crm.lookup", "environment:staging")
+    assert "killed" not in codes(decided("crm.update", {"n": 1}, kill=dict.fromkeys(others, KillLevel.STOP)))
+
+
+def test_a_freeze_lets_reads_pass_and_a_pause_everything_that_runs() -> None:
+    bundle = a_bundle(a_workflow(), tools=(a_reading_tool("crm.lookup"), a_tool("crm.update")))
+    frozen = {"agent:refund-bot": KillLevel.FREEZE, "*": KillLevel.PAUSE}
+    assert "killed" not in codes(decided("crm.lookup", bundle=bundle, kill=frozen))
+    refused = decided("crm.update", {"n": 1}, bundle=bundle, kill=frozen)
+    assert said(refused) == (Gate.BREAKER, "killed")
+    assert refused.read["kill"] == {"agent:refund-bot": "freeze", "*": "pause"}
+    assert "killed" not in codes(decided("crm.update", {"n": 1}, bundle=bundle, kill={"*": KillLevel.PAUSE}))
 
 
 @pytest.mark.parametrize(
@@ -232,7 +251,7 @@ def test_the_state_that_was_read_is_recorded() -> None:
         bundle=a_bundle(tools=(a_reading_tool(), a_tool(tier=HIGH))),
         run=a_run(calls={"crm.lookup": 2}, labels=frozenset({"web", "email"})),
         breakers={("tool", "crm.update"): BreakerState.HALF_OPEN, ("tool", "x.y"): BreakerState.OPEN},
-        kill=frozenset({"run:other"}),
+        kill={"run:other": KillLevel.STOP},
         ledger=Ledger(limit=100, spent=10, held=20),
         autonomy=AutonomyTier.ASYNC_REVIEW,
         reach={"records": 3},
@@ -250,7 +269,7 @@ def test_the_state_that_was_read_is_recorded() -> None:
             "started_at": NOW,
         },
         "breakers": {"tool:crm.update": "half_open"},
-        "kill": [],
+        "kill": {},
         "remaining": 70,
         "autonomy": "async_review",
         "reach": {"records": 3},

@@ -9,6 +9,7 @@ import pytest
 
 from interlock.core.admission import decide_preview, to_be_measured
 from interlock.core.document import BlastRadius, Variant
+from interlock.core.kill import KillLevel
 from interlock.core.model import BreakerState, Decision, EffectClass, Pin, Reason, RiskTier, Verdict
 from support.policies import (
     NOW,
@@ -149,7 +150,7 @@ def test_what_only_reach_can_speak_against_is_measured() -> None:
         ({}, {"pin": None}),
         ({}, {"schema_problem": lambda _: "segment is required"}),
         ({}, {"breakers": {("agent", "refund-bot"): BreakerState.OPEN}}),
-        ({}, {"kill": frozenset({"*"})}),
+        ({}, {"kill": {"*": KillLevel.STOP}}),
     ],
 )
 def test_what_is_denied_anyway_is_never_measured(where: Any, snapshot: Any) -> None:
@@ -196,7 +197,7 @@ def test_only_a_mapped_read_is_a_preview(tool: str, changes: Any) -> None:
         ({"schema_problem": lambda _: "segment: is no number"}, "arguments_invalid"),
         ({"schema_problem": None}, "schema_unknown"),
         ({"breakers": {("tool", "crm.count"): BreakerState.OPEN}}, "breaker_open"),
-        ({"kill": frozenset({"run:run_1"})}, "killed"),
+        ({"kill": {"run:run_1": KillLevel.STOP}}, "killed"),
     ],
 )
 def test_a_preview_passes_the_gates_of_any_read(snapshot: Any, code: str) -> None:

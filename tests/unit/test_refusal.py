@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from interlock.core import refusal
+from interlock.core.kill import KillLevel
 from interlock.core.model import AutonomyTier, BreakerState, Capability, Gate, Reason, RiskTier, Verdict
 
 
@@ -31,8 +32,16 @@ from interlock.core.model import AutonomyTier, BreakerState, Capability, Gate, R
         ),
         (refusal.too_many_calls("w@1", "a.b", 1), "max_calls", "w@1 grants 1 call of a.b in one run."),
         (refusal.too_many_calls("w@1", "a.b", 5), "max_calls", "w@1 grants 5 calls of a.b in one run."),
-        (refusal.killed("*"), "killed", "A person stopped everything."),
-        (refusal.killed("run:r:1"), "killed", "A person stopped the run r:1."),
+        (
+            refusal.killed("*", KillLevel.STOP),
+            "killed",
+            "Everything is stopped: nothing passes until two people resume it.",
+        ),
+        (
+            refusal.killed("run:r:1", KillLevel.FREEZE),
+            "killed",
+            "The run r:1 is frozen: only reads pass until two people resume it.",
+        ),
         (
             refusal.tripped("tool", "a.b", BreakerState.HALF_OPEN, Verdict.REQUIRE_APPROVAL),
             "breaker_half_open",

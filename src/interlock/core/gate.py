@@ -10,17 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
-from interlock.core import breaker, refusal, taint
+from interlock.core import breaker, kill, refusal, taint
 from interlock.core.budget import Exceeded, hold
 from interlock.core.bundle import Bundle
 from interlock.core.identity import check_environment, check_token
+from interlock.core.kill import KillLevel
 from interlock.core.model import (
     BreakerState,
     EffectClass,
     Gate,
     Json,
     Pin,
-    Principal,
     Reason,
     Request,
     RiskTier,
@@ -212,10 +212,13 @@ def preview(case: Case) -> Said:
 
 
 def circuit(case: Case) -> Said:
-    """Nothing that this call belongs to was killed, and no breaker of it is open or half-open (B5, E1)."""
+    """No kill of what this call belongs to refuses it, and no breaker of it is open or half-open (B5, E1)."""
     snapshot = case.snapshot
-    if snapshot.kill and (stopped := killed(snapshot, case.request.principal)):
-        return (refusal.killed(stopped[0]),)
+    if snapshot.kill:
+        reads = case.tier is RiskTier.READ_ONLY and case.effect is EffectClass.READ
+        for subject, level in killed(snapshot, case.request).items():
+            if kill.refuses(level, reads=reads):
+                return (refusal.killed(subject, level),)
     if not snapshot.breakers:
         return CONTENT
     return tuple(
@@ -257,15 +260,17 @@ def approval(case: Case) -> Said:
     return (refusal.IRREVERSIBLE, *floor) if case.tool.irreversible(case.tier) else floor
 
 
-def killed(snapshot: Snapshot, principal: Principal) -> list[str]:
-    """Return what a person stopped that this caller belongs to."""
-    subjects = (
-        "*",
-        f"agent:{principal.agent}",
-        f"workflow:{principal.workflow}",
-        f"run:{principal.run}",
+def killed(snapshot: Snapshot, request: Request) -> dict[str, KillLevel]:
+    """Return the kills that reach this call, the strictest first."""
+    principal = request.principal
+    subjects = kill.belongs_to(
+        environment=snapshot.environment,
+        agent=principal.agent,
+        workflow=principal.workflow,
+        run=principal.run,
+        tool=request.tool,
     )
-    return [subject for subject in subjects if subject in snapshot.kill]
+    return kill.standing(snapshot.kill, subjects)
 
 
 def tripped(snapshot: Snapshot, request: Request) -> dict[tuple[str, str], BreakerState]:
@@ -294,7 +299,8 @@ def read(case: Case) -> dict[str, Json]:
         states = tripped(snapshot, case.request)
         state["breakers"] = {f"{kind}:{name}": state.value for (kind, name), state in states.items()}
     if snapshot.kill:
-        state["kill"] = killed(snapshot, case.request.principal)
+        found = killed(snapshot, case.request)
+        state["kill"] = {subject: level.value for subject, level in found.items()}
     if snapshot.ledger.limit is not None:
         state["remaining"] = snapshot.ledger.remaining
     if snapshot.autonomy is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from interlock.core import autonomy
+from interlock.core.kill import EVERYTHING, KillLevel
 from interlock.core.model import (
     AutonomyTier,
     BreakerState,
@@ -131,10 +132,11 @@ def not_a_preview(tool: str) -> Reason:
     return deny(Gate.SCOPE, "not_a_preview", f"{tool} is not a read_only tool of this environment.")
 
 
-def killed(subject: str) -> Reason:
-    """Say what a person stopped: "*", or "run:ID" and the like."""
-    what = "everything" if subject == "*" else "the " + subject.replace(":", " ", 1)
-    return deny(Gate.BREAKER, "killed", f"A person stopped {what}.")
+def killed(subject: str, level: KillLevel) -> Reason:
+    """Say what was stopped, and how far: `*`, or `run:ID` and the like."""
+    what = "Everything" if subject == EVERYTHING else "The " + subject.replace(":", " ", 1)
+    how = "stopped: nothing passes" if level is KillLevel.STOP else "frozen: only reads pass"
+    return deny(Gate.BREAKER, "killed", f"{what} is {how} until two people resume it.")
 
 
 def tripped(kind: str, name: str, state: BreakerState, verdict: Verdict) -> Reason:

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from interlock.core.budget import Ledger
 from interlock.core.bundle import Bundle
 from interlock.core.identity import Revocations
+from interlock.core.kill import Kills
 from interlock.core.model import AutonomyTier, BreakerState, Json, Pin, RiskTier, Verdict, value
 
 SchemaCheck = Callable[[Mapping[str, Json]], str | None]
 _NO_STATES: Mapping[tuple[str, str], BreakerState] = {}
+_NO_KILLS: Kills = {}
 _NO_FLOORS: Mapping[RiskTier, Verdict] = {}
 
 
@@ -51,8 +53,8 @@ class Snapshot:
 
     `schema_problem` checks arguments against the pinned schema and says what is wrong; None means that no
     schema is known, which denies. `reach` is what the tool's preview measured, None where it is not known;
-    `unmeasured` says why not. `kill` holds "*", "agent:NAME", "workflow:NAME" and "run:ID". `taint_floors`
-    is empty unless switched on.
+    `unmeasured` says why not. `kill` has each subject that was stopped and how far (`core.kill`).
+    `taint_floors` is empty unless switched on.
     """
 
     environment: str
@@ -67,7 +69,7 @@ class Snapshot:
     reach: Mapping[str, Json] | None = None
     unmeasured: str = ""
     approved: Approved | None = None
-    kill: frozenset[str] = frozenset()
+    kill: Kills = field(default_factory=lambda: _NO_KILLS)
     taint_floors: Mapping[RiskTier, Verdict] = field(default_factory=lambda: _NO_FLOORS)
 
 

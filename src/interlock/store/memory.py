@@ -1,9 +1,9 @@
 """What a decision reads, as values in memory: bundle, revocations, runs, pins, breakers, live actions.
 
 No decision waits for SQL. Everything here is loaded from the store at start and changed afterwards only
-by `Transaction.on_commit` effects, so memory never runs ahead of the disk. The one exception is the count
-of calls: it is reserved at the moment of the decision, with no await between check and count, and given
-back when the call turns out not to happen.
+by `Transaction.on_commit` effects, so memory never runs ahead of the disk, but for two exceptions. The count
+of calls is reserved at the moment of the decision, with no await between check and count, and given back
+when the call turns out not to happen. A kill is in force before it is on disk: early refusals do no harm.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from interlock.core.admission import Approved, RunFacts, Snapshot
 from interlock.core.budget import Ledger
 from interlock.core.bundle import Bundle
 from interlock.core.identity import Revocations
+from interlock.core.kill import KillLevel, Kills, strictest
 from interlock.core.model import AutonomyTier, BreakerState, Json, Pin, Principal
 from interlock.core.reach import Measured
+from interlock.store.flights import Flights
 
 SchemaCheck = Callable[[Mapping[str, Json]], str | None]
 CallKey = tuple[str, str, str]
@@ -63,12 +65,17 @@ class Memory:
     validators: dict[str, SchemaCheck] = field(default_factory=dict[str, SchemaCheck])
     breakers: dict[tuple[str, str], BreakerState] = field(default_factory=dict[tuple[str, str], BreakerState])
     autonomy: dict[tuple[str, str], AutonomyTier] = field(default_factory=dict[tuple[str, str], AutonomyTier])
-    kill: frozenset[str] = frozenset()
+    kill: Kills = field(default_factory=dict[str, KillLevel])
+    kills: dict[str, tuple[str, KillLevel]] = field(default_factory=dict[str, tuple[str, KillLevel]])
+    flights: Flights = field(default_factory=Flights)
     actions: dict[str, LiveAction] = field(default_factory=dict[str, LiveAction])
     calls: dict[CallKey, str] = field(default_factory=dict[CallKey, str])
     watchers: list[Callable[[LiveAction], None]] = field(default_factory=list[Callable[[LiveAction], None]])
     on_bundle: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
     on_run_over: list[Callable[[str], None]] = field(default_factory=list[Callable[[str], None]])
+    on_kill: list[Callable[[str, KillLevel], None]] = field(
+        default_factory=list[Callable[[str, KillLevel], None]]
+    )
 
     def snapshot(
         self,
@@ -154,6 +161,20 @@ class Memory:
         facts = self.runs.get(run)
         if facts is not None and not facts.labels.issuperset(labels):
             self.runs[run] = replace(facts, labels=facts.labels | frozenset(labels))
+
+    def put_kill(self, kill: str, subject: str, level: KillLevel) -> None:
+        """Refuse, from this very tick, what a kill of `subject` refuses; a stop cuts what is under way."""
+        self.kills[kill] = (subject, level)
+        self.kill = strictest(self.kills.values())
+        if level is KillLevel.STOP:
+            self.flights.cut(subject)
+        for told in self.on_kill:
+            told(subject, level)
+
+    def lift_kill(self, kill: str) -> None:
+        """Refuse no more by this kill; what others stop stays stopped."""
+        self.kills.pop(kill, None)
+        self.kill = strictest(self.kills.values())
 
     def set_pin(self, pin: Pin, check: SchemaCheck | None) -> None:
         """Know a tool as it was registered, and how to check its arguments."""

@@ -1,0 +1,98 @@
+"""What was stopped, how far, and what that means for one call (B5).
+
+A kill names its subject: `*`, `environment:NAME`, `agent:NAME`, `workflow:NAME`, `run:ID` or `tool:NAME`.
+Each level holds what the milder ones hold: `pause` lets no new run start, `freeze` lets no call write
+either, `stop` lets nothing pass. Two people take a kill back; no time does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Self
+
+EVERYTHING = "*"
+
+
+class KillLevel(StrEnum):
+    """How far something is stopped, from the mildest to the strictest."""
+
+    PAUSE = "pause"
+    FREEZE = "freeze"
+    STOP = "stop"
+
+    rank: int
+    """0 for `pause`, 2 for `stop`."""
+
+    def __new__(cls, value: str) -> Self:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.rank = len(cls.__members__)
+        return member
+
+
+class KillScope(StrEnum):
+    """What kind of thing is stopped."""
+
+    RUN = "run"
+    WORKFLOW = "workflow"
+    AGENT = "agent"
+    TOOL = "tool"
+    ENVIRONMENT = "environment"
+    ALL = "all"
+
+
+Kills = Mapping[str, KillLevel]
+
+
+def subject_of(scope: KillScope, name: str) -> str:
+    """Return how a kill names what it stops."""
+    return EVERYTHING if scope is KillScope.ALL else f"{scope.value}:{name}"
+
+
+def scope_of(subject: str) -> tuple[KillScope, str]:
+    """Return the kind and the name of what a kill stops. Raises `ValueError` for no subject of a kill."""
+    if subject == EVERYTHING:
+        return KillScope.ALL, ""
+    kind, _, name = subject.partition(":")
+    if not name or kind == KillScope.ALL:
+        raise ValueError("not the subject of a kill")
+    return KillScope(kind), name
+
+
+def belongs_to(
+    *, environment: str, agent: str, workflow: str, run: str = "", root: str = "", tool: str = ""
+) -> tuple[str, ...]:
+    """Return every subject whose kill reaches a call, or a run, of these. `root` is the run that began it."""
+    named = (("run", run), ("run", root), ("tool", tool))
+    return (
+        EVERYTHING,
+        f"environment:{environment}",
+        f"agent:{agent}",
+        f"workflow:{workflow}",
+        *dict.fromkeys(f"{kind}:{name}" for kind, name in named if name),
+    )
+
+
+def strictest(kills: Iterable[tuple[str, KillLevel]]) -> Kills:
+    """Return how far each subject is stopped, where several kills may name the same one."""
+    found: dict[str, KillLevel] = {}
+    for subject, level in kills:
+        if subject not in found or level.rank > found[subject].rank:
+            found[subject] = level
+    return found
+
+
+def standing(kills: Kills, subjects: Iterable[str]) -> dict[str, KillLevel]:
+    """Return the kills that stand against any of `subjects`, the strictest first."""
+    found = [(subject, kills[subject]) for subject in subjects if subject in kills]
+    return dict(sorted(found, key=_strictness))
+
+
+def refuses(level: KillLevel, *, reads: bool) -> bool:
+    """Whether a kill of this level refuses a call; `reads` says that the call has no effect."""
+    return level is KillLevel.STOP or (level is KillLevel.FREEZE and not reads)
+
+
+def _strictness(each: tuple[str, KillLevel]) -> int:
+    return -each[1].rank
