@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -20,9 +19,8 @@ from interlock.runtime import Runtime
 from interlock.store.database import Store
 from interlock.store.schema import action_moves, actions, approvals
 from support.engine_child import ORDERS
+from support.sources import TESTS, with_sources
 from support.stores import a_settings
-
-TESTS = Path(__file__).parents[1]
 
 
 def child(data: Path, database: str, step: str) -> subprocess.Popen[str]:
@@ -31,7 +29,7 @@ def child(data: Path, database: str, step: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "support.engine_child", str(data), database, step],
         cwd=TESTS,
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        env=with_sources(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -25,6 +25,7 @@ from interlock.store.database import JournalEntry, Store, Transaction
 from interlock.store.place import file_system_of, refuse_network_file_system
 from interlock.store.schema import audit, timers
 from interlock.testing.clock import FixedClock
+from support.sources import TESTS, with_sources
 from support.stores import PostgresForTests, a_settings
 
 
@@ -234,8 +235,8 @@ print(report.ok, report.flaws)
         capture_output=True,
         text=True,
         check=False,
-        cwd=Path(__file__).parents[1],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        cwd=TESTS,
+        env=with_sources(),
     )
     assert done.stdout.splitlines() == ["store_unavailable", "True ()"], done.stderr
 

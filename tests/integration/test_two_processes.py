@@ -21,9 +21,9 @@ from interlock.settings import Settings
 from interlock.store.audit import audit_key
 from interlock.store.database import open_reader
 from interlock.store.schema import audit, timers
+from support.sources import TESTS, with_sources
 from support.stores import a_settings
 
-TESTS = Path(__file__).parents[1]
 ROUNDS = 5
 
 
@@ -34,6 +34,7 @@ class Writing:
         program = str(TESTS / "support" / "writer_process.py")
         self.process = subprocess.Popen(
             [sys.executable, program, str(settings.data), settings.database, name, settings.environment],
+            env=with_sources(),
             stdout=subprocess.PIPE,
             text=True,
         )
