@@ -109,7 +109,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     home = tmp_path_factory.mktemp("attacked")
     with served(home / "d", manifest(home), INTERLOCK_INLINE_WAIT="0") as server:
         found = Target(server, home)
-        until(lambda: len(found.api("admin", "GET", "/api/v1/tools/pins").json()["pins"]) == 6, seconds=60)
+        until(lambda: len(found.api("admin", "GET", "/api/v1/tools/pins").json()["items"]) == 6, seconds=60)
         yield found
         found.http.close()
 
@@ -386,6 +386,7 @@ DECLARED: dict[tuple[str, str], frozenset[str]] = {
     ("POST", "/api/v1/runs/{run}/end"): frozenset({"developer", *STOPPERS}),
     ("GET", "/api/v1/tools"): ANYONE,
     ("GET", "/api/v1/tools/pins"): ANYONE,
+    ("GET", "/api/v1/tools/servers"): ANYONE,
     ("POST", "/api/v1/tools/{tool}/accept"): frozenset({"policy_author", "admin"}),
 }  # fmt: skip
 

@@ -35,7 +35,7 @@ def test_the_list_is_short_and_a_run_is_shown_whole(tmp_path: Path) -> None:
     whole = interlock("audit", "show", run)
     assert re.findall(r"Z  (\S+)", whole) == ["run.opened", "token.issued", "run.ended"]
     assert '"reason": "exit code 0"' in whole
-    entries = json.loads(interlock("audit", "show", run, "--json"))
+    entries = json.loads(interlock("audit", "show", run, "--json"))["items"]
     assert [each["kind"] for each in entries] == ["run.opened", "token.issued", "run.ended"]
     assert "nothing about 'act_1'" in interlock("audit", "show", "act_1", code=2)
 

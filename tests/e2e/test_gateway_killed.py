@@ -115,7 +115,7 @@ def task(server: Served, token: str, method: str, named: str, **params: Any) -> 
 
 
 def states(server: Served) -> dict[str, str]:
-    return {each["id"]: each["state"] for each in server.json("actions", "list")["actions"]}
+    return {each["id"]: each["state"] for each in server.json("actions", "list")["items"]}
 
 
 def run(story: Coroutine[Any, Any, Any]) -> Any:
@@ -221,7 +221,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def waiting(server: Served) -> str:
     """Return the one approval that waits, as soon as there is one."""
-    return until(lambda: [each["id"] for each in server.json("approvals", "list")["approvals"]])[0]
+    return until(lambda: [each["id"] for each in server.json("approvals", "list")["items"]])[0]
 
 
 @pytest.mark.parametrize("way", ["http", "stdio"])

@@ -86,7 +86,7 @@ class Shell:
         return json.loads(self.run(*before, "--json", *dashes, *after))
 
     def runs(self) -> list[dict[str, Any]]:
-        return self.json("runs", "list")["runs"]
+        return self.json("runs", "list")["items"]
 
     def ended(self, *arguments: str) -> dict[str, Any]:
         """Run a program governed to its end and return its run as the server has it."""
@@ -212,7 +212,7 @@ def test_a_run_whose_model_calls_are_not_governed_says_so_wherever_it_is_shown(s
     run = shell.runs()[0]
     assert run["direct_models"] is True
     assert "its model calls are not governed" in shell.run("runs", "show", run["id"])
-    (opened,) = shell.json("audit", "list", "--run", run["id"], "--kind", "run.opened")
+    (opened,) = shell.json("audit", "list", "--run", run["id"], "--kind", "run.opened")["items"]
     assert opened["body"]["direct_models"] is True
 
 
@@ -285,7 +285,7 @@ def test_a_run_is_renewed_while_its_launcher_lives_and_ended_when_it_was_killed(
     assert living.returncode == 0, err
     lived = served.json("runs", "show", json.loads(out)["run"])
     assert lived["reason"] == "exit code 0"
-    issued = served.json("audit", "list", "--run", lived["id"], "--kind", "token.issued")
+    issued = served.json("audit", "list", "--run", lived["id"], "--kind", "token.issued")["items"]
     assert len(issued) >= 3
     wait_until(lambda: "launcher is gone" in str(served.runs()))
     killed = next(run for run in served.runs() if "launcher is gone" in run["reason"])
@@ -306,7 +306,7 @@ def test_people_sign_in_and_keys_rotate_on_the_command_line(served: Shell) -> No
         input=password, env=served.environ(), text=True, check=False, capture_output=True,
     )  # fmt: skip
     assert signed_in.returncode == 0, signed_in.stderr
-    assert served.json("agents", "list")[0]["name"] == "bot"
+    assert served.json("agents", "list")["items"][0]["name"] == "bot"
     narrow = served.json("token", "create", "--role", "developer", "--label", "ci")
     served.run("token", "rotate-keys", code=1, INTERLOCK_TOKEN=narrow["token"])
     rotated = served.json("token", "rotate-keys", "--publish-ahead", "60")

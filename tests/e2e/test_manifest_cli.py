@@ -115,7 +115,7 @@ def test_from_an_example_to_an_agreed_change(shell: Shell) -> None:
     assert "+ widens  Workflow support: tool helpdesk.refund args.amount_cents widened" in said
     assert "- narrows  Workflow support: tool helpdesk.add_note calls a run narrowed from 20 to 10" in said
     assert "for one of deng" in said
-    [change] = shell.json("changes", "list")
+    [change] = shell.json("changes", "list")["items"]
     alone = shell.run("changes", "approve", change["id"])
     assert alone.returncode == 1
     assert "author" in alone.stderr

@@ -84,9 +84,9 @@ def test_calls_that_still_wait_are_cancelled_and_that_is_said(server: Served) ->
     assert ended.returncode == 7
     said = " ".join(ended.stderr.split())
     assert "2 calls still waited for a person and were cancelled: apr_" in said
-    newest = shown(server, "actions", "list")["actions"]
+    newest = shown(server, "actions", "list")["items"]
     assert [each["state"] for each in newest[:2]] == ["cancelled", "cancelled"]
-    waiting = {each["call"]["run"] for each in shown(server, "approvals", "list")["approvals"]}
+    waiting = {each["call"]["run"] for each in shown(server, "approvals", "list")["items"]}
     assert newest[0]["run"] not in waiting, "another test's run may wait on this server; this one may not"
 
 
@@ -108,7 +108,7 @@ def test_kept_calls_execute_or_end_after_their_program_and_then_the_run_ends(ser
     )
     assert over[0]["reason"] == "exit code 7; nothing waits any more"
     assert shown(server, "actions", "show", second["action"])["state"] == "rejected"
-    kinds = [each["kind"] for each in shown(server, "audit", "list", "--run", told["run"])]
+    kinds = [each["kind"] for each in shown(server, "audit", "list", "--run", told["run"])["items"]]
     assert {"run.detached", "run.ended"} <= set(kinds)
 
 

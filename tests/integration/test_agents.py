@@ -21,7 +21,7 @@ __all__ = ["small_world", "world"]
 def test_agents_are_listed_with_who_answers_for_them(world: World) -> None:
     async def story() -> None:
         async with await world.signed_in("vera") as client:
-            found = (await client.get("/api/v1/agents")).json()["agents"]
+            found = (await client.get("/api/v1/agents")).json()["items"]
             assert [(each["name"], each["owner"], each["backup"]) for each in found] == [
                 ("other-bot", "deng", "maria"),
                 ("refund-bot", "maria", "deng"),
@@ -179,7 +179,7 @@ def test_a_person_starts_a_run_with_a_code_and_gets_no_token(world: World) -> No
         async with await world.signed_in("vera") as client:
             assert (await client.post("/api/v1/runs", json={"workflow": "refunds"})).status_code == 403
             assert (await client.post(f"/api/v1/runs/{run.id}/end", json={})).status_code == 403
-            listed = (await client.get("/api/v1/runs", params={"state": "open"})).json()["runs"]
+            listed = (await client.get("/api/v1/runs", params={"state": "open"})).json()["items"]
             assert [each["id"] for each in listed] == [run.id]
             assert (await client.get("/api/v1/runs", params={"state": "odd"})).status_code == 400
             assert (await client.get(f"/api/v1/runs/{run.id}")).json()["calls"] == {}

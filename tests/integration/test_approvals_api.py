@@ -113,7 +113,7 @@ def command(
 def test_one_view_holds_all_that_is_needed_to_decide(served: Served) -> None:
     first = served.ask(arguments={"order": 9, "note": "\x1b[2Jno\nsuch"})
     with served.client("maria") as client:
-        listed = client.get("/api/v1/approvals").json()["approvals"]
+        listed = client.get("/api/v1/approvals").json()["items"]
         found = client.get(f"/api/v1/approvals/{first.approval}").json()
     assert [each["id"] for each in listed] == [first.approval]
     assert found["call"]["arguments"] == {"order": 9, "note": "\x1b[2Jno\nsuch"}
@@ -244,7 +244,7 @@ def test_the_same_on_the_command_line(served: Served, monkeypatch: pytest.Monkey
     late = command(served, monkeypatch, cli_approvals.app, "reject", first.approval, "--reason", "no")
     assert isinstance(late.exception, StateConflict)
     everything = command(served, monkeypatch, cli_approvals.app, "list", "--all", "--json")
-    assert {each["state"] for each in json.loads(everything.output)["approvals"]} == {
+    assert {each["state"] for each in json.loads(everything.output)["items"]} == {
         "superseded",
         "approved",
     }
@@ -266,7 +266,7 @@ def test_actions_are_listed_shown_cancelled_and_resolved(
     doubtful = served.do(served.world.propose("shop.write"))
     served.world.ahead(200)
     listed = command(served, monkeypatch, cli_actions.app, "list", "--state", "in_doubt", "--json")
-    assert [each["id"] for each in json.loads(listed.output)["actions"]] == [doubtful.action]  # type: ignore[union-attr]
+    assert [each["id"] for each in json.loads(listed.output)["items"]] == [doubtful.action]  # type: ignore[union-attr]
     done = command(
         served, monkeypatch, cli_actions.app, "resolve", doubtful.action, "--happened",  # type: ignore[union-attr]
         "--reason", "in the ledger", person="ops",

@@ -50,11 +50,11 @@ def test_entries_are_listed_newest_first_and_filtered(small_world: World) -> Non
         await record(small_world.store)
         async with await client(small_world, "ada") as api:
             answer = await api.get("/api/v1/audit", params={"kind": "seen", "limit": "2"})
-            assert [each["body"]["n"] for each in answer.json()["entries"]] == [2, 1]
+            assert [each["body"]["n"] for each in answer.json()["items"]] == [2, 1]
             answer = await api.get("/api/v1/audit", params={"kind": "seen", "tool": "crm.lookup"})
-            assert [each["body"]["n"] for each in answer.json()["entries"]] == [1]
+            assert [each["body"]["n"] for each in answer.json()["items"]] == [1]
             answer = await api.get("/api/v1/audit", params={"kind": "seen", "since": "2999-01-01"})
-            assert answer.json()["entries"] == []
+            assert answer.json()["items"] == []
 
     asyncio.run(story())
 

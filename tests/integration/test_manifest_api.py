@@ -97,7 +97,7 @@ def test_every_question_needs_a_person_once_there_is_one(server: Server) -> None
         assert (shown["version"], shown["applied_by"]) == (1, "maria")
         assert {each["kind"] for each in shown["documents"]} == {"Person", "Agent", "Workflow"}
         assert [
-            each["version"] for each in (await server.get("/api/v1/manifest/history")).json()["bundles"]
+            each["version"] for each in (await server.get("/api/v1/manifest/history")).json()["items"]
         ] == [1]
         worst = await server.get("/api/v1/workflows/support/blast-radius")
         assert worst.json()["calls"] == []

@@ -66,7 +66,7 @@ def test_a_token_ends_is_revoked_or_follows_its_person_out(world: World) -> None
         assert (await brief.get("/api/v1/me")).status_code == 200
         world.clock.advance(5)
         assert (await brief.get("/api/v1/me")).status_code == 401
-        listed = (await lasting.get("/api/v1/tokens")).json()["tokens"]
+        listed = (await lasting.get("/api/v1/tokens")).json()["items"]
         newest = next(each for each in listed if each["expires_at"] is None)
         other = await world.signed_in("deng")
         assert (await other.delete(f"/api/v1/tokens/{newest['id']}")).status_code == 404
@@ -110,7 +110,7 @@ def test_only_an_admin_makes_tokens_for_others_and_it_is_said(world: World) -> N
             assert made.status_code == 201
             assert made.headers["cache-control"] == "no-store"
             assert (await client.post("/api/v1/tokens", json={"person": "ghost"})).status_code == 404
-            listed = (await client.get("/api/v1/tokens", params={"all": "true"})).json()["tokens"]
+            listed = (await client.get("/api/v1/tokens", params={"all": "true"})).json()["items"]
         assert [each["created_by"] for each in listed if each["label"] == "phone"] == ["ada"]
         (entry,) = await world.audited("person.token_created")
         assert (entry.person, json.loads(entry.body)["of"]) == ("ada", "deng")
@@ -212,14 +212,14 @@ def test_an_admin_rotates_and_revokes_signing_keys(world: World) -> None:
         opened = await world.open_run()
         async with await world.signed_in("otto") as client:
             assert (await client.post("/api/v1/keys", json={})).status_code == 403
-            assert len((await client.get("/api/v1/keys")).json()["keys"]) == 1
+            assert len((await client.get("/api/v1/keys")).json()["items"]) == 1
         async with await world.signed_in("ada") as client:
             done = await client.post("/api/v1/keys", json={"publish_ahead": 60})
             assert [each["state"] for each in done.json()["keys"]] == ["signs", "published"]
             assert (await client.post("/api/v1/keys", json={"publish_ahead": 60})).status_code == 409
             assert (await client.post("/api/v1/keys", json={"publish_ahead": -1})).status_code in (400, 409)
             world.clock.advance(61)
-            states = [each["state"] for each in (await client.get("/api/v1/keys")).json()["keys"]]
+            states = [each["state"] for each in (await client.get("/api/v1/keys")).json()["items"]]
             assert states == ["verifies", "signs"]
             kid = opened.token.principal.key_id
             assert (await client.post(f"/api/v1/keys/{kid}/revoke", json={})).status_code == 400

@@ -9,6 +9,7 @@ import typer
 from interlock.cli.client import api
 from interlock.cli.moment import moment
 from interlock.cli.output import emit, line, table
+from interlock.cli.page import Before, Limit, emit_page
 
 app = typer.Typer(name="actions", help="What agents did or want to do, beyond reads.", no_args_is_help=True)
 
@@ -23,16 +24,16 @@ def list_(
     agent: Annotated[str, typer.Option(help="Of this agent.")] = "",
     workflow: Annotated[str, typer.Option(help="Of this workflow.")] = "",
     state: Annotated[str, typer.Option(help="In this state, such as in_doubt or scheduled.")] = "",
-    limit: Annotated[int, typer.Option(help="At most so many.")] = 50,
+    before: Before = "",
+    limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
     """List actions, newest first."""
-    wanted = {"run": run, "agent": agent, "workflow": workflow, "state": state, "limit": str(limit)}
+    wanted = {"run": run, "agent": agent, "workflow": workflow, "state": state, "before": before}
     with api() as client:
-        params = {name: value for name, value in wanted.items() if value}
-        found = client.get("/api/v1/actions", params=params).json()
-    rows = [{**each, "at": moment(each["created_at"])} for each in found["actions"]]
-    emit(found, table(rows, ("id", "state", "tool", "agent", "at")), as_json)
+        found = client.get("/api/v1/actions", params={**wanted, "limit": str(limit)}).json()
+    rows = [{**each, "at": moment(each["created_at"])} for each in found["items"]]
+    emit_page(found, table(rows, ("id", "state", "tool", "agent", "at")), as_json)
 
 
 @app.command()

@@ -11,6 +11,7 @@ import typer
 
 from interlock.cli.client import api
 from interlock.cli.output import console, emit, notes, safe, table
+from interlock.cli.page import emit_page
 from interlock.cli.session import read_public_key, write_new_key
 from interlock.errors import UsageError
 
@@ -29,9 +30,9 @@ def list_(
 ) -> None:
     """List the agents and who answers for each."""
     with api() as client:
-        found = client.get("/api/v1/agents", params={"state": state}).json()["agents"]
-    rows = [{**each, "workflows": ", ".join(each["workflows"])} for each in found]
-    emit(found, table(rows, _COLUMNS), as_json)
+        found = client.get("/api/v1/agents", params={"state": state}).json()
+    rows = [{**each, "workflows": ", ".join(each["workflows"])} for each in found["items"]]
+    emit_page(found, table(rows, _COLUMNS), as_json)
 
 
 @app.command()

@@ -11,6 +11,7 @@ import typer
 from interlock.cli.client import api
 from interlock.cli.moment import moment
 from interlock.cli.output import console, emit, line, table
+from interlock.cli.page import Before, Limit, emit_page
 from interlock.errors import UsageError
 
 app = typer.Typer(name="approvals", help="Calls that wait for a person.", no_args_is_help=True)
@@ -25,17 +26,19 @@ _COLUMNS = ("id", "tool", "agent", "expires")
 def list_(
     everything: Annotated[bool, typer.Option("--all", help="Decided ones too.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Show it again every two seconds.")] = False,
+    before: Before = "",
+    limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
     """List what waits for a person, newest first."""
+    wanted = {"state": "" if everything else "pending", "before": before, "limit": str(limit)}
     with api() as client:
         while True:
-            params = {"state": ""} if everything else {}
-            found = client.get("/api/v1/approvals", params=params).json()
+            found = client.get("/api/v1/approvals", params=wanted).json()
             if watch and not as_json:
                 console.clear()
             columns = (*_COLUMNS, "state") if everything else _COLUMNS
-            emit(found, table(_rows(found["approvals"]), columns), as_json)
+            emit_page(found, table(_rows(found["items"]), columns), as_json)
             if not watch:
                 return
             time.sleep(2)

@@ -14,6 +14,7 @@ from interlock import errors
 from interlock.cli import audit_entry
 from interlock.cli.client import api, require_data
 from interlock.cli.output import console, emit, notes, safe, table
+from interlock.cli.page import Before, emit_page
 from interlock.settings import load
 
 app = typer.Typer(
@@ -43,15 +44,17 @@ def list_(
     kind: Kind = "",
     since: Since = "",
     until: Until = "",
+    before: Before = "",
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many entries.")] = 50,
     as_json: Json = False,
 ) -> None:
     """Show the newest entries, newest first, each in a line. --json and audit show have all of each."""
     wanted = _filter(run, agent, workflow, tool, action, kind, since, until)
     with api() as client:
-        entries = client.get("/api/v1/audit", params={**wanted, "limit": str(limit)}).json()["entries"]
+        page = {"before": before, "limit": str(limit)}
+        found = client.get("/api/v1/audit", params={**wanted, **page}).json()
     columns = ("at", "kind", "what", "run", "action") if console.width >= _WIDE else ("at", "kind", "what")
-    emit(entries, table([audit_entry.row(each) for each in entries], columns), as_json)
+    emit_page(found, table([audit_entry.row(each) for each in found["items"]], columns), as_json)
 
 
 @app.command()
@@ -61,12 +64,17 @@ def show(
 ) -> None:
     """Show what happened in one run or to one action, whole, oldest first."""
     which = "action" if about.startswith("act_") else "run"
+    entries: list[dict[str, Any]] = []
+    wanted, more = {which: about, "limit": "1000"}, ""
     with api() as client:
-        entries = client.get("/api/v1/audit", params={which: about, "limit": "1000"}).json()["entries"]
+        while more is not None:
+            page = client.get("/api/v1/audit", params={**wanted, "before": more}).json()
+            entries += page["items"]
+            more = page["next"]
     if not entries:
         raise errors.NotFound(f"The audit log has nothing about {about!r}.", hint="interlock audit list")
     entries.reverse()
-    emit(entries, audit_entry.whole(entries), as_json)
+    emit({"items": entries, "next": None}, audit_entry.whole(entries), as_json)
 
 
 @app.command()

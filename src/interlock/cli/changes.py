@@ -9,6 +9,7 @@ import typer
 from interlock.cli.client import api
 from interlock.cli.difference import lines, waiting
 from interlock.cli.output import emit, safe, table
+from interlock.cli.page import Before, Limit, emit_page
 
 app = typer.Typer(
     name="changes", help="Changes of the manifest that wait for a person.", no_args_is_help=True
@@ -21,14 +22,16 @@ Change = Annotated[str, typer.Argument(help="The id of a change, chg_….")]
 @app.command("list")
 def list_(
     everything: Annotated[bool, typer.Option("--all", help="Decided ones too.")] = False,
+    before: Before = "",
+    limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
     """List the changes that wait, newest first."""
+    wanted = {"state": "" if everything else "waiting", "before": before, "limit": str(limit)}
     with api() as client:
-        params = {} if everything else {"state": "waiting"}
-        found = client.get("/api/v1/changes", params=params).json()["changes"]
-    rows = [{**each, "differences": len(each["differences"])} for each in found]
-    emit(found, table(rows, ("id", "state", "author", "differences", "decided_by", "reason")), as_json)
+        found = client.get("/api/v1/changes", params=wanted).json()
+    rows = [{**each, "differences": len(each["differences"])} for each in found["items"]]
+    emit_page(found, table(rows, ("id", "state", "author", "differences", "decided_by", "reason")), as_json)
 
 
 @app.command()

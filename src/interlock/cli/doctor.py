@@ -167,7 +167,7 @@ def _on_record(client: httpx2.Client, person: str, run: str) -> str:
             headers={"Authorization": f"Bearer {person}"},
         )
         raise_for_error(found)
-        if entries := found.json()["entries"]:
+        if entries := found.json()["items"]:
             return str(entries[0]["kind"])
         time.sleep(0.05)
     return "nothing"

@@ -9,6 +9,7 @@ import typer
 from interlock.cli.agents import when
 from interlock.cli.client import api
 from interlock.cli.output import console, emit, safe, table
+from interlock.cli.page import Before, Limit, emit_page
 
 app = typer.Typer(name="runs", help="Runs of workflows: see them, end them.", no_args_is_help=True)
 
@@ -21,8 +22,8 @@ def list_(
     workflow: Annotated[str, typer.Option(help="Only runs of this workflow.")] = "",
     agent: Annotated[str, typer.Option(help="Only runs of this agent.")] = "",
     state: Annotated[str, typer.Option(help="Only runs that are open, closed or ended.")] = "",
-    before: Annotated[str, typer.Option(help="Only runs older than this one.")] = "",
-    limit: Annotated[int, typer.Option(min=1, max=500, help="At most so many.")] = 50,
+    before: Before = "",
+    limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
     """List runs, newest first."""
@@ -31,9 +32,9 @@ def list_(
         found = client.get("/api/v1/runs", params=asked).json()
     rows = [
         {**each, "opened": when(each["opened_at"]), "closed": when(each["closed_at"])}
-        for each in found["runs"]
+        for each in found["items"]
     ]
-    emit(found, table(rows, _COLUMNS), as_json)
+    emit_page(found, table(rows, _COLUMNS), as_json)
 
 
 @app.command()

@@ -11,6 +11,7 @@ from interlock.cli.agents import when
 from interlock.cli.client import api
 from interlock.cli.credentials import remember
 from interlock.cli.output import console, emit, notes, safe, table
+from interlock.cli.page import emit_page
 from interlock.settings import load
 
 app = typer.Typer(name="token", help="Sign in, personal tokens, signing keys.", no_args_is_help=True)
@@ -51,7 +52,7 @@ def list_(
 ) -> None:
     """List personal tokens; their secrets are kept nowhere."""
     with api() as client:
-        found = client.get("/api/v1/tokens", params={"all": "true"} if everybody else {}).json()["tokens"]
+        found = client.get("/api/v1/tokens", params={"all": "true"} if everybody else {}).json()
     rows = [
         {
             **each,
@@ -59,9 +60,10 @@ def list_(
             "expires": when(each["expires_at"]),
             "revoked": when(each["revoked_at"]),
         }
-        for each in found
+        for each in found["items"]
     ]
-    emit(found, table(rows, ("id", "person", "label", "roles", "expires", "revoked", "created_by")), as_json)
+    columns = ("id", "person", "label", "roles", "expires", "revoked", "created_by")
+    emit_page(found, table(rows, columns), as_json)
 
 
 @app.command()
@@ -122,8 +124,8 @@ def passwd(
 def keys(as_json: Json = False) -> None:
     """List the signing keys of this environment and what each does now."""
     with api() as client:
-        found = client.get("/api/v1/keys").json()["keys"]
-    _show_keys(found, found, as_json)
+        found = client.get("/api/v1/keys").json()
+    _show_keys(found, found["items"], as_json)
 
 
 @app.command("rotate-keys")

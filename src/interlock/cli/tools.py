@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from interlock.cli.client import api
 from interlock.cli.moment import moment
-from interlock.cli.output import emit, line, notes, safe, table
+from interlock.cli.output import emit, line, notes, table
+from interlock.cli.page import emit_page
 
 app = typer.Typer(name="tools", help="Tools, their servers and their pins.", no_args_is_help=True)
 
@@ -17,15 +18,22 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.command("list")
 def list_(as_json: Json = False) -> None:
-    """List every tool the manifest names: its tier, its pin and what its server says."""
+    """List every tool the manifest names: its tier, its effect and its pin; warn of its server."""
     with api() as client:
         found = client.get("/api/v1/tools").json()
-    for warning in found["warnings"]:
-        notes.print(f"interlock: {safe(warning)}")
-    lost = [each for each in found["servers"] if not each["connected"]]
-    if lost and not as_json:
-        emit(lost, table(lost, ("server", "reason"), title="Servers that cannot be used"), False)
-    emit(found, table(found["tools"], ("tool", "tier", "effect", "state")), as_json)
+        _warn(client.get("/api/v1/tools/servers").json()["items"])
+    emit_page(found, table(found["items"], ("tool", "tier", "effect", "state")), as_json)
+
+
+@app.command()
+def servers(as_json: Json = False) -> None:
+    """List every tool server: whether it can be used, why not, and whether its credential ends soon."""
+    with api() as client:
+        found = client.get("/api/v1/tools/servers").json()
+    rows = [
+        {**each, "state": "connected" if each["connected"] else each["reason"]} for each in found["items"]
+    ]
+    emit_page(found, table(rows, ("server", "protocol", "sessions", "state", "warning")), as_json)
 
 
 @app.command()
@@ -41,9 +49,9 @@ def pins(as_json: Json = False) -> None:
             "offered": (each["seen"] or "")[:12],
             "state": "changed, disabled" if each["drifted"] else "as registered",
         }
-        for each in found["pins"]
+        for each in found["items"]
     ]
-    emit(found, table(rows, ("tool", "registered", "pin", "offered", "state")), as_json)
+    emit_page(found, table(rows, ("tool", "registered", "pin", "offered", "state")), as_json)
 
 
 @app.command()
@@ -56,3 +64,12 @@ def accept(
     with api() as client:
         done = client.post(f"/api/v1/tools/{tool}/accept", json={"reason": reason}).json()
     emit(done, f"{line(done['tool'])} is registered anew as {line(done['digest'][:12])}.", as_json)
+
+
+def _warn(servers: list[dict[str, Any]]) -> None:
+    """Say which servers cannot be used, and whose credential must be replaced."""
+    for each in servers:
+        if not each["connected"]:
+            notes.print(f"[yellow]{line(each['server'])} cannot be used: {line(each['reason'])}[/yellow]")
+        if each["warning"]:
+            notes.print(f"[yellow]{line(each['warning'])}[/yellow]")

@@ -82,7 +82,7 @@ class Story:
         self._stage.command("approvals", "approve", approval, "--reason", reason, token=self._reviewer)
 
     def _waiting(self) -> list[Event]:
-        return self._stage.json("approvals", "list", token=self._reviewer)["approvals"]
+        return self._stage.json("approvals", "list", token=self._reviewer)["items"]
 
     def _pull_the_plug(self, approval: str) -> None:
         """Kill the server while the mail waits, start it again, and look for what it promised to keep."""

@@ -114,11 +114,13 @@ def body(connection: sa.Connection, change: str) -> tuple[AnyDocument, ...]:
     return decode(text)[0]
 
 
-def listed(connection: sa.Connection, *, waiting: bool = False, limit: int = 100) -> list[Change]:
-    """Return changes, newest first; only those that wait where asked."""
-    query = sa.select(changes).order_by(changes.c.created_at.desc(), changes.c.id.desc()).limit(limit)
-    if waiting:
-        query = query.where(changes.c.state == ChangeState.WAITING)
+def listed(
+    connection: sa.Connection, *, waiting: bool = False, before: str = "", limit: int = 100
+) -> list[Change]:
+    """Return changes, newest first, only those that wait where asked; `before` is the id of a later one."""
+    query = sa.select(changes).order_by(changes.c.id.desc()).limit(limit)
+    query = query.where(changes.c.state == ChangeState.WAITING) if waiting else query
+    query = query.where(changes.c.id < before) if before else query
     return [_change(row) for row in connection.execute(query).mappings()]
 
 

@@ -101,14 +101,17 @@ def last_versions(connection: sa.Connection) -> dict[Name, tuple[int, str]]:
     return {(row.kind, row.name): (row.version, row.digest) for row in rows}
 
 
-def history(connection: sa.Connection, environment: str, *, limit: int = 50) -> list[AppliedBundle]:
-    """Return what was applied, newest first."""
-    rows = connection.execute(
+def history(
+    connection: sa.Connection, environment: str, *, before: int | None = None, limit: int = 50
+) -> list[AppliedBundle]:
+    """Return what was applied, newest first; only what came before the version `before` where it is given."""
+    query = (
         sa.select(bundles.c.version, bundles.c.digest, bundles.c.applied_at, bundles.c.applied_by)
         .where(bundles.c.environment == environment)
         .order_by(bundles.c.version.desc())
         .limit(limit)
     )
+    rows = connection.execute(query if before is None else query.where(bundles.c.version < before))
     return [
         AppliedBundle(
             version=row.version, digest=row.digest, applied_at=row.applied_at, applied_by=row.applied_by

@@ -18,8 +18,9 @@ from interlock.services.cancel import Cancel
 from interlock.services.resolve import Resolve
 from interlock.store import actions, agents, approvals
 from interlock.web.auth import Person, in_their_own_name, person_of
-from interlock.web.body import limit_of, read_body
+from interlock.web.body import read_body
 from interlock.web.errors import json_response
+from interlock.web.page import list_response, page_of
 from interlock.wiring import Wired
 
 _READERS = ("viewer", "auditor", "developer", "agent_owner", "approver", "policy_author", "operator", "admin")
@@ -47,13 +48,15 @@ async def listing(request: Request) -> Response:
     state = asked.get("state", "")
     if state and state not in {each.value for each in ActionState}:
         raise UsageError(f"There is no action state {state[:40]!r}.")
-    limit = limit_of(request)
-    wanted = {name: asked.get(name, "") for name in ("run", "agent", "workflow", "before")}
+    page = page_of(request)
+    wanted = {name: asked.get(name, "") for name in ("run", "agent", "workflow")}
     found = await wired.store.read(
-        lambda connection: actions.listed(connection, state=state, limit=limit, **wanted)
+        lambda connection: actions.listed(
+            connection, state=state, before=page.before, limit=page.rows, **wanted
+        )
     )
-    more = found[-1].id if len(found) == limit else None
-    return json_response({"actions": [summary(action) for action in found], "next": more})
+    kept, following = page.cut(found, lambda action: action.id)
+    return list_response((summary(action) for action in kept), following)
 
 
 async def one(request: Request) -> Response:

@@ -17,6 +17,7 @@ from interlock.store.agents import AgentRecord
 from interlock.web.auth import person_of
 from interlock.web.body import read_body
 from interlock.web.errors import json_response
+from interlock.web.page import list_response
 from interlock.wiring import Wired
 
 _READERS = ("viewer", "auditor", "developer", "agent_owner", "approver", "policy_author", "operator", "admin")
@@ -44,8 +45,7 @@ async def listing(request: Request) -> Response:
     wired: Wired = request.app.state.wired
     records = await wired.store.read(agents.everyone)
     state = request.query_params.get("state", "")
-    shown = [_shown(wired, each) for each in records if state in ("", each.state.value)]
-    return json_response({"agents": shown})
+    return list_response(_shown(wired, each) for each in records if state in ("", each.state.value))
 
 
 async def show(request: Request) -> Response:

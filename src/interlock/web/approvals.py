@@ -21,8 +21,9 @@ from interlock.services.approve import Approve
 from interlock.store import actions, approvals
 from interlock.web.actions import summary
 from interlock.web.auth import Person, in_their_own_name, person_of
-from interlock.web.body import limit_of, read_body
+from interlock.web.body import read_body
 from interlock.web.errors import json_response
+from interlock.web.page import list_response, page_of
 from interlock.wiring import Wired
 
 _READERS = ("viewer", "auditor", "developer", "agent_owner", "approver", "policy_author", "operator", "admin")
@@ -54,22 +55,18 @@ async def listing(request: Request) -> Response:
     """List requests for approval, newest first; `state=` (empty) lists those that were decided too."""
     person = await person_of(request)
     wired: Wired = request.app.state.wired
-    asked = request.query_params
-    state = asked.get("state", ApprovalState.PENDING.value)
+    state = request.query_params.get("state", ApprovalState.PENDING.value)
     if state and state not in {each.value for each in ApprovalState}:
         raise UsageError(f"There is no approval state {state[:40]!r}.")
-    limit, before = limit_of(request), asked.get("before", "")
+    page = page_of(request)
 
     def found(connection: sa.Connection) -> list[tuple[Approval, Action]]:
-        every = approvals.listed(connection, state=state, before=before, limit=limit)
+        every = approvals.listed(connection, state=state, before=page.before, limit=page.rows)
         return [(each, actions.get(connection, each.action)) for each in every]
 
-    every = await wired.store.read(found)
-    seen = [(each, action) for each, action in every if _may_see(person, each)]
-    more = every[-1][0].id if len(every) == limit else None
-    return json_response(
-        {"approvals": [{**_plain(each), "call": summary(action)} for each, action in seen], "next": more}
-    )
+    kept, following = page.cut(await wired.store.read(found), lambda each: each[0].id)
+    seen = ((each, action) for each, action in kept if _may_see(person, each))
+    return list_response(({**_plain(each), "call": summary(action)} for each, action in seen), following)
 
 
 async def one(request: Request) -> Response:

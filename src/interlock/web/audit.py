@@ -14,9 +14,10 @@ from interlock.services.checkpoint import checkpoint
 from interlock.services.export_audit import export_audit
 from interlock.services.verify_audit import verify_connection
 from interlock.store import audit, exports
-from interlock.store.audit import Filter
+from interlock.store.audit_pages import Earlier, Place, cursor, place_of
 from interlock.web.auth import person_of
 from interlock.web.errors import json_response
+from interlock.web.page import list_response, page_of
 from interlock.wiring import Wired
 
 _READERS = ("auditor", "admin", "operator")
@@ -25,11 +26,13 @@ _NAMES = ("run", "agent", "workflow", "tool", "action", "person", "kind")
 
 
 async def list_audit(request: Request) -> Response:
-    """The newest entries that match, newest first. Filters: the fields' names, `since`, `until`, `limit`."""
+    """The newest entries that match, newest first. Filters: the fields' names, `since`, `until`."""
     wired = await _wired(request)
-    which, limit = _filter(request), _limit(request)
-    found = await wired.store.read(lambda connection: audit.newest(connection, which, limit))
-    return json_response({"entries": [exports.as_object(entry) for entry in found]})
+    page = page_of(request, most=_MOST)
+    which = _filter(request, place=place_of(page.before))
+    found = await wired.store.read(lambda connection: audit.newest(connection, which, page.rows))
+    kept, following = page.cut(found, cursor)
+    return list_response(map(exports.as_object, kept), following)
 
 
 async def export(request: Request) -> Response:
@@ -69,9 +72,10 @@ async def _wired(request: Request) -> Wired:
     return wired
 
 
-def _filter(request: Request) -> Filter:
+def _filter(request: Request, *, place: Place | None = None) -> Earlier:
     given = request.query_params
-    return Filter(
+    return Earlier(
+        place=place,
         **{name: given.get(name, "") for name in _NAMES},
         since=_moment(given.get("since", ""), "since"),
         until=_moment(given.get("until", ""), "until"),
@@ -90,13 +94,6 @@ def _moment(text: str, name: str) -> int:
         ) from None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return int(moment.timestamp() * 1_000_000)
-
-
-def _limit(request: Request) -> int:
-    text = request.query_params.get("limit", "50")
-    if not text.isdecimal() or not 0 < int(text) <= _MOST:
-        raise UsageError(f"limit must be a whole number from 1 to {_MOST}.")
-    return int(text)
 
 
 routes = [

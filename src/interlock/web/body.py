@@ -25,13 +25,3 @@ async def read_body(request: Request, kind: type[T]) -> T:
         return msgspec.json.decode(raw or b"{}", type=kind)
     except msgspec.DecodeError as error:
         raise UsageError(f"The request body cannot be read: {error}.") from error
-
-
-def limit_of(request: Request, *, default: int = 50, most: int = 500) -> int:
-    """Return the page size asked for. Raises `UsageError` when it is not a number."""
-    asked = request.query_params.get("limit", "")
-    if not asked:
-        return default
-    if not (asked.isascii() and asked.isdigit()) or not 0 < int(asked[:9]) <= most:
-        raise UsageError(f"limit is a number from 1 to {most}.")
-    return int(asked)

@@ -24,7 +24,7 @@ from interlock.core.missing import no_workflow
 from interlock.core.model import Json
 from interlock.core.snapshot import any_arguments
 from interlock.core.trial import Trial, ask
-from interlock.errors import NotFound, NotPermitted, StateConflict
+from interlock.errors import NotFound, NotPermitted, StateConflict, UsageError
 from interlock.manifest import Manifest, read_manifest
 from interlock.manifest.source import decode
 from interlock.services.apply import Apply, Order
@@ -33,8 +33,9 @@ from interlock.services.plan import plan as plan_change
 from interlock.store import changes, documents, pins
 from interlock.store.changes import Change, ChangeState
 from interlock.web.auth import in_their_own_name, person_of
-from interlock.web.body import limit_of, read_body
+from interlock.web.body import read_body
 from interlock.web.errors import json_response
+from interlock.web.page import list_response, page_of
 from interlock.wiring import Wired
 
 
@@ -93,9 +94,14 @@ async def history(request: Request) -> Response:
     """What was applied before, newest first."""
     wired: Wired = request.app.state.wired
     await person_of(request)
-    environment, limit = wired.settings.environment, limit_of(request)
-    found = await wired.store.read(lambda each: documents.history(each, environment, limit=limit))
-    return json_response({"bundles": found})
+    environment, page = wired.settings.environment, page_of(request)
+    if page.before and not page.before.isdecimal():
+        raise UsageError("before is the version that the page before this one ended with.")
+    before = int(page.before[:18]) if page.before else None
+    found = await wired.store.read(
+        lambda each: documents.history(each, environment, before=before, limit=page.rows)
+    )
+    return list_response(*page.cut(found, lambda each: str(each.version)))
 
 
 async def plan(request: Request) -> Response:
@@ -133,9 +139,12 @@ async def list_changes(request: Request) -> Response:
     wired: Wired = request.app.state.wired
     await person_of(request)
     waiting = request.query_params.get("state") == ChangeState.WAITING
-    limit = limit_of(request)
-    found = await wired.store.read(lambda each: changes.listed(each, waiting=waiting, limit=limit))
-    return json_response({"changes": [_shown(each) for each in found]})
+    page = page_of(request)
+    found = await wired.store.read(
+        lambda each: changes.listed(each, waiting=waiting, before=page.before, limit=page.rows)
+    )
+    kept, following = page.cut(found, lambda each: each.id)
+    return list_response(map(_shown, kept), following)
 
 
 async def show_change(request: Request) -> Response:

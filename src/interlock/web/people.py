@@ -15,6 +15,7 @@ from interlock.store.people import ApiToken, NewToken, Person
 from interlock.web.auth import in_their_own_name, person_of
 from interlock.web.body import read_body
 from interlock.web.errors import json_response
+from interlock.web.page import list_response
 from interlock.wiring import Wired
 
 _READERS = ("auditor", "operator", "admin")
@@ -65,7 +66,7 @@ async def listing(request: Request) -> Response:
     """List the people of the manifest and their roles."""
     await person_of(request, *_READERS)
     wired: Wired = request.app.state.wired
-    return json_response({"people": [_person(each) for each in await wired.store.read(people.everyone)]})
+    return list_response(map(_person, await wired.store.read(people.everyone)))
 
 
 async def signing_in(request: Request) -> Response:
@@ -105,7 +106,7 @@ async def tokens(request: Request) -> Response:
     found = await wired.store.read(
         lambda connection: people.tokens(connection, None if everybody else by.name)
     )
-    return json_response({"tokens": [_token(each) for each in found]})
+    return list_response(map(_token, found))
 
 
 async def new_token(request: Request) -> Response:
@@ -143,7 +144,7 @@ async def keys(request: Request) -> Response:
     """List the signing keys and what each of them does now."""
     await person_of(request, *_READERS)
     wired: Wired = request.app.state.wired
-    return json_response({"keys": _keys(wired)})
+    return list_response(_keys(wired))
 
 
 async def rotate(request: Request) -> Response:

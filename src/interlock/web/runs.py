@@ -16,8 +16,9 @@ from interlock.services.enroll import launch_code
 from interlock.store import agents, runs
 from interlock.store.runs import Run, RunState
 from interlock.web.auth import person_of
-from interlock.web.body import limit_of, read_body
+from interlock.web.body import read_body
 from interlock.web.errors import json_response
+from interlock.web.page import list_response, page_of
 from interlock.wiring import Wired
 
 _READERS = ("viewer", "auditor", "developer", "agent_owner", "approver", "policy_author", "operator", "admin")
@@ -64,19 +65,19 @@ async def listing(request: Request) -> Response:
     state = asked.get("state", "")
     if state and state not in {each.value for each in RunState}:
         raise UsageError(f"There is no run state {state[:40]!r}.", hint="open, closed or ended")
-    limit = limit_of(request)
+    page = page_of(request)
     found = await wired.store.read(
         lambda connection: runs.listed(
             connection,
             workflow=asked.get("workflow", ""),
             agent=asked.get("agent", ""),
             state=state,
-            before=asked.get("before", ""),
-            limit=limit,
+            before=page.before,
+            limit=page.rows,
         )
     )
-    more = found[-1].id if len(found) == limit else None
-    return json_response({"runs": [_shown(run) for run in found], "next": more})
+    kept, following = page.cut(found, lambda run: run.id)
+    return list_response((_shown(run) for run in kept), following)
 
 
 async def show(request: Request) -> Response:

@@ -11,9 +11,11 @@ from interlock.core import rotation
 from interlock.core.model import Json
 from interlock.errors import NotPermitted
 from interlock.store import documents, pins
+from interlock.store.pins import PinnedTool
 from interlock.web.auth import person_of
 from interlock.web.body import read_body
 from interlock.web.errors import json_response
+from interlock.web.page import list_response
 from interlock.wiring import Wired
 
 _PATIENCE = 10.0
@@ -31,8 +33,18 @@ async def listing(request: Request) -> Response:
     wired: Wired = request.app.state.wired
     await wired.registrar.look(_PATIENCE)
     bundle = wired.memory.bundle
-    tools = [] if bundle is None else [_tool(wired, name) for name in bundle.tools]
-    return json_response({"tools": tools, "servers": wired.servers.states(), "warnings": _warnings(wired)})
+    return list_response([] if bundle is None else [_tool(wired, name) for name in bundle.tools])
+
+
+async def serving(request: Request) -> Response:
+    """List every tool server: whether it is connected, and what must be done about its credential."""
+    await person_of(request)
+    wired: Wired = request.app.state.wired
+    await wired.registrar.look(_PATIENCE)
+    said = _warnings(wired)
+    return list_response(
+        {**each, "warning": said.get(str(each["server"]))} for each in wired.servers.states()
+    )
 
 
 async def pinned(request: Request) -> Response:
@@ -40,22 +52,7 @@ async def pinned(request: Request) -> Response:
     await person_of(request)
     wired: Wired = request.app.state.wired
     every = await wired.store.read(pins.all_pins)
-    return json_response(
-        {
-            "pins": [
-                {
-                    "tool": each.pin.tool,
-                    "digest": each.pin.digest,
-                    "seen": each.pin.seen,
-                    "drifted": each.pin.drifted,
-                    "registered_at": each.registered_at,
-                    "description": each.description,
-                    "schema": each.schema,
-                }
-                for each in every
-            ]
-        }
-    )
+    return list_response(map(_pin, every))
 
 
 async def accept(request: Request) -> Response:
@@ -77,19 +74,30 @@ async def accept(request: Request) -> Response:
     return json_response({"tool": pin.tool, "digest": pin.digest, "accepted_by": person.name})
 
 
-def _warnings(wired: Wired) -> list[str]:
-    """Return what must be done about the servers' static credentials, before and after their end (H2)."""
+def _pin(each: PinnedTool) -> dict[str, Json]:
+    return {
+        "tool": each.pin.tool,
+        "digest": each.pin.digest,
+        "seen": each.pin.seen,
+        "drifted": each.pin.drifted,
+        "registered_at": each.registered_at,
+        "description": each.description,
+        "schema": each.schema,
+    }
+
+
+def _warnings(wired: Wired) -> dict[str, str | None]:
+    """Return by server what must be done about its static credential, before and after its end (H2)."""
     servers = wired.memory.bundle.servers.values() if wired.memory.bundle else ()
     now = wired.runtime.clock.now()
-    said = (
-        rotation.warning(
+    return {
+        each.name: rotation.warning(
             f"the tool server {each.name}",
             each.credentials.owner,
             rotation.validity(each.credentials.expires, now=now),
         )
         for each in servers
-    )
-    return [each for each in said if each is not None]
+    }
 
 
 def _tool(wired: Wired, name: str) -> dict[str, Json]:
@@ -113,5 +121,6 @@ def _tool(wired: Wired, name: str) -> dict[str, Json]:
 routes = [
     Route("/api/v1/tools", listing, methods=["GET"]),
     Route("/api/v1/tools/pins", pinned, methods=["GET"]),
+    Route("/api/v1/tools/servers", serving, methods=["GET"]),
     Route("/api/v1/tools/{tool}/accept", accept, methods=["POST"]),
 ]

@@ -1,0 +1,147 @@
+"""Every list has one shape, over HTTP and on the command line, with the fields that its page names."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from interlock.web.api import NOUNS
+from support.served import Served, served, until
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "lists.md"
+ROWS = {
+    path: (command, pages == "yes", set(re.findall(r"`(\w+)`", names)))
+    for path, command, pages, names in re.findall(
+        r"^\| `GET (\S+)` \| (?:`(.*?)`)? ?\| (yes|no) \| (.*) \|$", PAGE.read_text(), re.MULTILINE
+    )
+}
+NO_LIST = {
+    "/.well-known/jwks.json",
+    "/.well-known/oauth-authorization-server",
+    "/api/v1/audit/export",
+    "/api/v1/audit/verify",
+    "/api/v1/manifest",
+    "/api/v1/me",
+}
+MANIFEST = """
+apiVersion: interlock/v1
+kind: Person
+metadata: {{name: maria}}
+spec: {{email: maria@example.com, roles: [admin, agent_owner, developer, approver]}}
+---
+apiVersion: interlock/v1
+kind: Agent
+metadata: {{name: bot}}
+spec: {{owner: maria, purpose: tests}}
+---
+apiVersion: interlock/v1
+kind: ToolServer
+metadata: {{name: desk}}
+spec: {{transport: stdio, command: [{python}, -m, interlock.testing.helpdesk, --state, {state}]}}
+---
+apiVersion: interlock/v1
+kind: Tool
+metadata: {{name: desk.refund}}
+spec:
+  tier: high_blast_radius
+  effect: once
+  blast_radius: {{widest_scope: one payment, impact: money leaves, reversible: none}}
+---
+apiVersion: interlock/v1
+kind: Workflow
+metadata: {{name: refunds}}
+spec:
+  agent: bot
+  owner: maria
+  tools: [{{tool: desk.refund, max_calls: 5}}]
+  approvals: {{approvers: [maria]}}
+"""
+AGENT = """
+import asyncio, os
+from mcp import Client
+async def main():
+    async with Client(os.environ["MCP_SERVER_URL"]) as client:
+        for ticket in ("T-1", "T-2"):
+            given = {"ticket": ticket, "amount_cents": 1500, "currency": "EUR"}
+            await client.call_tool("desk.refund", given)
+asyncio.run(main())
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server on which something is in every list, and two things in every list that has pages."""
+    home = tmp_path_factory.mktemp("lists")
+    manifest = MANIFEST.format(python=sys.executable, state=home / "desk.json")
+    with served(home / "data", manifest, INTERLOCK_INLINE_WAIT="0") as found:
+        until(lambda: found.json("tools", "pins")["items"], seconds=40)
+        file = home / "wider.yaml"
+        for most in (4, 6, 7):  # narrower, which acts at once; then wider twice, which waits
+            file.write_text(manifest.replace("max_calls: 5", f"max_calls: {most}"))
+            assert found.cli("apply", "--yes", str(file)).returncode == 0
+        for _ in range(2):
+            ended = found.cli("run", "refunds", "--", sys.executable, "-c", AGENT)
+            assert ended.returncode == 0, ended.stderr
+        found.json("token", "create")
+        yield found
+
+
+def ask(server: Served, path: str, **params: str) -> dict[str, Any]:
+    headers = {"Authorization": f"Bearer {server.person()}"}
+    answer = httpx2.get(server.url + path, params=params, headers=headers)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def every(path: str) -> dict[str, str]:
+    """Return what must be asked for a list in which decided ones are left out otherwise."""
+    return {"state": ""} if path == "/api/v1/approvals" else {}
+
+
+def test_every_list_of_the_api_is_on_the_page() -> None:
+    routes = [route for noun in NOUNS for route in noun.routes if "GET" in (route.methods or ())]
+    assert {each.path for each in routes if "{" not in each.path} - NO_LIST == set(ROWS)
+
+
+@pytest.mark.parametrize("path", sorted(ROWS))
+def test_a_list_answers_its_items_with_the_fields_of_the_page(server: Served, path: str) -> None:
+    found = ask(server, path, **every(path))
+    assert set(found) == {"items", "next"}
+    assert found["items"]
+    assert [set(each) ^ ROWS[path][2] for each in found["items"] if set(each) != ROWS[path][2]] == []
+
+
+@pytest.mark.parametrize("path", [path for path, row in sorted(ROWS.items()) if row[0]])
+def test_a_command_prints_the_same_shape(server: Served, path: str) -> None:
+    found = server.json(*ROWS[path][0].split())
+    assert set(found) == {"items", "next"}
+    assert all(set(each) == ROWS[path][2] for each in found["items"])
+
+
+@pytest.mark.parametrize("path", [path for path, row in sorted(ROWS.items()) if row[1]])
+def test_pages_of_one_item_have_every_item_once_and_end(server: Served, path: str) -> None:
+    whole = ask(server, path, **every(path), limit="3")["items"]
+    assert len(whole) > 1, "one item has no second page"
+    walked: list[dict[str, Any]] = []
+    cursor = ""
+    while cursor is not None and len(walked) < len(whole):
+        page = ask(server, path, **every(path), limit="1", before=cursor)
+        walked += page["items"]
+        cursor = page["next"]
+    assert walked == whole
+    assert (cursor is None) == (len(ask(server, path, **every(path), limit="500")["items"]) == len(whole))
+
+
+def test_a_table_says_how_to_go_on(server: Served) -> None:
+    said = server.cli("runs", "list", "--limit", "1")
+    assert "There are more: --before run_" in said.stderr
+    following = server.cli("runs", "list", "--limit", "1", "--before", said.stderr.split()[-1])
+    assert following.returncode == 0
+    assert "There are more" not in following.stderr
+    assert "before is not a place" in server.cli("audit", "list", "--before", "yesterday").stderr
