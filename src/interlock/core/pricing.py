@@ -1,0 +1,199 @@
+"""What a model call costs (B1, B8): prices are integers, and there is one rounding, upward, per call.
+
+A rate is pico-dollars per token (one dollar per million tokens is 1,000,000), an amount nano-dollars.
+Three questions have an answer here: what a call did cost, what it can cost at most, what it will likely
+cost. The first never exceeds the second while the provider honours the output cap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import field
+
+from interlock.core.model import value
+from interlock.core.usage import Usage
+
+PICO_PER_NANO = 1000
+STANDARD_TIERS = frozenset({"", "auto", "default", "standard", "standard_only"})
+"""Names under which providers sell their standard service."""
+
+
+@value
+class Rates:
+    """Pico-dollars per token. `Rates.of` fills in what a price list leaves out."""
+
+    input: int
+    cache_read: int
+    cache_write_5m: int
+    cache_write_1h: int
+    output: int
+    reasoning: int
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        input: int,
+        output: int,
+        cache_read: int | None = None,
+        cache_write_5m: int | None = None,
+        cache_write_1h: int | None = None,
+        reasoning: int | None = None,
+    ) -> Rates:
+        """Return rates; an unnamed cache rate is the input's, an unnamed reasoning rate the output's."""
+        write = input if cache_write_5m is None else cache_write_5m
+        return cls(
+            input=input,
+            cache_read=input if cache_read is None else cache_read,
+            cache_write_5m=write,
+            cache_write_1h=write if cache_write_1h is None else cache_write_1h,
+            output=output,
+            reasoning=output if reasoning is None else reasoning,
+        )
+
+    @property
+    def dearest_input(self) -> int:
+        """The most that one input token can cost, however it meets the cache."""
+        return max(self.input, self.cache_read, self.cache_write_5m, self.cache_write_1h)
+
+    @property
+    def dearest_output(self) -> int:
+        """The most that one output token can cost."""
+        return max(self.output, self.reasoning)
+
+
+@value
+class Tier:
+    """Rates of a call whose input has more than `above` tokens; they hold for all of its tokens."""
+
+    above: int
+    rates: Rates
+
+
+@value
+class Tariff:
+    """The rates of one service tier, and how they change with the length of the input."""
+
+    rates: Rates
+    tiers: tuple[Tier, ...] = ()
+    """In ascending order of `above`."""
+
+    def at(self, input_tokens: int) -> Rates:
+        """Return the rates of a call with so many input tokens."""
+        rates = self.rates
+        for tier in self.tiers:
+            if input_tokens > tier.above:
+                rates = tier.rates
+        return rates
+
+    def up_to(self, input_tokens: int) -> Iterable[Rates]:
+        """Return the rates of every call with at most so many input tokens."""
+        return [self.rates, *(tier.rates for tier in self.tiers if input_tokens > tier.above)]
+
+
+@value
+class Price:
+    """One version of what a model costs at a provider. A version never changes; a new price is a new one."""
+
+    provider: str
+    model: str
+    version: int
+    source: str
+    """Where it comes from: a price list with its version, `manifest`, or `ceiling`."""
+    valid_from: int
+    rates: Rates
+    tiers: tuple[Tier, ...] = ()
+    tools: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Pico-dollars per call of a tool that the provider runs itself."""
+    request: int = 0
+    """Pico-dollars for the call itself."""
+    service_tiers: Mapping[str, Tariff] = field(default_factory=dict[str, Tariff])
+    """Tariffs other than the standard one, by the name under which a caller asks for them."""
+    window: int | None = None
+    """Tokens that the model can have in view; None where it is not known."""
+    max_output: int | None = None
+
+    @property
+    def label(self) -> str:
+        """What the ledger keeps with a call: which price it was charged at."""
+        return f"{self.provider}/{self.model}@{self.version}"
+
+    @property
+    def standard(self) -> Tariff:
+        """The tariff of a call that asks for no service tier."""
+        return Tariff(rates=self.rates, tiers=self.tiers)
+
+
+def cost(usage: Usage, price: Price, *, service_tier: str = "") -> int:
+    """Return what the call cost, in nano-dollars. `service_tier` is the one that the provider served."""
+    tariff = price.service_tiers.get(service_tier)
+    rates = (tariff or price.standard).at(usage.input)
+    spoken = usage.output - usage.reasoning
+    return _nano(
+        usage.input_uncached * rates.input
+        + usage.cache_read * rates.cache_read
+        + usage.cache_write_5m * rates.cache_write_5m
+        + usage.cache_write_1h * rates.cache_write_1h
+        + spoken * rates.output
+        + usage.reasoning * rates.reasoning
+        + _fees(usage.tools, price)
+    )
+
+
+def upper_bound(
+    price: Price,
+    *,
+    input_tokens: int,
+    output_cap: int,
+    n: int = 1,
+    service_tier: str = "",
+    tool_calls: Mapping[str, int] | None = None,
+) -> int:
+    """Return the most that a call can cost, in nano-dollars.
+
+    `input_tokens` bounds the input, `output_cap` each of the `n` outputs, `tool_calls` the calls of
+    server-side tools. A tier that is asked for may be refused, so the standard one counts as well; one
+    that is not in the price counts as the dearest that is.
+    """
+    rates = [rates for tariff in _possible(price, service_tier) for rates in tariff.up_to(input_tokens)]
+    return _nano(
+        input_tokens * max(one.dearest_input for one in rates)
+        + output_cap * n * max(one.dearest_output for one in rates)
+        + _fees(tool_calls or {}, price)
+    )
+
+
+def expected(
+    price: Price,
+    *,
+    input_tokens: int,
+    cache_share_permille: int,
+    output_tokens: int,
+    n: int = 1,
+    service_tier: str = "",
+    tool_calls: Mapping[str, int] | None = None,
+) -> int:
+    """Return what a call will likely cost, in nano-dollars, when a share of its input is in a cache."""
+    cached = input_tokens * cache_share_permille // 1000
+    usage = Usage(
+        input_uncached=input_tokens - cached,
+        cache_read=cached,
+        output=output_tokens * n,
+        tools=tool_calls or {},
+    )
+    return cost(usage, price, service_tier=service_tier)
+
+
+def _possible(price: Price, service_tier: str) -> list[Tariff]:
+    if service_tier in STANDARD_TIERS:
+        return [price.standard]
+    asked = price.service_tiers.get(service_tier)
+    return [price.standard, *([asked] if asked else price.service_tiers.values())]
+
+
+def _fees(calls: Mapping[str, int], price: Price) -> int:
+    return price.request + sum(count * price.tools.get(tool, 0) for tool, count in calls.items())
+
+
+def _nano(pico: int) -> int:
+    return -(-pico // PICO_PER_NANO)
