@@ -123,7 +123,7 @@ def test_the_manifest_of_the_design_is_read_and_normalised(tmp_path: Path) -> No
     assert (tool.cost_per_call, tool.delay, tool.mapped) == (20_000_000, 600, True)
     flow = next(each for each in found if isinstance(each, Workflow))
     assert flow.budget is not None
-    assert (flow.budget.run, flow.budget.soft) == (2_000_000_000, 7_000)
+    assert (flow.budget.run, flow.budget.soft) == (2_000_000_000, 700)
     assert (flow.approvals.sla, flow.breaker.quality_floor) == (900, 9_000)
     assert flow.rules[1].unless_hours is not None
     assert flow.rules[1].unless_hours.end == 18
@@ -169,7 +169,7 @@ GOLDEN: list[tuple[str, str]] = [
     ),
     (
         document("Team", "{budget: {day: 0.0000000001}}"),
-        "m.yaml:4:22: spec.budget.day: expected an amount of money with at most 9 digits after the point, not '1E-10'",
+        "m.yaml:4:22: spec.budget.day: expected an amount of money such as 2.00, with at most 9 digits after the point, not '1E-10'",
     ),
     (
         document("Team", "{budget: {soft: 0.7, day: -1}}"),
@@ -178,7 +178,7 @@ GOLDEN: list[tuple[str, str]] = [
     ),
     (
         document("Team", "{budget: {soft: 90%, hard: 80%}}"),
-        "m.yaml:4:16: spec.budget: expected soft <= hard <= kill, not this mapping",
+        "m.yaml:4:16: spec.budget: expected soft < hard < kill, not this mapping",
     ),
     (
         document("ToolServer", '{transport: stdio, command: [x], credentials: {env: {K: "secret://env/K"}}}'),

@@ -24,16 +24,19 @@ from interlock.core.document import (
     Grant,
     Hours,
     Models,
+    Organisation,
     Person,
     Policy,
+    Provider,
     Rule,
+    Runbook,
     Team,
     Tool,
     ToolServer,
     Variant,
     Workflow,
 )
-from interlock.core.model import EffectClass, RiskTier, Source, Verdict
+from interlock.core.model import EffectClass, OnHard, RiskTier, Source, Verdict, WireFamily
 from interlock.core.trial import Trial, ask
 from support.policies import NOW, a_reading_tool, a_rule, a_tool, a_workflow, documents
 
@@ -76,9 +79,18 @@ FIELDS: list[tuple[AnyDocument, AnyDocument, Direction]] = [
     (Team(name="t", budget=BUDGET), Team(name="t", budget=LOOSE), WIDENS),
     (Team(name="t", budget=LOOSE), Team(name="t", budget=BUDGET), NARROWS),
     (Team(name="t", budget=BUDGET), Team(name="t", budget=replace(BUDGET, month=9)), NARROWS),
-    (Team(name="t", budget=BUDGET), Team(name="t", budget=replace(BUDGET, kill=20_000)), WIDENS),
-    (Team(name="t", budget=BUDGET), Team(name="t", budget=replace(BUDGET, on_hard="refuse")), NARROWS),
-    (Team(name="t", budget=BUDGET), Team(name="t", budget=replace(BUDGET, on_hard="degrade")), WIDENS),
+    (Team(name="t", budget=BUDGET), Team(name="t", budget=replace(BUDGET, kill=2_000)), WIDENS),
+    (Team(name="t", budget=BUDGET), Team(name="t", budget=replace(BUDGET, hour=1)), NARROWS),
+    (Team(name="t", budget=BUDGET), Team(name="t", budget=replace(BUDGET, on_hard=OnHard.SOFT)), NARROWS),
+    (
+        Team(name="t", budget=replace(BUDGET, on_hard=OnHard.NEVER)),
+        Team(name="t", budget=replace(BUDGET, on_hard=OnHard.SOFT)),
+        WIDENS,
+    ),
+    (Team(name="t", budget=BUDGET), Team(name="t", budget=replace(BUDGET, shadow=True)), WIDENS),
+    (Team(name="t", budget=BUDGET), Team(name="t", budget=replace(BUDGET, strict=True)), NARROWS),
+    (Team(name="t", budget=replace(BUDGET, strict=True)), Team(name="t", budget=BUDGET), WIDENS),
+    (Team(name="t", budget=BUDGET), Team(name="t", budget=replace(BUDGET, route=("a",))), WIDENS),
     (
         ToolServer(name="s", transport="http", url="http://a"),
         ToolServer(name="s", transport="http", url="http://b"),
@@ -289,6 +301,10 @@ ADDED: list[tuple[AnyDocument, Direction]] = [
     (flow(tools=()), WIDENS),
     (Policy(name="p", rules=(RULE,)), NARROWS),
     (Policy(name="p"), NEITHER),
+    (Organisation(name="o"), NEITHER),
+    (Organisation(name="o", budget=BUDGET), NARROWS),
+    (Provider(name="p", base_url="https://p", wire_formats=(WireFamily.OPENAI,)), WIDENS),
+    (Runbook(name="r"), NEITHER),
 ]
 
 
@@ -309,6 +325,14 @@ def test_what_is_removed_narrows_unless_it_held_rules() -> None:
     directions = {each.document[1]: each.direction for each in found.differences}
     assert directions == {"w": NARROWS, "p": WIDENS, "empty": NEITHER}
     assert found.meet == (rules,)
+
+
+def test_a_budget_is_not_removed_with_what_it_stands_in() -> None:
+    held = (Team(name="t", budget=BUDGET), Organisation(name="o", budget=BUDGET))
+    found = compare([*held, Team(name="u"), Runbook(name="r")], [])
+    directions = {each.document[1]: each.direction for each in found.differences}
+    assert directions == {"t": WIDENS, "o": WIDENS, "u": NARROWS, "r": NEITHER}
+    assert found.meet == held
 
 
 def test_a_higher_tier_may_escape_a_rule_and_is_then_no_narrowing() -> None:

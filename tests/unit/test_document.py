@@ -6,7 +6,7 @@ from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
-from interlock.core.document import KINDS, Person, key
+from interlock.core.document import KINDS, Baseline, FailureMode, Person, Runbook, key
 from support.policies import a_tool, a_workflow
 
 
@@ -26,3 +26,26 @@ def test_kind_name_and_environment_identify_a_document() -> None:
 def test_a_document_does_not_change() -> None:
     with pytest.raises(FrozenInstanceError):
         a_tool().name = "other"  # type: ignore[misc]
+
+
+def test_a_runbook_says_what_it_still_needs() -> None:
+    mode = FailureMode(name="runaway", symptoms="cost", first_action="look", escalate_when="it goes on")
+    whole = Runbook(
+        name="refunds",
+        owner="maria",
+        baseline=Baseline(success_rate=9_900, latency=45_000_000, cost_per_run=0, runs_per_hour=0),
+        failure_modes=(mode,),
+        escalation=("deng",),
+        rollback="interlock rollback refunds",
+    )
+    assert whole.missing == ()
+    assert Runbook(name="refunds").missing == (
+        "baseline.success_rate",
+        "baseline.latency",
+        "baseline.cost_per_run",
+        "baseline.runs_per_hour",
+        "failure_modes",
+        "escalation",
+        "rollback",
+        "owner",
+    )

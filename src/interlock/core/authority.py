@@ -23,9 +23,12 @@ from interlock.core.document import (
     Credentials,
     Grant,
     Hours,
+    Organisation,
     Person,
     Policy,
+    Provider,
     Rule,
+    Runbook,
     Team,
     Tool,
     ToolServer,
@@ -33,7 +36,7 @@ from interlock.core.document import (
     Workflow,
 )
 from interlock.core.merge import NARROWS, NEITHER, WIDENS, Change, Direction, Merge, Merged
-from interlock.core.model import RiskTier, Source
+from interlock.core.model import OnHard, RiskTier, Source
 
 Key = tuple[str, str]
 
@@ -167,14 +170,32 @@ def _added(new: AnyDocument, context: _Context) -> Merged:
             tools = ", ".join(grant.tool for grant in new.tools) or "no tools"
             direction, words = WIDENS, f"workflow added with {tools}"
         case _:
-            direction, words = (NARROWS if new.rules else NEITHER), f"added with {_rules(new)}"
+            direction, words = _added_beside(new)
     return (None if direction is WIDENS else new), [Change("", words, direction)]
+
+
+def _added_beside(new: Policy | Organisation | Provider | Runbook) -> tuple[Direction, str]:
+    """Return what a new document does that names neither people nor tools."""
+    match new:
+        case Policy():
+            return (NARROWS if new.rules else NEITHER), f"added with {_rules(new)}"
+        case Organisation():
+            return (NARROWS if new.budget else NEITHER), "added"
+        case Provider():
+            served = ", ".join(model.name for model in new.models) or "no models"
+            return WIDENS, f"model provider added with {served}"
+        case Runbook():
+            return NEITHER, "runbook added"
 
 
 def _removed(old: AnyDocument) -> Merged:
     if isinstance(old, Policy):
         direction = WIDENS if old.rules else NEITHER
         return (old if old.rules else None), [Change("", f"removed with {_rules(old)}", direction)]
+    if isinstance(old, Team | Organisation) and old.budget is not None:
+        return old, [Change("", "removed with its budget", WIDENS)]
+    if isinstance(old, Runbook):
+        return None, [Change("", "removed", NEITHER)]
     return None, [Change("", "removed", NARROWS)]
 
 
@@ -273,6 +294,18 @@ def _percent(points: int) -> str:
     return f"{points / 100:g}%"
 
 
+def _threshold(per_mille: int) -> str:
+    return _percent(per_mille * 10)
+
+
+_ON_HARD = tuple(OnHard)
+
+
+def _on_hard(old: OnHard, new: OnHard) -> Direction:
+    """Refusing is stricter than degrading, and degrading a little stricter than degrading all the way."""
+    return NARROWS if _ON_HARD.index(new) < _ON_HARD.index(old) else WIDENS
+
+
 def _source(old: Source, new: Source) -> Direction:
     return NARROWS if old is Source.INTERNAL and new is not Source.INTERNAL else WIDENS
 
@@ -308,7 +341,14 @@ _FIELDS: Mapping[type, Mapping[str, Merge]] = {
         "cost_per_call": merge.higher("cost per call", _money),
     },
     BlastRadius: {"widest_scope": merge.text("widest scope"), "impact": merge.text("impact")},
-    Agent: {"purpose": merge.text("purpose"), "review_every": merge.lower("review interval", _seconds)},
+    Agent: {
+        "budget": merge.inside("budget", _record, absent=WIDENS),
+        "purpose": merge.text("purpose"),
+        "review_every": merge.lower("review interval", _seconds),
+    },
+    Organisation: {"budget": merge.inside("budget", _record, absent=WIDENS)},
+    Provider: {},
+    Runbook: {},
     Workflow: {
         "tools": merge.keyed("tool", lambda grant: grant.tool, _record, added=WIDENS),
         "resources": merge.names("resource"),
@@ -335,14 +375,15 @@ _FIELDS: Mapping[type, Mapping[str, Merge]] = {
     },
     Budget: {
         "run": merge.lower("budget of a run", _money),
+        "hour": merge.lower("budget of an hour", _money),
         "day": merge.lower("budget of a day", _money),
         "month": merge.lower("budget of a month", _money),
-        "soft": merge.lower("soft threshold", _percent),
-        "hard": merge.lower("hard threshold", _percent),
-        "kill": merge.lower("kill threshold", _percent),
-        "on_hard": merge.value(
-            "what the hard limit does", lambda _old, new: NARROWS if new == "refuse" else WIDENS
-        ),
+        "soft": merge.lower("soft threshold", _threshold),
+        "hard": merge.lower("hard threshold", _threshold),
+        "kill": merge.lower("kill threshold", _threshold),
+        "on_hard": merge.value("what the hard limit does", _on_hard),
+        "shadow": merge.allowed("shadow mode, which stops nothing,"),
+        "strict": merge.value("strict holds", lambda _old, new: NARROWS if new else WIDENS),
     },
     BreakerLimits: {
         "tool_failures": merge.lower("failures until the breaker trips"),

@@ -1,17 +1,27 @@
 """The declared documents as values (DESIGN.md, "The manifest"), after parsing and normalising.
 
-Durations are seconds, money is nano-dollars, percentages are basis points. Conditions stay as declared
-(`{"args.amount_cents": {"le": 50000}}`); `core.policy` compiles them. A document without an
-environment applies to all.
+Durations are seconds, money is nano-dollars, prices are pico-dollars per token, shares are basis points, a
+budget's thresholds per mille. Conditions stay as declared (`{"args.amount_cents": {"le": 50000}}`);
+`core.policy` compiles them. A document without an environment applies to all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from interlock.core.model import EffectClass, Json, RiskTier, Source, Verdict
+from interlock.core.model import (
+    Ability,
+    EffectClass,
+    Json,
+    OnHard,
+    RiskTier,
+    Shortening,
+    Source,
+    Verdict,
+    WireFamily,
+)
 
 Conditions = Mapping[str, Json]
 
@@ -39,16 +49,24 @@ class Person(Document):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """Limits in nano-dollars per window; thresholds in basis points of each (B2 to B5)."""
+    """Limits in nano-dollars per window; thresholds per mille of each (B2 to B5).
+
+    `route` names the people and teams that hear of it. In `shadow` nothing is degraded or refused, only
+    recorded; `strict` writes every hold down before the call is sent.
+    """
 
     run: int | None = None
+    hour: int | None = None
     day: int | None = None
     month: int | None = None
     currency: str = "USD"
-    soft: int = 7_000
-    hard: int = 10_000
-    kill: int = 15_000
-    on_hard: str = "full"
+    soft: int = 700
+    hard: int = 1_000
+    kill: int = 1_500
+    on_hard: OnHard = OnHard.FULL
+    shadow: bool = False
+    strict: bool = False
+    route: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +159,7 @@ class Agent(Document):
     backup: str | None = None
     purpose: str = ""
     review_every: int = 90 * 86_400
+    budget: Budget | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,11 +205,52 @@ class Approvals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Degraded:
+    """What a call is cut down to beyond the hard limit (B4). `output_cap` is tokens; `server_tools` is
+    `keep`, `limit` or `remove`; `flex` takes the provider's slow tier; `tell` asks the model to finish.
+    """
+
+    output_cap: int = 1_024
+    server_tools: str = "keep"
+    flex: bool = False
+    tell: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Models:
-    """Pinned models and what each may be degraded to."""
+    """The models in scope: `pin` by role, `allow` by name, and what `degrade` puts in their place (B4).
+
+    A model is `name` or `provider/name`; in `allow` also `*` and `provider/*`. None at all means no model.
+    `output_cap` is the most tokens any call may ask for.
+    """
 
     pin: Mapping[str, str] = field(default_factory=_nothing)
     degrade: Mapping[str, str] = field(default_factory=_nothing)
+    allow: tuple[str, ...] = ()
+    output_cap: int | None = None
+    degraded: Degraded = field(default_factory=Degraded)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compression:
+    """Results of `tool` (`*` for any) larger than `above` bytes are shortened to `to` bytes (B7).
+
+    The original stays retrievable. `model` writes the summary where it is `summarise`.
+    """
+
+    tool: str
+    above: int
+    to: int
+    how: Shortening = Shortening.TRUNCATE
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Customer:
+    """Where the customer label of a call comes from (B1): a header of the request, or one fixed value."""
+
+    header: str | None = None
+    value: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,6 +281,8 @@ class Workflow(Document):
     breaker: BreakerLimits = field(default_factory=BreakerLimits)
     approvals: Approvals = field(default_factory=Approvals)
     runbook: str | None = None
+    customer: Customer | None = None
+    compression: tuple[Compression, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,10 +292,164 @@ class Policy(Document):
     rules: tuple[Rule, ...] = ()
 
 
-AnyDocument = Person | Team | ToolServer | Tool | Agent | Workflow | Policy
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Organisation(Document):
+    """The whole: its budget, and how long the originals of shortened tool results are kept (B2, B7)."""
+
+    budget: Budget | None = None
+    keep_originals: int = 7 * 86_400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderCredentials:
+    """What a provider is given, by reference, with an owner and an end (H2).
+
+    `api_key` goes where the wire format puts it; `headers` are sent as they are.
+    """
+
+    api_key: str | None = None
+    headers: Mapping[str, str] = field(default_factory=_nothing)
+    owner: str | None = None
+    expires: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredRates:
+    """Pico-dollars per token. What is not said follows from `input` and `output`."""
+
+    input: int
+    output: int = 0
+    cache_read: int | None = None
+    cache_write_5m: int | None = None
+    cache_write_1h: int | None = None
+    reasoning: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredTier:
+    """The rates of a call with more than `above` input tokens."""
+
+    above: int
+    rates: DeclaredRates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredPrice:
+    """A price stated by the manifest instead of the price list. `tools` is pico-dollars per call."""
+
+    rates: DeclaredRates
+    tiers: tuple[DeclaredTier, ...] = ()
+    tools: Mapping[str, int] = field(default_factory=_nothing)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderModel:
+    """A model that a provider serves, and what a swap to it may rely on. Sizes are tokens.
+
+    `price` overrides the price list; `ceiling` stands in where the list has none.
+    """
+
+    name: str
+    price: DeclaredPrice | None = None
+    ceiling: DeclaredPrice | None = None
+    window: int | None = None
+    max_output: int | None = None
+    abilities: tuple[Ability, ...] | None = None
+    regions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Seconds to connect, until the first byte of the answer, and between two bytes."""
+
+    connect: int = 10
+    first_byte: int = 600
+    idle: int = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider(Document):
+    """An upstream that serves models. `base_url` is what its own SDK would be given.
+
+    `fallbacks` maps a model to the `provider/model` names tried in its place, in order. `usage_in_stream`
+    says that it takes `stream_options.include_usage`; `drain` is for how many seconds a stream whose
+    client left is read on, for its true usage.
+    """
+
+    base_url: str
+    wire_formats: tuple[WireFamily, ...]
+    models: tuple[ProviderModel, ...] = ()
+    credentials: ProviderCredentials = field(default_factory=ProviderCredentials)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    concurrency: int = 256
+    usage_in_stream: bool = True
+    fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=_nothing)
+    drain: int = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """What healthy looks like: share of runs that succeed (basis points), the time of a run that 95 % stay
+    under (µs), nano-dollars a run, runs an hour (G1).
+    """
+
+    success_rate: int | None = None
+    latency: int | None = None
+    cost_per_run: int | None = None
+    runs_per_hour: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureMode:
+    """One way to fail: how it shows, what to do first, and when to call the next person."""
+
+    name: str
+    symptoms: str
+    first_action: str
+    escalate_when: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runbook(Document):
+    """What a person who is woken needs (G1). `escalation` names people and teams in their order."""
+
+    owner: str | None = None
+    baseline: Baseline = field(default_factory=Baseline)
+    failure_modes: tuple[FailureMode, ...] = ()
+    escalation: tuple[str, ...] = ()
+    rollback: str = ""
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What it still needs before an alert may rest on it; nothing when it is complete."""
+        healthy = {f"baseline.{each.name}": getattr(self.baseline, each.name) for each in fields(Baseline)}
+        needed = healthy | {
+            "failure_modes": self.failure_modes or None,
+            "escalation": self.escalation or None,
+            "rollback": self.rollback or None,
+            "owner": self.owner,
+        }
+        return tuple(name for name, said in needed.items() if said is None)
+
+
+AnyDocument = (
+    Person | Team | ToolServer | Tool | Agent | Workflow | Policy | Organisation | Provider | Runbook
+)
 
 KINDS: dict[str, type[AnyDocument]] = {
-    kind.__name__: kind for kind in (Person, Team, ToolServer, Tool, Agent, Workflow, Policy)
+    kind.__name__: kind
+    for kind in (
+        Person,
+        Team,
+        ToolServer,
+        Tool,
+        Agent,
+        Workflow,
+        Policy,
+        Organisation,
+        Provider,
+        Runbook,
+    )
 }
 
 

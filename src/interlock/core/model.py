@@ -106,6 +106,40 @@ class Source(StrEnum):
     UNKNOWN = "unknown"
 
 
+class WireFamily(StrEnum):
+    """Whose wire format a model provider speaks. Nothing is translated from one to the other."""
+
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+
+
+class Ability(StrEnum):
+    """What a model can do, as its provider's document says."""
+
+    TOOLS = "tools"
+    VISION = "vision"
+    STRUCTURED = "structured"
+    REASONING = "reasoning"
+
+
+class OnHard(StrEnum):
+    """What happens beyond a budget's hard limit: calls are refused, made cheaper, or all that can be done.
+
+    Refusing is the opt-out, so `never` reads: never degrade (B4).
+    """
+
+    NEVER = "never"
+    SOFT = "soft"
+    FULL = "full"
+
+
+class Shortening(StrEnum):
+    """How a large tool result is made smaller before it enters the context (B7)."""
+
+    TRUNCATE = "truncate"
+    SUMMARISE = "summarise"
+
+
 class Gate(StrEnum):
     """The checks of the one decision, in their order."""
 

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from interlock.core.model import EffectClass, RiskTier, Source
+from interlock.core.model import EffectClass, OnHard, RiskTier, Source
 from interlock.manifest import quantity
 
 API_VERSION = "interlock/v1"
@@ -33,7 +33,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}")
 _URL = re.compile(r"https?://[^\s/]+(/\S*)?")
 
-_DURATION_SCHEMA = r"^(\d+w)?(\d+d)?(\d+h)?(\d+m)?(\d+s)?$"
+THRESHOLD_PATTERN = r"^\d{1,3}(\.\d)?\s?%$"
 
 Role = Literal[
     "viewer", "auditor", "developer", "agent_owner", "approver", "policy_author", "operator", "admin"
@@ -73,6 +73,7 @@ Duration = Annotated[
 Percent = Annotated[
     int, *_shown_as(quantity.basis_points, {"type": "string", "pattern": r"^\d{1,4}(\.\d{1,2})?\s?%$"})
 ]
+Threshold = Annotated[int, *_shown_as(quantity.per_mille, {"type": "string", "pattern": THRESHOLD_PATTERN})]
 Share = Annotated[int, *_shown_as(quantity.share, {"type": ["number", "string"], "minimum": 0, "maximum": 1})]
 Money = Annotated[int, *_shown_as(quantity.nano_dollars, {"type": ["number", "string"], "minimum": 0})]
 Day = Annotated[int, *_shown_as(quantity.end_of_use, {"type": "string", "format": "date"})]
@@ -81,6 +82,7 @@ JsonMap = dict[str, Json]
 Tier = Annotated[RiskTier, Field(strict=False)]
 Effect = Annotated[EffectClass, Field(strict=False)]
 Origin = Annotated[Source, Field(strict=False)]
+OnHardLimit = Annotated[OnHard, Field(strict=False)]
 
 
 class Strict(BaseModel):
@@ -91,20 +93,29 @@ class Strict(BaseModel):
 
 class BudgetSpec(Strict):
     run: Money | None = Field(None, description="limit of one run, in the currency; 2.00 is two dollars")
+    hour: Money | None = Field(None, description="limit of an hour, in UTC")
     day: Money | None = Field(None, description="limit of a day")
     month: Money | None = Field(None, description="limit of a month")
     currency: Literal["USD"] = Field("USD", description="USD is the only one so far")
-    soft: Percent = Field(7_000, description="where an alert goes out")
-    hard: Percent = Field(10_000, description="where the workflow degrades")
-    kill: Percent = Field(15_000, description="where the run is halted")
-    on_hard: Literal["full", "degrade", "refuse"] = Field(
-        "full", description="what happens at the hard limit"
+    soft: Threshold = Field(700, description="where an alert goes out; nothing stops")
+    hard: Threshold = Field(1_000, description="from where calls are degraded")
+    kill: Threshold = Field(
+        1_500, description="what is never passed, and where the run is halted: 100% to 200%"
     )
+    on_hard: OnHardLimit = Field(
+        OnHard.FULL,
+        description="beyond the hard limit: never degrade but refuse, make calls cheaper, do all that helps",
+    )
+    shadow: bool = Field(False, description="record what would be degraded or refused, and do nothing")
+    strict: bool = Field(False, description="write every hold to disk before its call is sent")
+    route: list[PersonName] = Field(default=[], description="people and teams that are told; else the owner")
 
     @model_validator(mode="after")
     def _rising(self) -> Self:
-        if not self.soft <= self.hard <= self.kill:
-            raise ValueError("expected soft <= hard <= kill")
+        if not self.soft < self.hard < self.kill:
+            raise ValueError("expected soft < hard < kill")
+        if not 1_000 <= self.kill <= 2_000:
+            raise ValueError("expected kill between 100% and 200%")
         return self
 
 

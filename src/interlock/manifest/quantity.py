@@ -1,4 +1,4 @@
-"""Quantities as people write them, to the integers the core uses: seconds, basis points, nano-dollars, µs.
+"""Quantities as people write them, to the integers the core uses: seconds, shares, money, prices, sizes, µs.
 
 Nothing passes through a binary float: a YAML number with a point arrives as a `Decimal`.
 """
@@ -35,6 +35,14 @@ def basis_points(value: object) -> int:
     return int(match[1]) * 100 + int((match[2] or "").ljust(2, "0"))
 
 
+def per_mille(value: object) -> int:
+    """Return a percentage such as `70%` or `99.5%` per mille (70 % is 700)."""
+    points = basis_points(value)
+    if points % 10:
+        raise ValueError("expected a percentage with at most one digit after the point")
+    return points // 10
+
+
 def share(value: object) -> int:
     """Return a share of one, such as `0.9` or `90%`, in basis points."""
     if isinstance(value, str):
@@ -54,13 +62,28 @@ def _at_most_one(points: int) -> int:
 
 def nano_dollars(value: object) -> int:
     """Return an amount such as `2.00` in nano-dollars, exactly."""
+    return _exactly(value, "an amount of money such as 2.00", digits=9)
+
+
+def pico_per_token(value: object) -> int:
+    """Return dollars per million tokens, such as `2.50`, in pico-dollars per token, exactly."""
+    return _exactly(value, "dollars per million tokens such as 2.50", digits=6)
+
+
+def pico_per_call(value: object) -> int:
+    """Return dollars per call, such as `0.01`, in pico-dollars, exactly."""
+    return _exactly(value, "dollars per call such as 0.01", digits=12)
+
+
+def _exactly(value: object, expected: str, *, digits: int) -> int:
+    """Return an amount as a whole number of its `digits`-th decimal place."""
     amount = _decimal(value)
     if amount is None or not amount.is_finite() or not 0 <= amount <= _LARGEST:
-        raise ValueError("expected an amount of money such as 2.00, between 0 and 1000000000")
-    nano = amount.scaleb(9)
-    if nano != nano.to_integral_value():
-        raise ValueError("expected an amount of money with at most 9 digits after the point")
-    return int(nano)
+        raise ValueError(f"expected {expected}, between 0 and 1000000000")
+    scaled = amount.scaleb(digits)
+    if scaled != scaled.to_integral_value():
+        raise ValueError(f"expected {expected}, with at most {digits} digits after the point")
+    return int(scaled)
 
 
 def _decimal(value: object) -> Decimal | None:

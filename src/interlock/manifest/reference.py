@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from interlock.manifest.kinds import LATER, NAMES, SPECS
+from interlock.manifest.kinds import LATER, NAMES, SPECS, THRESHOLD_PATTERN
 from interlock.manifest.schema import json_schema
 
 _KINDS = {
@@ -92,8 +92,10 @@ def _default(field: dict[str, Any]) -> str:
 
 
 def _written(value: object, field: dict[str, Any]) -> str:
-    """Return a default as it would be written: models hold seconds and basis points."""
+    """Return a default as it would be written: models hold seconds, basis points and thousandths."""
     pattern = str(field.get("pattern", ""))
+    if isinstance(value, int) and pattern == THRESHOLD_PATTERN:
+        return f"{value // 10}%"
     if isinstance(value, int) and "%" in pattern:
         return f"{value // 100}%"
     if isinstance(value, int) and "d)" in pattern:
