@@ -47,5 +47,11 @@ def test_a_run_is_its_workflows() -> None:
     assert addresses("run:run_1", Severity.TICKET, DOCUMENTS, workflow="refunds") == (MAIL,)
 
 
+def test_a_route_takes_the_owners_place_but_a_page_reaches_both() -> None:
+    assert addresses("workflow:refunds", Severity.TICKET, DOCUMENTS, route=("kim",)) == (KIM,)
+    assert addresses("workflow:refunds", Severity.PAGE, DOCUMENTS, route=("desk",)) == (DENG, MAIL, KIM)
+    assert addresses("workflow:refunds", Severity.TICKET, DOCUMENTS, route=("gone",)) == (MAIL,)
+
+
 def test_where_nobody_can_be_reached_nobody_is_told() -> None:
     assert addresses("*", Severity.PAGE, (Person(name="maria", email="maria@example.com"),)) == ()

@@ -1,19 +1,25 @@
 """Which alerts there are, how loud each is, and what to do about it until a runbook says more (G1).
 
-No alert exists without a failure-mode entry of its own (invariant 12). An entry says how the trouble shows,
-what may cause it, what to look at, what to do and who may do it; each must say something. A workflow's
-runbook may bring its own entry for an alert; where it does not, the template below counts.
+No alert exists without a failure-mode entry of its own (invariant 12): how the trouble shows, what to do
+first, when to call the next person. A workflow's runbook may bring its own entry, named after the alert;
+where it does not, the template below counts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 
+from interlock.core.document import FailureMode, Runbook
 from interlock.core.model import Json
 
-TEMPLATE = "template"
+TEMPLATE = Runbook(
+    name="template",
+    owner="operators",
+    escalation=("operators",),
+    rollback="Nothing is to be rolled back: an alert changes nothing.",
+)
 
 
 class Severity(StrEnum):
@@ -38,6 +44,11 @@ class AlertKind(StrEnum):
         return Severity.PAGE if self in _PAGES else Severity.TICKET
 
     @property
+    def mode(self) -> str:
+        """The name of its entry in a runbook."""
+        return self.value.replace(".", "-")
+
+    @property
     def opens_incident(self) -> bool:
         """Whether it opens an incident: work was halted."""
         return self in _PAGES
@@ -46,60 +57,46 @@ class AlertKind(StrEnum):
 _PAGES = frozenset({AlertKind.BUDGET_KILL, AlertKind.KILL})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One failure mode: how it shows, its likely cause, what to look at, what to do, who may do it."""
-
-    sign: str
-    cause: str
-    check: str
-    action: str
-    who: str
-
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """What it does not say."""
-        return tuple(each.name for each in fields(self) if not getattr(self, each.name).strip())
-
-
-TEMPLATES: Mapping[AlertKind, Entry] = {
-    AlertKind.BUDGET_SOFT: Entry(
-        sign="Spend and what is on its way passed the soft limit of a budget. Nothing stops.",
-        cause="More work than usual, longer contexts, a dearer model, or a loop that has just begun.",
-        check="interlock budget show, then interlock budget explain RUN for the dearest run.",
-        action="If the work is wanted, raise the limit by a reviewed change. If not, end the run: "
-        "interlock runs end RUN, or freeze the workflow: interlock kill workflow NAME --level freeze.",
-        who="The owner of the workflow.",
+TEMPLATES: Mapping[AlertKind, FailureMode] = {
+    AlertKind.BUDGET_SOFT: FailureMode(
+        name="budget-soft",
+        symptoms="Spend, and what is on its way, passed the soft limit of a budget. Nothing stops. More work "
+        "than usual, longer contexts, a dearer model, or a loop that has just begun.",
+        first_action="Look at interlock budget show, then at the dearest run: interlock budget explain RUN. "
+        "If the work is wanted, raise the limit by a reviewed change; if not: interlock runs end RUN.",
+        escalate_when="It passes the hard limit, or the cause is not found within the hour: then the owner "
+        "freezes the workflow: interlock kill workflow NAME --level freeze.",
     ),
-    AlertKind.BUDGET_HARD: Entry(
-        sign="A budget is used up. Model calls are degraded, and their runs are marked partial.",
-        cause="The limit is too low for the work, or a run repeats itself.",
-        check="interlock budget explain RUN, and the x-interlock-degraded header of its replies.",
-        action="Decide whether partial results are good enough until the window ends; else raise the limit "
-        "by a reviewed change, or stop the workflow: interlock kill workflow NAME.",
-        who="The owner of the workflow.",
+    AlertKind.BUDGET_HARD: FailureMode(
+        name="budget-hard",
+        symptoms="A budget is used up: model calls are degraded and their runs are marked partial. The limit "
+        "is too low for the work, or a run repeats itself.",
+        first_action="interlock budget explain RUN shows what was spent on what. Decide whether partial "
+        "results do until the window ends; else raise the limit by a reviewed change.",
+        escalate_when="Spend still grows: then the owner stops the workflow: interlock kill workflow NAME.",
     ),
-    AlertKind.BUDGET_KILL: Entry(
-        sign="Spend reached the kill ceiling. The run or the workflow is halted.",
-        cause="A runaway loop, a price that changed, or a ceiling that never fitted the work.",
-        check="interlock kill list, then interlock budget explain RUN.",
-        action="Find the cause first. Two people resume: interlock kill resume ID --reason TEXT.",
-        who="The owner of the workflow and an operator.",
+    AlertKind.BUDGET_KILL: FailureMode(
+        name="budget-kill",
+        symptoms="Spend reached the kill ceiling, and the run or the workflow was halted. A runaway loop, a "
+        "price that changed, or a ceiling that never fitted the work.",
+        first_action="Find the cause before anything goes on: interlock kill list, interlock budget explain "
+        "RUN. Two people resume: interlock kill resume ID --reason TEXT.",
+        escalate_when="The cause is not found within fifteen minutes, or customers wait for the results.",
     ),
-    AlertKind.BUDGET_ANOMALY: Entry(
-        sign="A provider charged more for a call than the upper bound that was held for it.",
-        cause="Hidden tool fees, a price that changed, or a provider that ignores its output cap.",
-        check="interlock budget history, and the provider's own usage export.",
-        action="Correct the price: interlock prices update. Give the provider a declared ceiling.",
-        who="An operator.",
+    AlertKind.BUDGET_ANOMALY: FailureMode(
+        name="budget-anomaly",
+        symptoms="A provider charged more for a call than the upper bound held for it: hidden tool fees, a "
+        "price that changed, or an output cap that it does not honour.",
+        first_action="Compare interlock budget history with the provider's own usage export, and correct the "
+        "price: interlock prices update.",
+        escalate_when="It happens again with the price corrected: then freeze the workflow that calls it.",
     ),
-    AlertKind.KILL: Entry(
-        sign="Somebody, or a rule, pressed the kill switch.",
-        cause="The reason stands in the incident.",
-        check="interlock kill show ID: what was confirmed, what is in flight, what cannot be reached.",
-        action="Deal with what could not be reached. Two people resume: interlock kill resume ID "
-        "--reason TEXT.",
-        who="The owner of what was stopped and an operator.",
+    AlertKind.KILL: FailureMode(
+        name="kill-pressed",
+        symptoms="Somebody, or a rule, pressed the kill switch. The reason stands in the incident.",
+        first_action="interlock kill show ID says what was confirmed, what is in flight and what cannot be "
+        "reached. Deal with the last two. Two people resume: interlock kill resume ID --reason TEXT.",
+        escalate_when="Something in flight does not end, or its effect must be undone by hand.",
     ),
 }
 
@@ -116,7 +113,7 @@ class Notice:
     window: str
     at: int
     summary: str
-    entry: Entry
+    entry: FailureMode
     runbook: str
     incident: str = ""
     facts: Mapping[str, Json] | None = None
@@ -145,7 +142,8 @@ class Notice:
 
     def text(self) -> str:
         """Return the notice as a person reads it."""
-        told = [self.summary, "", *(f"{name.capitalize()}: {getattr(self.entry, name)}" for name in _SAID)]
+        said = (f"{name.capitalize().replace('_', ' ')}: {getattr(self.entry, name)}" for name in _SAID)
+        told = [self.summary, "", *said]
         facts = [f"{name}: {value}" for name, value in (self.facts or {}).items()]
         rest = [
             f"Subject: {self.subject}",
@@ -156,4 +154,4 @@ class Notice:
         return "\n".join([*told, "", *facts, *([""] if facts else []), *rest, ""])
 
 
-_SAID = tuple(each.name for each in fields(Entry))
+_SAID = ("symptoms", "first_action", "escalate_when")

@@ -28,15 +28,22 @@ class Address:
 
 
 def addresses(
-    subject: str, severity: Severity, documents: Iterable[AnyDocument], *, workflow: str = ""
+    subject: str,
+    severity: Severity,
+    documents: Iterable[AnyDocument],
+    *,
+    workflow: str = "",
+    route: Iterable[str] = (),
 ) -> tuple[Address, ...]:
     """Return where to tell of an alert about `subject`; `workflow` is the one a run is of.
 
-    Each address is there once. Empty where nobody can be reached.
+    `route` names who is to hear of it instead of the owner; a page reaches those who answer as well. Each
+    address is there once. Empty where nobody can be reached.
     """
-    declared = _Declared(documents)
-    names = list(dict.fromkeys(declared.answering(subject, workflow, paged=severity is Severity.PAGE)))
-    found = declared.ways(names) or declared.ways(declared.operators())
+    declared, paged = _Declared(documents), severity is Severity.PAGE
+    routed = declared.ways(route)
+    found = [*routed, *declared.ways(declared.answering(subject, workflow, paged=paged))]
+    found = routed if routed and not paged else found or declared.ways(declared.operators())
     return tuple(dict.fromkeys(found))
 
 

@@ -422,3 +422,151 @@ model_calls = _table(
     sa.Index("model_calls_by_root", "root_run"),
     sa.Index("model_calls_by_time", "started_at"),
 )
+
+
+def _said(*columns: str) -> list[sa.CheckConstraint]:
+    """What must say something: a blank does not count."""
+    return [sa.CheckConstraint(f"trim({column}) <> ''") for column in columns]
+
+
+runbooks = _table(
+    "runbooks",
+    _key("environment"),
+    _key("name"),
+    _text("owner"),
+    _text("baseline"),
+    _text("escalation"),
+    _text("rollback"),
+    _at("applied_at"),
+    *_said("owner", "baseline", "escalation", "rollback"),
+)
+
+failure_modes = _table(
+    "failure_modes",
+    _key("environment"),
+    _key("runbook"),
+    _key("name"),
+    _text("symptoms"),
+    _text("first_action"),
+    _text("escalate_when"),
+    sa.ForeignKeyConstraint(["environment", "runbook"], ["runbooks.environment", "runbooks.name"]),
+    *_said("name", "symptoms", "first_action", "escalate_when"),
+)
+
+alerts = _table(
+    "alerts",
+    _key("id"),
+    _text("environment"),
+    _text("kind"),
+    _text("runbook"),
+    _text("failure_mode"),
+    _text("severity"),
+    sa.Column("retired", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.ForeignKeyConstraint(
+        ["environment", "runbook", "failure_mode"],
+        ["failure_modes.environment", "failure_modes.runbook", "failure_modes.name"],
+    ),
+    sa.UniqueConstraint("environment", "runbook", "failure_mode", name="alerts_own_entry"),
+    sa.CheckConstraint("severity IN ('page', 'ticket')"),
+    *_said("kind"),
+)
+
+incidents = _table(
+    "incidents",
+    _key("id"),
+    _text("environment"),
+    _text("kind"),
+    _text("subject"),
+    _text("state"),
+    _text("summary"),
+    _at("opened_at"),
+    _text("opened_by", ""),
+    _maybe_at("closed_at"),
+    _maybe("closed_by"),
+    _maybe("reason"),
+    sa.CheckConstraint("state IN ('open', 'closed')"),
+    sa.Index("incidents_by_state", "environment", "state"),
+)
+
+alert_events = _table(
+    "alert_events",
+    _key("id"),
+    _of("alert", "alerts.id"),
+    _text("environment"),
+    _text("kind"),
+    _text("subject"),
+    _text("period"),
+    _text("severity"),
+    _text("summary"),
+    _text("facts", "{}"),
+    _at("at"),
+    sa.Column("incident", sa.Text, sa.ForeignKey("incidents.id"), nullable=True),
+    sa.UniqueConstraint("environment", "kind", "subject", "period", name="alert_events_once"),
+)
+
+deliveries = _table(
+    "deliveries",
+    _key("id"),
+    _of("event", "alert_events.id"),
+    _text("environment"),
+    _text("name"),
+    _text("channel"),
+    _text("target"),
+    _text("key_ref", ""),
+    _text("state"),
+    _number("attempts", 0),
+    _at("created_at"),
+    _at("due_at"),
+    _number("lease_until", 0),
+    _maybe_at("ended_at"),
+    _text("problem", ""),
+    sa.Index("deliveries_by_event", "event"),
+    sa.Index("deliveries_by_state", "environment", "state", "due_at"),
+)
+
+delivery_attempts = _table(
+    "delivery_attempts",
+    _of("delivery", "deliveries.id", key=True),
+    _number("seq", key=True),
+    _at("at"),
+    _number("took"),
+    _text("outcome"),
+    _text("detail", ""),
+)
+
+kills = _table(
+    "kills",
+    _key("id"),
+    _text("environment"),
+    _text("subject"),
+    _text("level"),
+    _text("reason"),
+    _text("source"),
+    _text("pressed_by"),
+    _at("pressed_at"),
+    _text("state"),
+    _maybe("proposed_by"),
+    _maybe_at("proposed_at"),
+    _maybe("proposed_reason"),
+    _maybe("resumed_by"),
+    _maybe_at("resumed_at"),
+    _maybe("resumed_reason"),
+    _maybe("alone"),
+    sa.Column("incident", sa.Text, sa.ForeignKey("incidents.id"), nullable=True),
+    sa.CheckConstraint("level IN ('pause', 'freeze', 'stop')"),
+    sa.CheckConstraint("state IN ('in_force', 'proposed', 'resumed')"),
+    sa.CheckConstraint(
+        "state <> 'resumed' OR (proposed_by IS NOT NULL AND resumed_by IS NOT NULL"
+        " AND (proposed_by <> resumed_by OR alone IS NOT NULL))"
+    ),
+    sa.Index("kills_by_state", "state"),
+)
+
+kill_reports = _table(
+    "kill_reports",
+    _of("kill", "kills.id", key=True),
+    _key("process"),
+    _text("environment"),
+    _at("at"),
+    _text("body"),
+)
