@@ -7,7 +7,16 @@ from interlock import errors, testing
 
 PUBLIC = {
     "interlock": ["__version__"],
-    "interlock.testing": ["FixedClock", "Stub", "StubServer"],
+    "interlock.testing": [
+        "FixedClock",
+        "ModelServer",
+        "Received",
+        "Reply",
+        "Stub",
+        "StubServer",
+        "ToolCall",
+        "UsageAt",
+    ],
     "interlock.errors": [
         "AuditBroken",
         "CommitUnknown",
