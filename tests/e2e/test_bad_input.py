@@ -18,7 +18,6 @@ import httpx2
 import psycopg
 import pytest
 import sqlalchemy as sa
-from sqlalchemy import event
 
 from interlock.core.document import AnyDocument, Companion, Tool
 from interlock.core.model import EffectClass, RiskTier
@@ -26,7 +25,7 @@ from interlock.services.verify_audit import verify_database
 from interlock.store.schema import actions, audit
 from support.gateway import Gateway, a_gateway, a_manifest, a_tool, workshop
 from support.rpc import Wire, said
-from support.stores import PostgresForTests
+from support.stores import PostgresForTests, WriterPragma
 
 Story = Callable[[Gateway, Wire], Awaitable[None]]
 
@@ -277,14 +276,10 @@ class Trouble:
 
     @contextmanager
     def _pragma(self, begin: str, end: str) -> Generator[None]:
-        wanted = [begin]
-
-        def apply(connection: sa.Connection) -> None:
-            connection.exec_driver_sql(wanted[0])
-
-        event.listen(self.store._dialect.writer, "begin", apply)
+        pragma = WriterPragma(self.store)
+        pragma.set(begin)
         yield
-        wanted[0] = end
+        pragma.set(end)
 
     def _everybody_anew(self, statement: str) -> None:
         assert self.postgres is not None

@@ -16,7 +16,6 @@ from typing import Any
 import psycopg
 import pytest
 import sqlalchemy as sa
-from sqlalchemy import event
 
 from interlock.errors import CommitUnknown, StateConflict, StoreError, StoreInUse, StoreUnavailable
 from interlock.runtime import Runtime, TimeOrderedIds
@@ -26,7 +25,7 @@ from interlock.store.place import file_system_of, refuse_network_file_system
 from interlock.store.schema import audit, timers
 from interlock.testing.clock import FixedClock
 from support.sources import TESTS, with_sources
-from support.stores import PostgresForTests, a_settings
+from support.stores import FULL, ROOM, PostgresForTests, WriterPragma, a_settings
 
 
 def put(ref: str, size: int = 0) -> Callable[[Transaction], str]:
@@ -64,12 +63,17 @@ class Disk:
     """A SQLite store's database cannot grow for as long as `full` is set: SQLite calls the disk full."""
 
     def __init__(self, store: Store) -> None:
-        self.full = False
-        event.listen(store._dialect.writer, "begin", self._limit)
+        self._pragma = WriterPragma(store)
 
-    def _limit(self, connection: sa.Connection) -> None:
-        pages = 1 if self.full else 1 << 30  # SQLite raises a limit below the present size to that size
-        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+    @property
+    def full(self) -> bool:
+        """Whether it is."""
+        return self._full
+
+    @full.setter
+    def full(self, full: bool) -> None:
+        self._full = full
+        self._pragma.set(FULL if full else ROOM)
 
 
 def test_a_full_disk_refuses_writes_reads_go_on_and_room_heals_it(tmp_path: Path) -> None:

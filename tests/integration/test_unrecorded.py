@@ -12,7 +12,6 @@ import mcp_types as types
 import pytest
 import sqlalchemy as sa
 from mcp.shared.exceptions import MCPError
-from sqlalchemy import event
 
 from interlock.core.answer import Broken, Completed, InputAsked
 from interlock.core.document import AnyDocument
@@ -25,6 +24,7 @@ from interlock.upstream.executor import Bridge, Dispatch, Outcome
 from support.engine import UNKNOWN, World, asks, done, eventually, failed
 from support.engine import a_manifest as a_shop
 from support.gateway import Gateway, a_gateway, a_manifest, a_tool, workshop
+from support.stores import FULL, ROOM, WriterPragma
 
 DOCUMENTS: tuple[AnyDocument, ...] = a_manifest(
     [workshop("shop", stateless=True)],
@@ -38,15 +38,12 @@ DOCUMENTS: tuple[AnyDocument, ...] = a_manifest(
 @contextmanager
 def full_disk(store: Store) -> Generator[Callable[[], None]]:
     """Let the database grow no more, as SQLite itself limits it; what is yielded makes room again."""
-    pragma = ["PRAGMA max_page_count = 1"]
-
-    def apply(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(pragma[0])
+    pragma = WriterPragma(store)
+    pragma.set(FULL)
 
     def mend() -> None:
-        pragma[0] = "PRAGMA max_page_count = 1073741823"
+        pragma.set(ROOM)
 
-    event.listen(store._dialect.writer, "begin", apply)
     try:
         yield mend
     finally:

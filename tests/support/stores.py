@@ -18,6 +18,7 @@ from typing import Any
 import psycopg
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
 
 from interlock.runtime import Runtime
 from interlock.settings import Settings, load
@@ -37,6 +38,28 @@ def _in_memory() -> Path | None:
     """Return where files never meet the disk, if there is plenty of room: tests make many databases."""
     place = Path("/dev/shm")
     return place if place.is_dir() and shutil.disk_usage(place).free >= _ROOM else None
+
+
+class WriterPragma:
+    """What SQLite itself is told on the writer's connection: on the one it has, and on each that follows."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._statement = "PRAGMA user_version"
+        event.listen(store._dialect.writer, "connect", self._connected)
+
+    def set(self, statement: str) -> None:
+        """Tell it from now on."""
+        self._statement = statement
+        connection = self._store._writer._connection
+        if connection is not None:
+            self._connected(connection.connection.dbapi_connection, None)
+
+    def _connected(self, driver: Any, record: object) -> None:
+        driver.execute(self._statement).fetchall()
+
+
+FULL, ROOM = "PRAGMA max_page_count = 1", "PRAGMA max_page_count = 1073741823"
 
 
 class PostgresForTests:

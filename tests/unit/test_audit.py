@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hmac
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -243,3 +245,10 @@ def test_any_rehash_with_a_wrong_key_is_detected(start: int, key: bytes) -> None
     previous = log[start - 1][1] if start else GENESIS
     forged = sealed([record for record, _mac in log[start:]], key, previous)
     assert flaws(log[:start] + forged)
+
+
+@given(st.binary(min_size=1, max_size=100), texts)
+def test_a_mac_is_an_hmac_that_anybody_can_check_with_their_own_tools(key: bytes, previous: str) -> None:
+    record = a_record()
+    expected = hmac.new(key, previous.encode() + encode(record), "sha256").hexdigest()
+    assert Sealer(key).mac(previous, record) == expected

@@ -65,14 +65,16 @@ class Admit:
     async def refuse(self, request: Request, decision: Decision) -> None:
         """Record a refusal. It waits for no commit, and is kept until the store can be written again."""
         with suppress(StoreUnavailable):  # it is listed or counted then, and refused all the same
-            await self.store.journal(self._entry("call.denied", request, _said(decision)))
+            await self.store.journal(self._entry("call.denied", request, decision))
 
     async def allow_read(self, request: Request, decision: Decision) -> None:
         """Record the decision on a read, which needs no intent on disk.
 
         Raises `StoreUnavailable` when it cannot be recorded; the call must not happen then.
         """
-        await self.store.journal(self._entry("call.allowed", request, _said(decision)))
+        entry = self._entry("call.allowed", request, decision)
+        if not self.store.offer(entry):
+            await self.store.journal(entry)
 
     async def record(
         self,
@@ -101,7 +103,7 @@ class Admit:
         try:
             return await self.store.transact(
                 lambda transaction: self._intent(transaction, drafted, decision),
-                wanted=self._entry(f"action.{drafted.state.value}", request, _said(decision)),
+                wanted=self._entry(f"action.{drafted.state.value}", request, decision),
             )
         except BaseException:
             self.memory.uncount_call(request.principal.run, request.tool)
@@ -266,12 +268,12 @@ class Admit:
         ):
             raise SnapshotMoved("What this call was decided on has changed.", hint="It is decided anew.")
 
-    def _entry(self, kind: str, request: Request, body: Mapping[str, Json]) -> JournalEntry:
+    def _entry(self, kind: str, request: Request, decision: Decision) -> JournalEntry:
         principal = request.principal
         return JournalEntry(
-            at=self.runtime.clock.now(),
+            at=decision.decided_at,
             kind=kind,
-            body=body,
+            body=_said(decision),
             run=principal.run,
             agent=principal.agent,
             workflow=principal.workflow,
@@ -311,13 +313,13 @@ def reach_of(action: Action) -> Mapping[str, Json] | None:
 def _said(decision: Decision) -> dict[str, Json]:
     """What the audit keeps of a decision: never an argument's value, nor a sentence that may quote one."""
     said: dict[str, Json] = {
-        "verdict": decision.verdict.value,
+        "verdict": decision.verdict,
         "reasons": [
-            {"gate": each.gate.value, "code": each.code, "rule": each.rule, "verdict": each.verdict.value}
+            {"gate": each.gate, "code": each.code, "rule": each.rule, "verdict": each.verdict}
             for each in decision.reasons
         ],
-        "tier": decision.tier.value,
-        "effect": decision.effect.value,
+        "tier": decision.tier,
+        "effect": decision.effect,
         "bundle": decision.bundle,
         "pin": decision.pin,
         "digest": decision.digest,

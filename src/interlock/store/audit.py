@@ -43,11 +43,12 @@ class Chain:
         if not drafts:
             return
         seq, mac = self._head or self._read_or_begin(connection, now)
+        chain, seal = self.id, self._sealer.mac
         rows: list[tuple[object, ...]] = []
         for draft in drafts:
             seq += 1
-            record = Record(self.id, seq, *draft)
-            mac = self._sealer.mac(mac, record)
+            record = (chain, seq, *draft)
+            mac = seal(mac, record)
             rows.append((*record, mac))
         self._dialect.insert_many(connection, audit, rows)
         _MOVE.run(connection, {"chain": self.id, "seq": seq, "mac": mac})

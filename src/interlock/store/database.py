@@ -108,6 +108,10 @@ class Store:
         else:
             self._writer.submit(Unit(record, asyncio.get_running_loop(), None))
 
+    def offer(self, entry: JournalEntry) -> bool:
+        """Queue an entry if there is room, without waiting; say whether there was: the hot path."""
+        return self._writer.journal.offer(entry)
+
     def journal_nowait(self, entry: JournalEntry) -> None:
         """Queue an entry without waiting: the hot path. Raises `StoreUnavailable` when the queue is full."""
         self._writer.journal.put_nowait(entry)

@@ -47,6 +47,14 @@ class Dialect(Protocol):
         """Run a statement without parameters or result past the statement compiler: savepoints."""
         ...
 
+    def begin(self, connection: sa.Connection) -> None:
+        """Begin the writer's transaction, past SQLAlchemy, for which one transaction goes on for ever."""
+        ...
+
+    def commit(self, connection: sa.Connection) -> None:
+        """End what `begin` began."""
+        ...
+
     def lock_migrations(self, connection: sa.Connection) -> None:
         """Let no other process migrate until this transaction ends."""
         ...
@@ -104,7 +112,8 @@ class Sqlite:
 
         @event.listens_for(engine, "begin")
         def _begin(connection: sa.Connection) -> None:
-            self.command(connection, begin)
+            if not _driver(connection).in_transaction:
+                self.command(connection, begin)
 
         return engine
 
@@ -118,24 +127,31 @@ class Sqlite:
         Every statement gives up the interpreter lock once and has to win it back from a busy caller, so
         a statement for each row would be some ten times slower.
         """
-        cursor: sqlite3.Cursor = connection.connection.cursor()  # pyright: ignore[reportAssignmentType]
+        driver = _driver(connection)
         done = 0
         try:
             for size in _ROWS_A_STATEMENT:
                 while len(rows) - done >= size:
                     statement = _insert(table.name, len(table.columns), size)
-                    cursor.execute(statement, list(chain.from_iterable(rows[done : done + size])))
+                    driver.execute(statement, list(chain.from_iterable(rows[done : done + size])))
                     done += size
         except sqlite3.Error as error:
             raise DBAPIError(f"INSERT INTO {table.name}", None, error) from error
 
     def command(self, connection: sa.Connection, text: str) -> None:
         """Run a statement as it is."""
-        cursor: sqlite3.Cursor = connection.connection.cursor()  # pyright: ignore[reportAssignmentType]
         try:
-            cursor.execute(text)
+            _driver(connection).execute(text)
         except sqlite3.Error as error:
             raise DBAPIError(text, None, error) from error
+
+    def begin(self, connection: sa.Connection) -> None:
+        """Take the write lock at once."""
+        self.command(connection, "BEGIN IMMEDIATE")
+
+    def commit(self, connection: sa.Connection) -> None:
+        """Flush to the disk."""
+        self.command(connection, "COMMIT")
 
     def lock_migrations(self, connection: sa.Connection) -> None:
         """BEGIN IMMEDIATE did."""
@@ -154,6 +170,10 @@ class Sqlite:
         if said is None:
             return None
         return StoreUnavailable(f"The database {self.path} {said[0]}.", hint=said[1])
+
+
+def _driver(connection: sa.Connection) -> sqlite3.Connection:
+    return connection.connection.dbapi_connection  # pyright: ignore[reportReturnType]
 
 
 _SYNC_FAILED = frozenset({sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC})
@@ -264,6 +284,19 @@ class Postgres:
             connection.connection.cursor().execute(text)
         except psycopg.Error as error:
             raise DBAPIError(text, None, error, connection_invalidated=_lost(error)) from error
+
+    def begin(self, connection: sa.Connection) -> None:
+        """The first statement does."""
+
+    def commit(self, connection: sa.Connection) -> None:
+        """Commit."""
+        import psycopg
+
+        driver: Any = connection.connection.dbapi_connection
+        try:
+            driver.commit()
+        except psycopg.Error as error:
+            raise DBAPIError("COMMIT", None, error, connection_invalidated=_lost(error)) from error
 
     def lock_migrations(self, connection: sa.Connection) -> None:
         """Take an advisory lock that the transaction's end gives back."""

@@ -53,20 +53,27 @@ class Journal:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def put_nowait(self, entry: JournalEntry) -> None:
-        """Queue an entry. Raises `StoreUnavailable` when the queue is full."""
+    def offer(self, entry: JournalEntry) -> bool:
+        """Queue an entry if there is room; say whether there was."""
         if len(self._entries) >= self._bound:
-            if self.failure is not None:
-                self._refuse(entry)
-                raise StoreUnavailable(self.failure.message, hint=self.failure.hint)
-            raise StoreUnavailable(
-                "The audit journal is full: entries come faster than the disk takes them.",
-                hint="Wait for room with journal(), or give the data directory a faster disk.",
-            )
+            return False
         self._entries.append(entry)
         if not self._flagged:
             self._flagged = True
             self._wake()
+        return True
+
+    def put_nowait(self, entry: JournalEntry) -> None:
+        """Queue an entry. Raises `StoreUnavailable` when the queue is full."""
+        if self.offer(entry):
+            return
+        if self.failure is not None:
+            self._refuse(entry)
+            raise StoreUnavailable(self.failure.message, hint=self.failure.hint)
+        raise StoreUnavailable(
+            "The audit journal is full: entries come faster than the disk takes them.",
+            hint="Wait for room with journal(), or give the data directory a faster disk.",
+        )
 
     async def put(self, entry: JournalEntry) -> None:
         """Queue an entry, waiting for room. Raises `StoreUnavailable` when full and not being emptied."""

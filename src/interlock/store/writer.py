@@ -186,7 +186,7 @@ class Writer:
         committing = False
         try:
             connection = self._connected()
-            transaction = connection.begin()
+            self._dialect.begin(connection)
             now = self._clock.now(self._dialect.clock(connection) if self._asks else None)
             self._watch_clock()
             self._settle_unsure(connection, batch)
@@ -197,7 +197,7 @@ class Writer:
                 drafts += unit.drafts
             self._chain.append(connection, drafts, now=now)
             committing = True
-            transaction.commit()
+            self._dialect.commit(connection)
         except DBAPIError as error:
             meaning = self._dialect.meaning(error, committing=committing)
             refused = StoreUnavailable(f"The database refused: {type(error.orig).__name__}.", hint=_FAULT)
@@ -253,10 +253,8 @@ class Writer:
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            try:
-                connection.close()
-            except DBAPIError:
-                connection.invalidate()
+            connection.invalidate()  # closes the driver's own; there is nothing to roll back by hand
+            connection.close()
 
 
 def _refused(unit: Unit) -> Sequence[Draft]:
