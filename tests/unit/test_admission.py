@@ -17,9 +17,10 @@ from interlock.core.admission import (
     any_arguments,
     decide,
     decide_capability,
+    decide_model,
 )
 from interlock.core.bundle import Bundle
-from interlock.core.document import Rule
+from interlock.core.document import Models, Provider, ProviderModel, Rule
 from interlock.core.kill import KillLevel
 from interlock.core.model import (
     AutonomyTier,
@@ -33,7 +34,9 @@ from interlock.core.model import (
     Request,
     RiskTier,
     Verdict,
+    WireFamily,
 )
+from interlock.core.model_route import RoutingTable
 from support.policies import (
     NOW,
     Grant,
@@ -324,3 +327,48 @@ def test_a_request_is_decided_without_being_changed() -> None:
     assert request == a_request("crm.update", n=1)
     assert any_arguments(request.arguments) is None
     assert Approved.__doc__
+
+
+TABLE = RoutingTable(
+    [
+        Provider(
+            name="acme",
+            base_url="https://acme.example/v1",
+            wire_formats=(WireFamily.OPENAI,),
+            models=(ProviderModel(name="gpt-test"),),
+        )
+    ]
+)
+
+
+def model_decided(asked: str = "gpt-test", **changes: Any) -> tuple[Decision, list[str]]:
+    bundle = a_bundle(workflow=replace(a_workflow(), models=Models(allow=("gpt-test",))))
+    snapshot = replace(a_snapshot(bundle=bundle), **changes)
+    decision, routes = decide_model(a_principal(), asked, WireFamily.OPENAI, TABLE, snapshot, NOW)
+    return decision, [route.label for route in routes]
+
+
+def test_a_model_in_scope_is_allowed_and_has_its_route() -> None:
+    decision, routes = model_decided()
+    assert decision.verdict is Verdict.ALLOW
+    assert decision.reason.code == "model_granted"
+    assert routes == ["acme/gpt-test"]
+
+
+def test_a_model_out_of_scope_is_denied_and_goes_nowhere() -> None:
+    decision, routes = model_decided("other")
+    assert decision.reason.code == "unknown_model"
+    assert decision.denied
+    assert routes == []
+
+
+def test_a_stop_denies_model_calls_and_a_freeze_lets_them_pass() -> None:
+    stopped, _ = model_decided(kill={"*": KillLevel.STOP})
+    frozen, _ = model_decided(kill={"*": KillLevel.FREEZE})
+    assert stopped.reason.code == "killed"
+    assert frozen.verdict is Verdict.ALLOW
+
+
+def test_a_closed_run_calls_no_model() -> None:
+    decision, _ = model_decided(run=a_run(open=False))
+    assert decision.reason.code == "run_closed"

@@ -24,7 +24,9 @@ from interlock.core.model import (
     Request,
     RiskTier,
     Verdict,
+    WireFamily,
 )
+from interlock.core.model_route import Route, RoutingTable
 from interlock.core.reach import grew
 from interlock.core.snapshot import Approved, RunFacts, SchemaCheck, Snapshot, any_arguments
 
@@ -36,6 +38,7 @@ __all__ = [
     "any_arguments",
     "decide",
     "decide_capability",
+    "decide_model",
     "decide_preview",
     "to_be_measured",
 ]
@@ -110,6 +113,29 @@ def decide_capability(
         return (refusal.capability(case.workflow.label, capability, granted=permitted),)
 
     return _decide((*CAPABILITY_GATES, (Gate.SCOPE, granted)), case)
+
+
+def decide_model(
+    principal: Principal, model: str, family: WireFamily, table: RoutingTable, snapshot: Snapshot, now: int
+) -> tuple[Decision, tuple[Route, ...]]:
+    """Decide a call of `model` in one wire format at `now`; return where it goes too, none when denied (B5).
+
+    What it may cost is not decided here: that depends on the other calls under way, and holds money.
+    """
+    case = Case(Request(tool="", arguments={}, digest="", principal=principal), snapshot, now)
+    case.tier, case.effect = RiskTier.READ_ONLY, EffectClass.READ
+    routes: tuple[Route, ...] = ()
+
+    def routed(case: Case) -> Said:
+        nonlocal routes
+        found = table.choose(case.workflow.document.models, model, family)
+        if isinstance(found, Reason):
+            return (found,)
+        routes = found
+        return (refusal.MODEL_GRANTED,)
+
+    decision = _decide((*CAPABILITY_GATES, (Gate.SCOPE, routed)), case)
+    return decision, routes
 
 
 def _decide(gates: Gates, case: Case) -> Decision:

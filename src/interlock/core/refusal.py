@@ -19,6 +19,7 @@ from interlock.core.model import (
     Reason,
     RiskTier,
     Verdict,
+    WireFamily,
 )
 from interlock.core.policy.flaw import near
 
@@ -78,6 +79,29 @@ def not_in_scope(workflow: str, tool: str, granted: Iterable[str]) -> Reason:
 def narrowed_away(tool: str) -> Reason:
     """Say that the workflow grants a tool and the token does not hold it."""
     return deny(Gate.SCOPE, "narrowed_away", f"The run token does not hold {tool}.")
+
+
+def unknown_model(asked: str, known: Iterable[str]) -> Reason:
+    """Say that no provider here serves a model, with the one in scope that was probably meant."""
+    return _no_model("unknown_model", "No provider of this environment serves this model.", asked, known)
+
+
+def model_not_in_scope(asked: str, known: Iterable[str]) -> Reason:
+    """Say that the workflow may not call a model, with the one in scope that was probably meant."""
+    message = "The workflow does not have this model in scope; its manifest lists the models it may call."
+    return _no_model("model_not_in_scope", message, asked, known)
+
+
+def model_of_another_format(asked: str, family: WireFamily) -> Reason:
+    """Say that a model is served, but not in the wire format that the caller speaks."""
+    message = f"{asked[:_SHOWN_NAME]} is served in the {family.value} wire format; nothing is translated."
+    return deny(Gate.SCOPE, "model_of_another_format", message)
+
+
+def _no_model(code: str, message: str, asked: str, known: Iterable[str]) -> Reason:
+    close = near(asked[:_SHOWN_NAME], known)
+    missed = (NearMiss(field="model", expected=close, actual=asked[:_SHOWN_NAME]),) if close else ()
+    return deny(Gate.SCOPE, code, message, missed)
 
 
 def unmapped(tool: str) -> Reason:
@@ -223,6 +247,12 @@ TO_BE_MEASURED = Reason(
     gate=Gate.CONSTRAINTS,
     code="to_be_measured",
     message="Nothing but its reach speaks against the call.",
+    verdict=Verdict.ALLOW,
+)
+MODEL_GRANTED = Reason(
+    gate=Gate.SCOPE,
+    code="model_granted",
+    message="The workflow has this model in scope.",
     verdict=Verdict.ALLOW,
 )
 NO_BUDGET = deny(Gate.BUDGET, "budget_exhausted", "The budget does not cover this call.")
