@@ -23,6 +23,7 @@ from interlock.core.budget import (
     ScopeKind,
     TooLarge,
     answer,
+    refused,
     hold,
     release,
     settle,
@@ -142,6 +143,17 @@ def test_a_budget_of_nothing_is_used_up_from_the_start() -> None:
     nothing = an_account(0)
     assert nothing.used == 1_000
     assert answer([nothing], exp=0, most=0) == Killed(account=nothing)
+
+
+def test_a_refusal_says_who_decided_how_much_is_left_and_whether_to_ask_again() -> None:
+    account = an_account(spent=90, held_max=50)
+    busy = refused(Busy(account=account))
+    assert (busy.code, busy.transient) == ("budget_inflight", True)
+    assert (busy.limit, busy.spent, busy.held, busy.resets_at) == (100, 90, 50, 86_400_000_000)
+    lasting = [refused(each(account=account)) for each in (TooLarge, Exhausted, Killed)]
+    assert [each.code for each in lasting] == ["request_exceeds_budget", "budget_exhausted", "run_halted"]
+    assert not any(each.transient for each in lasting)
+    assert lasting[1].message == "The budget of workflow refunds, per day is used up."
 
 
 def test_states_have_an_order() -> None:

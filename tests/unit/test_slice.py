@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interlock.core.slice import Position, covering, returned, settled, topped_up
+from interlock.core.slice import Position, covering, returned, settled, tight, topped_up
 
 amounts = st.integers(0, 100)
 
@@ -50,6 +50,14 @@ def test_near_the_ceiling_processes_lease_each_hold_by_itself_and_one_alone_take
     assert topped_up(position, limit=1000, most=100, processes=1).amount == 50
     assert topped_up(replace(position, spent=1480), limit=1000, most=100, processes=1).amount == 20
     assert topped_up(replace(position, spent=1600), limit=1000, most=100, processes=1).amount == 0
+
+
+def test_an_account_is_tight_when_not_every_process_could_have_its_share() -> None:
+    position = Position(spent=1400, leased=0, ceiling=1500)
+    assert not tight(position, limit=1000, processes=2)
+    assert tight(position, limit=1000, processes=3)
+    assert not tight(replace(position, spent=1500), limit=1000, processes=1)
+    assert not tight(replace(position, ceiling=None), limit=1000, processes=3)
 
 
 def test_what_is_not_needed_can_be_returned() -> None:

@@ -242,6 +242,50 @@ def _refusal(account: Account, exp: int, least: int) -> Refusal | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A refusal as callers are told it. `code` is stable; `transient` says that asking again may help.
+
+    `scope` is the account that decided; `resets_at` is `window.FOREVER` where it never starts anew.
+    """
+
+    code: str
+    message: str
+    scope: str
+    limit: int
+    spent: int
+    held: int
+    resets_at: int
+
+    @property
+    def transient(self) -> bool:
+        """Whether only calls under way stand in its way."""
+        return self.code == _SAID[Busy][0]
+
+
+_SAID = {
+    Busy: ("budget_inflight", "has no room until calls under way have ended"),
+    TooLarge: ("request_exceeds_budget", "has less left than this call could cost"),
+    Exhausted: ("budget_exhausted", "is used up"),
+    Killed: ("run_halted", "has reached its kill ceiling"),
+}
+
+
+def refused(said: Refusal) -> Refused:
+    """Return a refusal in the words of the account that made it."""
+    code, words = _SAID[type(said)]
+    account = said.account
+    return Refused(
+        code=code,
+        message=f"The budget of {account.key.scope} {words}.",
+        scope=account.key.scope,
+        limit=account.limits.limit,
+        spent=account.spent,
+        held=account.held_max,
+        resets_at=account.key.resets_at,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
     """What one scope may spend, has spent and has set aside. `limit` None means no limit."""
 

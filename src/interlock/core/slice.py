@@ -74,3 +74,9 @@ def topped_up(position: Position, *, limit: int, most: int, processes: int) -> P
 def returned(position: Position) -> Position:
     """Return it without what the slice does not need."""
     return position.grown(min(0, position.needed - position.amount))
+
+
+def tight(position: Position, *, limit: int, processes: int) -> bool:
+    """Whether so many processes could not all have a slice: then none keeps what it does not need."""
+    room = position.room
+    return processes > 1 and room is not None and room < processes * (limit // SHARE)

@@ -19,7 +19,10 @@ _NO_FLOORS: Mapping[RiskTier, Verdict] = {}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
-    """A run so far. `calls` counts its admitted calls by tool, without the one being decided."""
+    """A run so far. `calls` counts its admitted calls by tool, without the one being decided.
+
+    `above` are the runs that it was started from, nearest first: each its id and workflow (B9).
+    """
 
     run: str
     workflow: str
@@ -28,6 +31,7 @@ class RunFacts:
     calls: Mapping[str, int] = field(default_factory=dict[str, int])
     labels: frozenset[str] = frozenset()
     started_at: int = 0
+    above: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
