@@ -192,8 +192,9 @@ class Writer:
             self._settle_unsure(connection, batch)
             owed = self._refused.entries()
             drafts = [*owed, *map(_draft, batch.entries)]
+            alone = len(batch.units) == 1 and not drafts
             for unit in batch.units:
-                self._run_unit(connection, unit, now)
+                self._run_unit(connection, unit, now, alone=alone)
                 drafts += unit.drafts
             self._chain.append(connection, drafts, now=now)
             committing = True
@@ -224,14 +225,16 @@ class Writer:
                 batch.entries[:0] = entries
             self._unsure = None
 
-    def _run_unit(self, connection: sa.Connection, unit: Unit, now: int) -> None:
-        """Run one unit in a savepoint. Raises only what concerns the whole store."""
+    def _run_unit(self, connection: sa.Connection, unit: Unit, now: int, *, alone: bool) -> None:
+        """Run one unit, in a savepoint unless it is `alone`. Raises only what concerns the whole store."""
         transaction = Transaction(connection, now=now, ids=self._ids)
-        self._dialect.command(connection, "SAVEPOINT unit")
+        if not alone:
+            self._dialect.command(connection, "SAVEPOINT unit")
         try:
             unit.value = unit.work(transaction)
             unit.drafts = transaction.drafts
-            self._dialect.command(connection, "RELEASE SAVEPOINT unit")
+            if not alone:
+                self._dialect.command(connection, "RELEASE SAVEPOINT unit")
         except Exception as error:
             if isinstance(error, DBAPIError):
                 meaning = self._dialect.meaning(error, committing=False)
@@ -239,11 +242,18 @@ class Writer:
                     unit.drafts = transaction.drafts
                     raise
                 error = meaning or error
-            self._dialect.command(connection, "ROLLBACK TO SAVEPOINT unit")
-            self._dialect.command(connection, "RELEASE SAVEPOINT unit")
+            self._undo_unit(connection, alone=alone)
             unit.error, unit.drafts = _raisable(error), ()
             return
         unit.effects = transaction.effects
+
+    def _undo_unit(self, connection: sa.Connection, *, alone: bool) -> None:
+        if alone:
+            self._dialect.command(connection, "ROLLBACK")
+            self._dialect.begin(connection)
+            return
+        self._dialect.command(connection, "ROLLBACK TO SAVEPOINT unit")
+        self._dialect.command(connection, "RELEASE SAVEPOINT unit")
 
     def _connected(self) -> sa.Connection:
         if self._connection is None:
