@@ -142,7 +142,7 @@ GOLDEN: list[tuple[str, str]] = [
     (
         document("Worflow", "{}"),
         "m.yaml:2:7: kind: 'Worflow' is no kind; expected one of Person, Team, ToolServer, Tool, Agent, Workflow, "
-        "Policy (did you mean 'Workflow'?)",
+        "Policy, Organisation, Provider, Runbook (did you mean 'Workflow'?)",
     ),
     (
         document("Dataset", "{}"),

@@ -8,13 +8,15 @@ from typing import get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from interlock.manifest import kinds
+from interlock.manifest.field import Strict
 from interlock.manifest.problem import ManifestProblem, dotted, near, shown
 from interlock.manifest.tree import Node
 
+_SECRETIVE = frozenset({"credentials", "base_url"})
+
 
 def problems_of(
-    model: type[kinds.Strict], node: Node, *, part: str = "", document: str = ""
+    model: type[Strict], node: Node, *, part: str = "", document: str = ""
 ) -> list[ManifestProblem]:
     """Return what `model` finds wrong with `node`, or with its part of that name."""
     try:
@@ -32,7 +34,7 @@ def plain(node: Node, part: str) -> object:
 
 
 def _translated(
-    model: type[kinds.Strict], node: Node, part: str, document: str, error: ErrorDetails
+    model: type[Strict], node: Node, part: str, document: str, error: ErrorDetails
 ) -> ManifestProblem:
     steps = tuple(step for step in error["loc"] if step != "[key]")
     path = (part, *steps) if part else steps
@@ -52,8 +54,8 @@ def _translated(
 
 
 def _message(error: ErrorDetails) -> str:
-    """Say what was expected. What stands under credentials is never repeated: it may be a secret."""
-    given = "what stands here" if "credentials" in error["loc"] else _given(error["input"])
+    """Say what was expected. What may be or hold a secret is never repeated."""
+    given = _given(error["input"]) if _SECRETIVE.isdisjoint(error["loc"]) else "what stands here"
     match error["type"]:
         case "missing":
             return "required and missing"
@@ -100,8 +102,8 @@ def _listed(choices: list[str]) -> str:
     return choices[0] if len(choices) == 1 else f"{', '.join(choices[:-1])} or {choices[-1]}"
 
 
-def _fields(model: type[kinds.Strict], steps: Sequence[str | int]) -> list[str]:
-    current: type[kinds.Strict] | None = model
+def _fields(model: type[Strict], steps: Sequence[str | int]) -> list[str]:
+    current: type[Strict] | None = model
     for step in steps:
         if current is not None and isinstance(step, str):
             current = _model_of(current, step)
@@ -110,13 +112,13 @@ def _fields(model: type[kinds.Strict], steps: Sequence[str | int]) -> list[str]:
     return [info.alias or name for name, info in current.model_fields.items()]
 
 
-def _model_of(model: type[kinds.Strict], name: str) -> type[kinds.Strict] | None:
+def _model_of(model: type[Strict], name: str) -> type[Strict] | None:
     info = next((each for own, each in model.model_fields.items() if name in {own, each.alias}), None)
     return _inner_model(info.annotation) if info else None
 
 
-def _inner_model(annotation: object) -> type[kinds.Strict] | None:
-    if isinstance(annotation, type) and issubclass(annotation, kinds.Strict):
+def _inner_model(annotation: object) -> type[Strict] | None:
+    if isinstance(annotation, type) and issubclass(annotation, Strict):
         return annotation
     inner = (_inner_model(each) for each in get_args(annotation))
     return next((each for each in inner if each is not None), None)

@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from interlock.manifest import kinds, source
+from interlock.manifest import source
 from interlock.manifest.check import problems_of
+from interlock.manifest.field import Json, Strict
 from interlock.manifest.problem import ManifestProblem, Place, invalid
 from interlock.manifest.tree import parse
 
@@ -26,28 +27,28 @@ def _moment(value: object) -> int:
 Moment = Annotated[int, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
 
 
-class RunSoFar(kinds.Strict):
+class RunSoFar(Strict):
     """What the imaginary run has done: admitted calls by tool, and the taints it has collected."""
 
     calls: dict[str, int] = Field(default={})
     taints: list[str] = Field(default=[])
 
 
-class Case(kinds.Strict):
+class Case(Strict):
     """One call and the verdict it must get. `because` is the rule's id or the reason's code."""
 
     name: str = Field("")
     workflow: str = Field("")
     tool: str
-    args: dict[str, kinds.Json] = Field(default={})
+    args: dict[str, Json] = Field(default={})
     run: RunSoFar = Field(default_factory=lambda: RunSoFar.model_validate({}))
-    reach: dict[str, kinds.Json] | None = Field(None)
+    reach: dict[str, Json] | None = Field(None)
     at: Moment | None = Field(None)
     expect: Literal["allow", "allow_with_review", "require_approval", "deny"]
     because: str | None = Field(None)
 
 
-class Fixture(kinds.Strict):
+class Fixture(Strict):
     """A file of cases. `manifest` is relative to it; `workflow` and `at` stand in where a case has none."""
 
     manifest: str | None = Field(None)

@@ -7,124 +7,64 @@ points, nano-dollars); `manifest.freeze` turns a checked model into the document
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
-from interlock.core.model import EffectClass, OnHard, RiskTier, Source
-from interlock.manifest import quantity
+from interlock.core.model import Source
+from interlock.manifest.field import (
+    LETTERS,
+    NAME,
+    PERSON,
+    SECRET,
+    TOOL,
+    URL,
+    Day,
+    Duration,
+    Effect,
+    Email,
+    Header,
+    Json,
+    JsonMap,
+    Money,
+    Name,
+    Origin,
+    PersonName,
+    Secret,
+    Share,
+    Strict,
+    Text,
+    Tier,
+    ToolName,
+    Url,
+    Variable,
+)
+from interlock.manifest.provider import ProviderSpec
+from interlock.manifest.runbook import RunbookSpec
+from interlock.manifest.spending import BudgetSpec, CompressionSpec, CustomerSpec, ModelsSpec
 
 API_VERSION = "interlock/v1"
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
-_PERSON = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-_TOOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\.[!-~]{1,128}")
-_SECRET = re.compile(r"secret://env/[A-Za-z_][A-Za-z0-9_]*")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}")
-_URL = re.compile(r"https?://[^\s/]+(/\S*)?")
-
-THRESHOLD_PATTERN = r"^\d{1,3}(\.\d)?\s?%$"
 
 Role = Literal[
     "viewer", "auditor", "developer", "agent_owner", "approver", "policy_author", "operator", "admin"
 ]
 
 
-def _matching(pattern: re.Pattern[str], expected: str) -> Any:
-    def check(value: str) -> str:
-        if not pattern.fullmatch(value):
-            raise ValueError(f"expected {expected}")
-        return value
-
-    return AfterValidator(check)
-
-
-def _shown_as(convert: Any, schema: dict[str, Any]) -> tuple[Any, Any]:
-    return BeforeValidator(convert), WithJsonSchema(schema)
-
-
-_LETTERS = "letters, digits, - and _, at most 63 characters"
-Name = Annotated[str, _matching(_NAME, f"a name of {_LETTERS}")]
-PersonName = Annotated[str, _matching(_PERSON, "a name of letters, digits, dots, - and _")]
-ToolName = Annotated[str, _matching(_TOOL, "a tool as server.tool, such as payments.refund")]
-Variable = Annotated[str, _matching(_VARIABLE, "the name of an environment variable")]
-Header = Annotated[str, _matching(re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"), "the name of an HTTP header")]
-Secret = Annotated[
-    str, _matching(_SECRET, "a reference such as secret://env/NAME; a secret never stands in a manifest")
-]
-Text = Annotated[str, Field(min_length=1, max_length=2000)]
-Duration = Annotated[
-    int,
-    *_shown_as(
-        quantity.seconds,
-        {"type": "string", "pattern": r"^(\d+w)?(\d+d)?(\d+h)?(\d+m)?(\d+s)?$", "minLength": 2},
-    ),
-]
-Percent = Annotated[
-    int, *_shown_as(quantity.basis_points, {"type": "string", "pattern": r"^\d{1,4}(\.\d{1,2})?\s?%$"})
-]
-Threshold = Annotated[int, *_shown_as(quantity.per_mille, {"type": "string", "pattern": THRESHOLD_PATTERN})]
-Share = Annotated[int, *_shown_as(quantity.share, {"type": ["number", "string"], "minimum": 0, "maximum": 1})]
-Money = Annotated[int, *_shown_as(quantity.nano_dollars, {"type": ["number", "string"], "minimum": 0})]
-Day = Annotated[int, *_shown_as(quantity.end_of_use, {"type": "string", "format": "date"})]
-Json = Annotated[Any, BeforeValidator(quantity.json_value)]
-JsonMap = dict[str, Json]
-Tier = Annotated[RiskTier, Field(strict=False)]
-Effect = Annotated[EffectClass, Field(strict=False)]
-Origin = Annotated[Source, Field(strict=False)]
-OnHardLimit = Annotated[OnHard, Field(strict=False)]
-
-
-class Strict(BaseModel):
-    """No unknown fields, no silent conversion."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class BudgetSpec(Strict):
-    run: Money | None = Field(None, description="limit of one run, in the currency; 2.00 is two dollars")
-    hour: Money | None = Field(None, description="limit of an hour, in UTC")
-    day: Money | None = Field(None, description="limit of a day")
-    month: Money | None = Field(None, description="limit of a month")
-    currency: Literal["USD"] = Field("USD", description="USD is the only one so far")
-    soft: Threshold = Field(700, description="where an alert goes out; nothing stops")
-    hard: Threshold = Field(1_000, description="from where calls are degraded")
-    kill: Threshold = Field(
-        1_500, description="what is never passed, and where the run is halted: 100% to 200%"
+class PersonSpec(Strict):
+    email: Email = Field(description="where they are reached")
+    roles: list[Role] = Field(default=[], description="what they may do")
+    channels: dict[str, Text] = Field(
+        default={}, description="other ways to reach them: webhook is a URL, webhook_key what signs it"
     )
-    on_hard: OnHardLimit = Field(
-        OnHard.FULL,
-        description="beyond the hard limit: never degrade but refuse, make calls cheaper, do all that helps",
-    )
-    shadow: bool = Field(False, description="record what would be degraded or refused, and do nothing")
-    strict: bool = Field(False, description="write every hold to disk before its call is sent")
-    route: list[PersonName] = Field(default=[], description="people and teams that are told; else the owner")
 
     @model_validator(mode="after")
-    def _rising(self) -> Self:
-        if not self.soft < self.hard < self.kill:
-            raise ValueError("expected soft < hard < kill")
-        if not 1_000 <= self.kill <= 2_000:
-            raise ValueError("expected kill between 100% and 200%")
+    def _reachable(self) -> Self:
+        if not URL.fullmatch(self.channels.get("webhook", "https://unset")):
+            raise ValueError("expected channels.webhook to be a URL")
+        if not SECRET.fullmatch(self.channels.get("webhook_key", "secret://env/UNSET")):
+            raise ValueError("expected channels.webhook_key to be a reference such as secret://env/NAME")
         return self
-
-
-class PersonSpec(Strict):
-    email: Annotated[str, _matching(_EMAIL, "an e-mail address")] = Field(
-        description="where they are reached"
-    )
-    roles: list[Role] = Field(default=[], description="what they may do")
-    channels: dict[str, Text] = Field(default={}, description="other ways to reach them, by name")
 
 
 class TeamSpec(Strict):
@@ -149,9 +89,7 @@ class CredentialsSpec(Strict):
 class ToolServerSpec(Strict):
     transport: Literal["stdio", "http"] = Field(description="how the server is reached")
     command: list[Text] = Field(default=[], description="stdio: the program and its arguments")
-    url: Annotated[str, _matching(_URL, "a URL such as https://tools.example.com/mcp")] | None = Field(
-        None, description="http: the address of the MCP endpoint"
-    )
+    url: Url | None = Field(None, description="http: the address of the MCP endpoint")
     credentials: CredentialsSpec = Field(
         default_factory=lambda: CredentialsSpec.model_validate({}), description="what the server is given"
     )
@@ -219,6 +157,7 @@ class AgentSpec(Strict):
     backup: PersonName | None = Field(None, description="who stands in")
     purpose: str = Field("", max_length=2000, description="what it is for, in words")
     review_every: Duration = Field(90 * 86_400, description="how often its access is reviewed")
+    budget: BudgetSpec | None = Field(None, description="limits for all its workflows together")
 
 
 class GrantSpec(Strict):
@@ -265,11 +204,6 @@ class ApprovalsSpec(Strict):
     expire_after: Duration = Field(14_400, description="when a call that waits is given up")
 
 
-class ModelsSpec(Strict):
-    pin: dict[Name, Text] = Field(default={}, description="model by role")
-    degrade: dict[Text, Text] = Field(default={}, description="what a model may be replaced with")
-
-
 class BreakerSpec(Strict):
     tool_failures: int = Field(3, ge=1, le=1000, description="consecutive failures of one tool")
     identical_calls: int = Field(5, ge=1, le=1000, description="identical calls in one run")
@@ -288,7 +222,8 @@ class WorkflowSpec(Strict):
     scope: JsonMap = Field(default={}, description="values that conditions refer to as $scope.name")
     rules: list[RuleSpec] = Field(default=[], description="they only tighten")
     models: ModelsSpec = Field(
-        default_factory=lambda: ModelsSpec.model_validate({}), description="pinned models"
+        default_factory=lambda: ModelsSpec.model_validate({}),
+        description="the models in scope; none means no model call",
     )
     budget: BudgetSpec | None = Field(None, description="limits")
     breaker: BreakerSpec = Field(
@@ -298,11 +233,22 @@ class WorkflowSpec(Strict):
     approvals: ApprovalsSpec = Field(
         default_factory=lambda: ApprovalsSpec.model_validate({}), description="who decides what waits"
     )
-    runbook: Name | None = Field(None, description="what to do when it misbehaves")
+    runbook: Name | None = Field(None, description="what to do when it misbehaves: a complete Runbook")
+    customer: CustomerSpec | None = Field(None, description="where the customer label of a call comes from")
+    compression: list[CompressionSpec] = Field(
+        default=[], description="large tool results are shortened; the first rule that fits counts"
+    )
 
 
 class PolicySpec(Strict):
     rules: list[RuleSpec] = Field(default=[], description="they hold for every workflow")
+
+
+class OrganisationSpec(Strict):
+    budget: BudgetSpec | None = Field(None, description="limits for all workflows together")
+    keep_originals: Duration = Field(
+        7 * 86_400, description="how long the originals of shortened tool results are kept"
+    )
 
 
 class Metadata(Strict):
@@ -318,10 +264,13 @@ SPECS: dict[str, type[Strict]] = {
     "Agent": AgentSpec,
     "Workflow": WorkflowSpec,
     "Policy": PolicySpec,
+    "Organisation": OrganisationSpec,
+    "Provider": ProviderSpec,
+    "Runbook": RunbookSpec,
 }
-LATER = ("Organisation", "Provider", "Runbook", "AlertRule", "Rotation", "PromptVersion", "Dataset")
+LATER = ("AlertRule", "Rotation", "PromptVersion", "Dataset")
 NAMES: dict[str, tuple[re.Pattern[str], str]] = {
-    "Person": (_PERSON, "a name of letters, digits, dots, - and _"),
-    "Tool": (_TOOL, "a tool as server.tool, such as payments.refund"),
+    "Person": (PERSON, "a name of letters, digits, dots, - and _"),
+    "Tool": (TOOL, "a tool as server.tool, such as payments.refund"),
 }
-ANY_NAME = (_NAME, f"a name of {_LETTERS}")
+ANY_NAME = (NAME, f"a name of {LETTERS}")

@@ -14,6 +14,9 @@ from interlock.core.model import Json
 
 _DURATION = re.compile(r"(?:(\d{1,4})w)?(?:(\d{1,5})d)?(?:(\d{1,6})h)?(?:(\d{1,7})m)?(?:(\d{1,9})s)?")
 _UNITS = (604_800, 86_400, 3_600, 60, 1)
+_MILLIS = re.compile(r"(\d{1,9})ms")
+_SIZE = re.compile(r"(\d{1,9})(KiB|MiB)?")
+_SIZES = {"": 1, "KiB": 1_024, "MiB": 1_048_576}
 _PERCENT = re.compile(r"(\d{1,4})(?:\.(\d{1,2}))?\s?%")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _LARGEST = Decimal(1_000_000_000)
@@ -25,6 +28,27 @@ def seconds(value: object) -> int:
     if match is None:
         raise ValueError("expected a duration such as 30s, 15m, 24h or 90d")
     return sum(int(count) * unit for count, unit in zip(match.groups(), _UNITS, strict=True) if count)
+
+
+def microseconds(value: object) -> int:
+    """Return a duration such as `800ms`, `45s` or `2m` in microseconds."""
+    match = _MILLIS.fullmatch(value) if isinstance(value, str) else None
+    if match is not None:
+        return int(match[1]) * 1_000
+    try:
+        return seconds(value) * 1_000_000
+    except ValueError:
+        raise ValueError("expected a duration such as 800ms, 45s or 2m") from None
+
+
+def byte_count(value: object) -> int:
+    """Return a size such as `16KiB`, `1MiB` or a number of bytes."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("expected a size such as 16KiB, or a number of bytes")
+    return int(match[1]) * _SIZES[match[2] or ""]
 
 
 def basis_points(value: object) -> int:

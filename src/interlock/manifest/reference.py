@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from interlock.manifest.kinds import LATER, NAMES, SPECS, THRESHOLD_PATTERN
+from interlock.manifest.field import THRESHOLD_PATTERN
+from interlock.manifest.kinds import LATER, NAMES, SPECS
 from interlock.manifest.schema import json_schema
 
 _KINDS = {
@@ -17,6 +18,11 @@ _KINDS = {
     "Agent": "A non-human identity with one accountable owner (H1, H3).",
     "Workflow": "What an agent may do: its scope, its rules and who answers for it (A3, G7).",
     "Policy": "Rules that hold for every workflow.",
+    "Organisation": "The whole: what all workflows together may spend (B2). There is at most one.",
+    "Provider": "An upstream that serves models, with its credentials, limits and prices. Nothing is "
+    "translated: an agent that speaks `openai` reaches providers that speak `openai`.",
+    "Runbook": "What a person who is woken needs (G1). It is complete when every field says something; a "
+    "workflow can only name a complete one.",
 }
 _HEAD = """\
 # The manifest
@@ -84,7 +90,7 @@ def _table(schema: dict[str, Any]) -> list[str]:
 
 def _default(field: dict[str, Any]) -> str:
     value = field.get("default")
-    if value is None or value in ([], {}):
+    if value is None or value in ("", [], {}):
         return ""
     if isinstance(value, bool):
         return "`true`" if value else "`false`"
@@ -99,7 +105,7 @@ def _written(value: object, field: dict[str, Any]) -> str:
     if isinstance(value, int) and "%" in pattern:
         return f"{value // 100}%"
     if isinstance(value, int) and "d)" in pattern:
-        for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
             if value and value % size == 0:
                 return f"{value // size}{unit}"
     return str(value)
@@ -125,8 +131,10 @@ def _scalar(field: dict[str, Any]) -> str:
     kind = field.get("type")
     if "%" in pattern:
         return "percentage"
-    if "d)" in pattern:
+    if "d)" in pattern or "ms" in pattern:
         return "duration"
+    if "iB" in pattern:
+        return "size"
     if field.get("format") == "date":
         return "date"
     if kind == ["number", "string"]:
