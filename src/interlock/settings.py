@@ -54,6 +54,17 @@ class Settings:
     max_body: int = _setting(4 * 1024 * 1024, "largest request body in bytes")
     run_limit: int = _setting(86_400, "seconds a run may stay open at most; its tokens never outlive it")
     call_timeout: int = _setting(120, "seconds a tool call may take before its outcome is unknown")
+    smtp: str = _setting(
+        "",
+        "mail server for notices: smtp://user@host:587 (STARTTLS), smtps:// or smtp+plain://; empty is none",
+    )
+    smtp_password: str = _setting("", "password of the mail server's user")
+    smtp_ca: str = _setting("", "file with the authority of the mail server's certificate, if it is your own")
+    mail_from: str = _setting("", "sender of notices; empty is interlock@ the mail server's host")
+    webhook_key: str = _setting("", "key that signs webhooks of people who declare none of their own")
+    notify_private: bool = _setting(
+        False, "let webhooks reach loopback and private addresses, and be called without TLS"
+    )
     log_level: str = _setting("info", "debug, info, warning or error")
 
     @property

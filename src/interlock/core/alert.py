@@ -14,13 +14,6 @@ from enum import StrEnum
 from interlock.core.document import FailureMode, Runbook
 from interlock.core.model import Json
 
-TEMPLATE = Runbook(
-    name="template",
-    owner="operators",
-    escalation=("operators",),
-    rollback="Nothing is to be rolled back: an alert changes nothing.",
-)
-
 
 class Severity(StrEnum):
     """How loud an alert is: a page wakes somebody, a ticket waits for the morning."""
@@ -99,6 +92,15 @@ TEMPLATES: Mapping[AlertKind, FailureMode] = {
         escalate_when="Something in flight does not end, or its effect must be undone by hand.",
     ),
 }
+
+
+TEMPLATE = Runbook(
+    name="template",
+    failure_modes=tuple(TEMPLATES.values()),
+    owner="operators",
+    escalation=("operators",),
+    rollback="Nothing is to be rolled back: an alert changes nothing.",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from interlock.core.bundle import Bundle
-from interlock.core.document import Agent, Person
+from interlock.core.document import Agent, Person, Runbook
 from interlock.errors import SnapshotMoved
-from interlock.store import agents, changes, documents, people
+from interlock.store import agents, changes, documents, people, runbooks
 from interlock.store.documents import Name
 from interlock.store.memory import Memory
 from interlock.store.transaction import Transaction
@@ -34,6 +34,9 @@ def put_in_force(
     _expect(transaction, bundle.environment, base)
     people.declare(transaction, (each for each in bundle.documents if isinstance(each, Person)))
     agents.declare(transaction, (each for each in bundle.documents if isinstance(each, Agent)))
+    runbooks.declare(
+        transaction, bundle.environment, (each for each in bundle.documents if isinstance(each, Runbook))
+    )
     version = documents.put(
         transaction, bundle.environment, bundle.documents, versions=versions, digest=bundle.digest, by=by
     )

@@ -1,0 +1,114 @@
+"""Tell people what was raised: claim what is due, send it outside of any transaction, write down how it went.
+
+What a receiver does not take is tried again, later each time, for a day (`core.retry`); what can never work
+is given up at once. Both are on the delivery log, with a reason that holds no secret.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from interlock.core import retry
+from interlock.core.alert import Notice
+from interlock.core.model import SECOND
+from interlock.core.recipient import EMAIL
+from interlock.runtime import Runtime
+from interlock.store import alert_events, deliveries, runbooks
+from interlock.store.database import Store, Transaction
+from interlock.store.deliveries import Delivery, DeliveryState
+from interlock.upstream.notify import mail, webhook
+from interlock.upstream.notify.mail import MailServer
+from interlock.upstream.notify.message import Ending, Message, NotTaken, Sent
+
+_REFERENCE = "secret://env/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deliver:
+    """The use case with its handles. `secret` resolves a reference; `private` lets webhooks reach inside."""
+
+    store: Store
+    runtime: Runtime
+    environment: str
+    secret: Callable[[str], str | None]
+    mail_server: MailServer | None = None
+    webhook_key: str = ""
+    private: bool = False
+
+    async def __call__(self) -> int:
+        """Send what is due; return how many were tried."""
+        now = self.runtime.clock.now()
+        if not await self.store.read(lambda found: deliveries.any_due(found, self.environment, now)):
+            return 0
+        claimed = await self.store.transact(
+            lambda transaction: deliveries.claim(transaction, self.environment)
+        )
+        await asyncio.gather(*map(self._deliver, claimed))
+        return len(claimed)
+
+    async def _deliver(self, delivery: Delivery) -> None:
+        notice = await self._notice(delivery)
+        began = self.runtime.clock.monotonic()
+        ending = await self._send(delivery, notice)
+        took = int((self.runtime.clock.monotonic() - began) * SECOND)
+        await self.store.transact(lambda transaction: _settle(transaction, delivery, ending, took))
+
+    async def _notice(self, delivery: Delivery) -> Notice:
+        event = await self.store.read(lambda found: alert_events.get(found, delivery.event))
+        alert = await self.store.read(lambda found: runbooks.get(found, event.alert))
+        return Notice(
+            event=event.id,
+            kind=event.kind.value,
+            severity=event.severity,
+            environment=event.environment,
+            subject=event.subject,
+            window=event.period,
+            at=event.at,
+            summary=event.summary,
+            entry=alert.entry,
+            runbook=alert.runbook,
+            incident=event.incident or "",
+            facts=event.facts,
+        )
+
+    async def _send(self, delivery: Delivery, notice: Notice) -> Ending:
+        message = Message(
+            delivery=delivery.id,
+            target=delivery.target,
+            title=notice.title,
+            text=notice.text(),
+            body=msgspec.json.encode(notice.payload(delivery.id)),
+        )
+        if delivery.channel == EMAIL:
+            if self.mail_server is None:
+                return NotTaken(detail="no mail server is set: INTERLOCK_SMTP", final=True)
+            return await mail.hand_in(message, self.mail_server)
+        key = self._key(delivery)
+        if not key:
+            return NotTaken(detail="no key to sign it with: webhook_key or INTERLOCK_WEBHOOK_KEY", final=True)
+        now = self.runtime.clock.now() // SECOND
+        return await webhook.post(message, key=key.encode(), timestamp=now, private=self.private)
+
+    def _key(self, delivery: Delivery) -> str | None:
+        if not delivery.key_ref:
+            return self.webhook_key
+        if not delivery.key_ref.startswith(_REFERENCE):
+            return None
+        return self.secret(delivery.key_ref.removeprefix(_REFERENCE))
+
+
+def _settle(transaction: Transaction, delivery: Delivery, ending: Ending, took: int) -> None:
+    due_at = transaction.now + retry.pause(delivery.attempts + 1, delivery.id)
+    match ending:
+        case Sent(detail=detail):
+            state, outcome = DeliveryState.DELIVERED, "delivered"
+        case NotTaken(detail=detail, final=final):
+            over = final or retry.over(delivery.created_at, due_at)
+            state, outcome = (DeliveryState.GIVEN_UP if over else DeliveryState.QUEUED), "failed"
+    deliveries.settle(
+        transaction, delivery, state=state, due_at=due_at, took=took, outcome=outcome, detail=detail
+    )

@@ -1,0 +1,1 @@
+"""Outbound notices: signed webhooks and mail."""
