@@ -7,86 +7,26 @@ Real processes: the server, its tool server, `interlock mcp`, the command line, 
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import AsyncGenerator, Coroutine, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Coroutine, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import mcp_types as types
 import pytest
-from mcp.client.stdio import StdioServerParameters
-from mcp.client.streamable_http import streamable_http_client
 
 from mcp import Client
-from support.gateway import WORKSHOP
-from support.served import Served, served, serving, until
+from support.served import SHOP, Served, approval, served, serving, status, text, tool, until, workflow
 from support.stores import PostgresForTests
 
 _WAITING = {"INTERLOCK_INLINE_WAIT": "30", "INTERLOCK_SELF_APPROVE": "1"}
 TASKS = "io.modelcontextprotocol/tasks"
-_MAP = "blast_radius: {widest_scope: none, impact: none, reversible: always}"
-MANIFEST = f"""
-apiVersion: interlock/v1
-kind: Person
-metadata: {{name: maria}}
-spec: {{email: maria@example.com, roles: [admin, agent_owner, approver]}}
----
-apiVersion: interlock/v1
-kind: Agent
-metadata: {{name: bot}}
-spec: {{owner: maria, purpose: test}}
----
-apiVersion: interlock/v1
-kind: ToolServer
-metadata: {{name: shop}}
-spec: {{transport: stdio, command: [{sys.executable}, {WORKSHOP}], source: internal}}
----
-apiVersion: interlock/v1
-kind: Tool
-metadata: {{name: shop.note}}
-spec: {{tier: high_blast_radius, effect: once, {_MAP}}}
----
-apiVersion: interlock/v1
-kind: Tool
-metadata: {{name: shop.hang}}
-spec: {{tier: high_blast_radius, effect: once, {_MAP}}}
----
-apiVersion: interlock/v1
-kind: Workflow
-metadata: {{name: work}}
-spec: {{agent: bot, owner: maria, tools: [{{tool: shop.note}}, {{tool: shop.hang}}]}}
-"""
+MANIFEST = SHOP + tool("shop.note") + tool("shop.hang") + workflow("shop.note", "shop.hang")
 
 
-@asynccontextmanager
-async def over_http(server: Served, token: str, mode: str) -> AsyncGenerator[Client]:
-    async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=60) as http:
-        transport = streamable_http_client(f"{server.url}/mcp", http_client=http)
-        async with Client(transport, mode=mode, cache=None) as client:
-            yield client
-
-
-def over_stdio(server: Served, mode: str) -> Client:
-    command = StdioServerParameters(
-        command=sys.executable,
-        args=["-m", "interlock.cli", "mcp", "--workflow", "work"],
-        env=server.environment,
-    )
-    return Client(command, mode=mode, cache=None)
-
-
-async def call(client: Client, tool: str, **arguments: Any) -> types.CallToolResult:
-    return await client.call_tool(tool, arguments)
-
-
-def status(result: types.CallToolResult) -> str:
-    return (result.structured_content or {}).get("status", "done")
-
-
-def approval(result: types.CallToolResult) -> str:
-    return (result.structured_content or {})["approval_id"]
+async def call(client: Client, name: str, **arguments: Any) -> types.CallToolResult:
+    return await client.call_tool(name, arguments)
 
 
 def task(server: Served, token: str, method: str, named: str, **params: Any) -> dict[str, Any]:
@@ -138,35 +78,35 @@ def test_a_kill_loses_no_waiting_call_and_repeats_none_that_was_sent(
     data = tmp_path / "d"
     settings = {**database, **_WAITING, "INTERLOCK_INLINE_WAIT": "0", "INTERLOCK_CALL_TIMEOUT": "5"}
 
-    def note(text: str) -> dict[str, str]:
-        return {"file": str(notes), "text": text}
+    def note(words: str) -> dict[str, str]:
+        return {"file": str(notes), "text": words}
 
-    async def ask(server: Served, token: str, mode: str, text: str) -> str:
-        async with over_http(server, token, mode) as client:
-            waiting = await call(client, "note", **note(text))
+    async def ask(server: Served, token: str, mode: str, words: str) -> str:
+        async with server.over_http(token, mode) as client:
+            waiting = await call(client, "note", **note(words))
             assert status(waiting) == "pending_approval"
-            other = await call(client, "note", **note(f"{text}, other"))
+            other = await call(client, "note", **note(f"{words}, other"))
             assert approval(other) != approval(waiting)
             return approval(waiting)
 
-    async def collect(server: Served, token: str, mode: str, text: str, known: str) -> None:
-        async with over_http(server, token, mode) as client:
+    async def collect(server: Served, token: str, mode: str, words: str, known: str) -> None:
+        async with server.over_http(token, mode) as client:
             resumed = await call(client, "interlock_resume", approval_id=known)
-            assert resumed.content[0].text == f"noted {text}"  # pyright: ignore[reportAttributeAccessIssue]
+            assert text(resumed) == f"noted {words}"
             again = await call(client, "interlock_resume", approval_id=known)
             assert again.content == resumed.content
-            anew = await call(client, "note", **note(text))
+            anew = await call(client, "note", **note(words))
             assert status(anew) == "pending_approval"
             assert approval(anew) != known
 
-    async def retry(server: Served, token: str, text: str) -> None:
-        async with over_http(server, token, "auto") as client:
-            same = await call(client, "note", **note(text))
-            assert same.content[0].text == f"noted {text}"  # pyright: ignore[reportAttributeAccessIssue]
+    async def retry(server: Served, token: str, words: str) -> None:
+        async with server.over_http(token, "auto") as client:
+            same = await call(client, "note", **note(words))
+            assert text(same) == f"noted {words}"
             assert (same.meta or {})["interlock/recorded"] is True
 
     async def hang(server: Served, token: str, *, first: bool) -> types.CallToolResult:
-        async with over_http(server, token, "legacy") as client:
+        async with server.over_http(token, "legacy") as client:
             return await call(client, "hang", file=str(notes))
 
     with ExitStack() as stack:
@@ -230,13 +170,13 @@ def test_a_client_that_still_waits_hears_that_it_waits_and_gets_the_outcome(
     server: Served, mode: str, way: str, tmp_path: Path
 ) -> None:
     steps: list[str] = []
-    text = f"{way} {mode}"
+    words = f"{way} {mode}"
 
     async def on_progress(progress: float, total: float | None, message: str | None) -> None:
         steps.append(message or "")
 
     async def story(client: Client) -> None:
-        sent: dict[str, Any] = {"file": str(tmp_path / "notes"), "text": text}
+        sent: dict[str, Any] = {"file": str(tmp_path / "notes"), "text": words}
         asking = asyncio.create_task(client.call_tool("note", sent, progress_callback=on_progress))
         known = await asyncio.to_thread(waiting, server)
         async with asyncio.timeout(20):
@@ -246,24 +186,24 @@ def test_a_client_that_still_waits_hears_that_it_waits_and_gets_the_outcome(
         done = await asyncio.to_thread(server.cli, "approvals", "approve", known)
         assert done.returncode == 0, done.stderr
         result = await asking
-        assert result.content[0].text == f"noted {text}"  # pyright: ignore[reportAttributeAccessIssue]
+        assert text(result) == f"noted {words}"
 
     async def play() -> None:
         if way == "stdio":
-            async with over_stdio(server, mode) as client:
+            async with server.over_stdio(mode) as client:
                 await story(client)
         else:
-            async with over_http(server, server.token("work"), mode) as client:
+            async with server.over_http(server.token("work"), mode) as client:
                 await story(client)
 
     run(play())
     assert any("Waiting for a person" in each for each in steps)
-    assert (tmp_path / "notes").read_text() == f"{text}\n"
+    assert (tmp_path / "notes").read_text() == f"{words}\n"
 
 
 def test_a_rejection_says_that_it_is_one(server: Served, tmp_path: Path) -> None:
     async def play() -> types.CallToolResult:
-        async with over_http(server, server.token("work"), "auto") as client:
+        async with server.over_http(server.token("work"), "auto") as client:
             asking = asyncio.create_task(call(client, "note", file=str(tmp_path / "n"), text="rejected"))
             known = await asyncio.to_thread(waiting, server)
             await asyncio.to_thread(server.cli, "approvals", "reject", known, "--reason", "not today")
@@ -271,5 +211,5 @@ def test_a_rejection_says_that_it_is_one(server: Served, tmp_path: Path) -> None
 
     result = run(play())
     assert status(result) == "rejected"
-    assert "not today" in result.content[0].text
+    assert "not today" in text(result)
     assert not (tmp_path / "n").exists()

@@ -3,39 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-import httpx2
 import pytest
-from mcp.client.stdio import StdioServerParameters
-from mcp.client.streamable_http import streamable_http_client
 
 from mcp import Client
-from support.gateway import WORKSHOP
-from support.served import Served, served, until
+from support.served import SHOP, Served, read_tool, served, status, text, tool, until, workflow
 
 _SOON = (datetime.now(UTC) + timedelta(days=5, hours=1)).date().isoformat()
-_MAP = "blast_radius: {widest_scope: none, impact: none, reversible: always}"
-MANIFEST = f"""
-apiVersion: interlock/v1
-kind: Person
-metadata: {{name: maria}}
-spec: {{email: maria@example.com, roles: [admin, agent_owner, approver]}}
----
-apiVersion: interlock/v1
-kind: Agent
-metadata: {{name: bot}}
-spec: {{owner: maria, purpose: test}}
----
-apiVersion: interlock/v1
-kind: ToolServer
-metadata: {{name: shop}}
-spec: {{transport: stdio, command: [{sys.executable}, {WORKSHOP}], source: internal}}
----
+WEB = f"""---
 apiVersion: interlock/v1
 kind: ToolServer
 metadata: {{name: web}}
@@ -47,22 +25,8 @@ spec:
     headers: {{Authorization: "secret://env/WEB_KEY"}}
     owner: maria
     expires: {_SOON}
----
-apiVersion: interlock/v1
-kind: Tool
-metadata: {{name: shop.echo}}
-spec: {{tier: read_only, effect: read, {_MAP}}}
----
-apiVersion: interlock/v1
-kind: Tool
-metadata: {{name: shop.count}}
-spec: {{tier: high_blast_radius, effect: once, {_MAP}}}
----
-apiVersion: interlock/v1
-kind: Workflow
-metadata: {{name: work}}
-spec: {{agent: bot, owner: maria, tools: [{{tool: shop.echo}}, {{tool: shop.count}}]}}
 """
+MANIFEST = SHOP + WEB + read_tool("shop.echo") + tool("shop.count") + workflow("shop.echo", "shop.count")
 
 
 @pytest.fixture(scope="module")
@@ -76,22 +40,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 async def _story(client: Client) -> None:
     names = [each.name for each in (await client.list_tools()).tools]
     assert names == ["echo", "count", "interlock_resume"]
-    result: Any = await client.call_tool("echo", {"text": "hello"})
-    assert result.content[0].text == "hello"
+    assert text(await client.call_tool("echo", {"text": "hello"})) == "hello"
     waiting = await client.call_tool("count", {})
-    assert (waiting.structured_content or {})["status"] == "pending_approval"
+    assert status(waiting) == "pending_approval"
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 def test_an_unmodified_stdio_client_is_governed(server: Served, mode: str) -> None:
-    command = StdioServerParameters(
-        command=sys.executable,
-        args=["-m", "interlock.cli", "mcp", "--workflow", "work"],
-        env=server.environment,
-    )
-
     async def play() -> None:
-        async with Client(command, mode=mode, cache=None) as client:
+        async with server.over_stdio(mode) as client:
             await _story(client)
 
     asyncio.run(play())
@@ -100,14 +57,9 @@ def test_an_unmodified_stdio_client_is_governed(server: Served, mode: str) -> No
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 def test_an_unmodified_http_client_is_governed(server: Served, mode: str) -> None:
-    token = server.token("work")
-
     async def play() -> None:
-        headers = {"Authorization": f"Bearer {token}"}
-        async with httpx2.AsyncClient(headers=headers, timeout=30) as http:
-            transport = streamable_http_client(f"{server.url}/mcp", http_client=http)
-            async with Client(transport, mode=mode, cache=None) as client:
-                await _story(client)
+        async with server.over_http(server.token("work"), mode) as client:
+            await _story(client)
 
     asyncio.run(play())
 

@@ -4,18 +4,46 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import mcp_types as types
+from mcp.client.stdio import StdioServerParameters
+from mcp.client.streamable_http import streamable_http_client
+
+from mcp import Client
+from support.gateway import WORKSHOP
 
 _CLI = [sys.executable, "-m", "interlock.cli"]
+_STARTING = 60.0
+MAP = "blast_radius: {widest_scope: none, impact: none, reversible: always}"
+SHOP = f"""
+apiVersion: interlock/v1
+kind: Person
+metadata: {{name: maria}}
+spec: {{email: maria@example.com, roles: [admin, agent_owner, approver]}}
+---
+apiVersion: interlock/v1
+kind: Agent
+metadata: {{name: bot}}
+spec: {{owner: maria, purpose: test}}
+---
+apiVersion: interlock/v1
+kind: ToolServer
+metadata: {{name: shop}}
+spec: {{transport: stdio, command: [{sys.executable}, {WORKSHOP}], source: internal}}
+"""
+"""A person, an agent and a workshop server: what a manifest of a story about calls begins with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +53,7 @@ class Served:
     data: Path
     url: str
     process: subprocess.Popen[str]
+    said: _Said
     settings: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
@@ -44,10 +73,34 @@ class Served:
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout)
 
+    def api(self, path: str) -> Any:
+        """Return what the API answers to the administrator at `path`; quicker than a command."""
+        headers = {"Authorization": f"Bearer {self.person()}"}
+        answer = httpx2.get(f"{self.url}/api/v1/{path}", headers=headers, timeout=30)
+        assert answer.is_success, answer.text
+        return answer.json()
+
     def kill(self) -> None:
         """Kill the server with -9, and wait until it is gone."""
         self.process.kill()
         self.process.wait()
+
+    @asynccontextmanager
+    async def over_http(self, token: str, mode: str = "auto", **options: Any) -> AsyncGenerator[Client]:
+        """Yield an SDK client of one era that presents `token`."""
+        async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=60) as http:
+            transport = streamable_http_client(f"{self.url}/mcp", http_client=http)
+            async with Client(transport, mode=mode, cache=None, **options) as client:
+                yield client
+
+    def over_stdio(self, mode: str = "auto", **options: Any) -> Client:
+        """Return an SDK client of one era that starts `interlock mcp` for the workflow `work`."""
+        command = StdioServerParameters(
+            command=sys.executable,
+            args=["-m", "interlock.cli", "mcp", "--workflow", "work"],
+            env=self.environment,
+        )
+        return Client(command, mode=mode, cache=None, **options)
 
     def person(self) -> str:
         """Return the administrator's token."""
@@ -75,9 +128,8 @@ def environment(data: Path, **more: str) -> dict[str, str]:
     return {**kept, "INTERLOCK_DATA": str(data), **more}
 
 
-@contextmanager
-def served(data: Path, manifest: str, **settings: str) -> Generator[Served]:
-    """Apply `manifest` to a new data directory and serve it until the block ends."""
+def apply(data: Path, manifest: str, **settings: str) -> None:
+    """Apply `manifest` to a data directory that nobody serves, or through who does."""
     file = data.parent / f"{data.name}.yaml"
     file.write_text(manifest)
     known = environment(data, **settings)
@@ -85,6 +137,12 @@ def served(data: Path, manifest: str, **settings: str) -> Generator[Served]:
         [*_CLI, "apply", "--yes", str(file)], env=known, capture_output=True, text=True, timeout=60
     )
     assert applied.returncode == 0, applied.stdout + applied.stderr
+
+
+@contextmanager
+def served(data: Path, manifest: str, **settings: str) -> Generator[Served]:
+    """Apply `manifest` to a new data directory and serve it until the block ends."""
+    apply(data, manifest, **settings)
     with serving(data, **settings) as running:
         yield running
 
@@ -93,16 +151,86 @@ def served(data: Path, manifest: str, **settings: str) -> Generator[Served]:
 def serving(data: Path, **settings: str) -> Generator[Served]:
     """Serve a data directory until the block ends; it may be killed before."""
     known = environment(data, **settings)
-    process = subprocess.Popen([*_CLI, "serve", "--port", "0"], env=known, stderr=subprocess.PIPE, text=True)
+    command = [*_CLI, "serve", "--port", settings.get("INTERLOCK_PORT", "0")]
+    process = subprocess.Popen(command, env=known, stderr=subprocess.PIPE, text=True)
+    said = _Said(process)
     try:
-        assert process.stderr is not None
-        said = [process.stderr.readline() for _ in range(2)]
-        port = said[1].split()[-1].rsplit(":", 1)[1].split("/")[0]
-        url = f"http://127.0.0.1:{port}"
-        yield Served(data=data, url=url, process=process, settings=settings)
+        yield Served(data=data, url=said.address(), process=process, said=said, settings=settings)
     finally:
         process.terminate()
-        process.communicate(timeout=15)
+        process.wait(timeout=30)
+        said.close()
+
+
+class _Said:
+    """What a server says on stderr, read as it comes: a chatty one is never held up by us."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stderr is not None
+        self._stream = process.stderr
+        self._first: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self.tail: deque[str] = deque(maxlen=200)
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        for line in self._stream:
+            self.tail.append(line)
+            self._first.put(line)
+        self._first.put("")
+
+    def address(self) -> str:
+        """Wait until the server says where it listens, and return that."""
+        while line := self._first.get(timeout=_STARTING):
+            if "MCP gateway" in line:
+                return line.split()[-1].removesuffix("/mcp")
+        raise AssertionError(f"the server ended: {''.join(self.tail)}")
+
+    def close(self) -> None:
+        """Read the rest; the process has ended."""
+        self._thread.join(timeout=10)
+        self._stream.close()
+
+
+def tool(name: str, tier: str = "high_blast_radius", effect: str = "once", more: str = "") -> str:
+    """Return the manifest's document of one tool."""
+    return f"""---
+apiVersion: interlock/v1
+kind: Tool
+metadata: {{name: {name}}}
+spec: {{tier: {tier}, effect: {effect}, {MAP}{more}}}
+"""
+
+
+def read_tool(name: str) -> str:
+    """Return the manifest's document of one tool that only reads."""
+    return tool(name, "read_only", "read")
+
+
+def workflow(*tools: str, more: str = "") -> str:
+    """Return the manifest's document of the workflow `work` of `bot`, with these tools."""
+    granted = ", ".join(f"{{tool: {each}}}" for each in tools)
+    return f"""---
+apiVersion: interlock/v1
+kind: Workflow
+metadata: {{name: work}}
+spec: {{agent: bot, owner: maria, tools: [{granted}]{more}}}
+"""
+
+
+def status(result: types.CallToolResult) -> str:
+    """Return what a result says became of its call; `done` where it is the tool's own."""
+    return (result.structured_content or {}).get("status", "done")
+
+
+def approval(result: types.CallToolResult) -> str:
+    """Return the handle of a pending answer."""
+    return (result.structured_content or {})["approval_id"]
+
+
+def text(result: types.CallToolResult) -> str:
+    """Return the text of a result."""
+    return result.content[0].text  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def until(found: Any, *, seconds: float = 15) -> Any:

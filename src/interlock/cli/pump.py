@@ -11,7 +11,6 @@ from typing import Any, cast
 
 import anyio
 import httpx2
-from mcp.client.streamable_http import streamable_http_client
 from mcp.server.stdio import stdio_server
 from mcp.shared.inbound import (
     MCP_METHOD_HEADER,
@@ -22,23 +21,24 @@ from mcp.shared.inbound import (
     mcp_param_headers,
     x_mcp_header_map,
 )
-from mcp.shared.message import ClientMessageMetadata, SessionMessage
+from mcp.shared.message import SessionMessage
 from mcp_types import (
     PARSE_ERROR,
     PROTOCOL_VERSION_META_KEY,
     ErrorData,
     JSONRPCError,
     JSONRPCMessage,
+    JSONRPCNotification,
     JSONRPCRequest,
     JSONRPCResponse,
 )
 
 from interlock.cli.client import Endpoint
+from interlock.cli.exchange import Exchange
 from interlock.cli.session import RunSession
 
-_STREAM = "subscriptions/listen"
+_JOINED = "notifications/initialized"
 _GRACE = 1.0
-_LIMIT = 16 * 1024 * 1024
 
 
 class _RunToken(httpx2.Auth):
@@ -98,48 +98,38 @@ class _Headers:
 
 
 async def pump(place: Endpoint, session: RunSession) -> None:
-    """Pass messages both ways until the client closes its end. Raises `ExceptionGroup` when HTTP fails."""
-    headers, waiting = _Headers(), dict[str | int, anyio.Event]()
+    """Pass messages both ways until the client closes its end."""
+    headers = _Headers()
     timeout = httpx2.Timeout(None, connect=30.0)
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
     async with (
         httpx2.AsyncClient(
-            transport=place.async_transport(), auth=_RunToken(session), timeout=timeout
+            transport=place.async_transport(), auth=_RunToken(session), timeout=timeout, limits=limits
         ) as http,
-        streamable_http_client(f"{place.base_url}/mcp", http_client=http, max_sse_event_size=_LIMIT) as (
-            from_gateway,
-            to_gateway,
-        ),
         stdio_server() as (from_client, to_client),
         from_client,
         to_client,
         anyio.create_task_group() as group,
     ):
 
-        async def up() -> None:
-            async for item in from_client:
-                if isinstance(item, Exception):
-                    error = ErrorData(code=PARSE_ERROR, message="This line is not a JSON-RPC message.")
-                    await to_client.send(SessionMessage(JSONRPCError(jsonrpc="2.0", id=None, error=error)))
-                    continue
-                if isinstance(item.message, JSONRPCRequest) and item.message.method != _STREAM:
-                    waiting[item.message.id] = anyio.Event()
-                said = ClientMessageMetadata(headers=headers.of(item.message))
-                await to_gateway.send(SessionMessage(item.message, metadata=said))
-            with anyio.move_on_after(_GRACE):
-                for answered in list(waiting.values()):
-                    await answered.wait()
-            group.cancel_scope.cancel()
+        async def down(message: JSONRPCMessage) -> None:
+            headers.learn(message)
+            await to_client.send(SessionMessage(message))
 
-        async def down() -> None:
-            async for item in from_gateway:
-                if not isinstance(item, Exception):
-                    headers.learn(item.message)
-                    await to_client.send(SessionMessage(item.message))
-                    if (
-                        isinstance(item.message, JSONRPCResponse | JSONRPCError)
-                        and item.message.id in waiting
-                    ):
-                        waiting.pop(item.message.id).set()
-
-        group.start_soon(up)
-        group.start_soon(down)
+        exchange = Exchange(http, f"{place.base_url}/mcp", down)
+        async for item in from_client:
+            if isinstance(item, Exception):
+                error = ErrorData(code=PARSE_ERROR, message="This line is not a JSON-RPC message.")
+                await down(JSONRPCError(jsonrpc="2.0", id=None, error=error))
+                continue
+            said = headers.of(item.message)
+            if isinstance(item.message, JSONRPCRequest):
+                group.start_soon(exchange.request, item.message, said)
+                continue
+            await exchange.tell(item.message, said)
+            if isinstance(item.message, JSONRPCNotification) and item.message.method == _JOINED:
+                group.start_soon(exchange.listen, said)
+        with anyio.move_on_after(_GRACE):
+            await exchange.settle()
+        await exchange.end()
+        group.cancel_scope.cancel()
