@@ -27,7 +27,7 @@ class Hook:
     got: list[tuple[dict[str, str], bytes]] = field(default_factory=list[tuple[dict[str, str], bytes]])
     answers: list[int] = field(default_factory=list[int])
 
-    async def __call__(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
         self.got.append((headers, await request.read()))
         status = self.answers.pop(0) if self.answers else 200
@@ -39,7 +39,7 @@ async def hook(*answers: int) -> AsyncGenerator[Hook]:
     """A webhook receiver on a free port."""
     receiver = Hook(answers=list(answers))
     app = web.Application()
-    app.router.add_route("*", "/{path:.*}", receiver)
+    app.router.add_route("*", "/{path:.*}", receiver.answer)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

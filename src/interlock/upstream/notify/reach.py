@@ -42,7 +42,7 @@ def refusal(address: str, *, private: bool) -> str:
         return "it is link-local, multicast or unspecified"
     if found.is_global:
         return ""
-    if private and (found.is_private or found.is_loopback) and not found.is_reserved:
+    if private and (found.is_loopback or (found.is_private and not found.is_reserved)):
         return ""
     return "it is not a public address; INTERLOCK_NOTIFY_PRIVATE allows private ones"
 
