@@ -174,7 +174,7 @@ def test_a_runbooks_own_entry_comes_before_the_template_and_never_mutes_when_it_
 
 def test_no_alert_rests_on_a_runbook_that_is_not_complete(tmp_path: Path, database_url: str) -> None:
     async def story() -> None:
-        async with shop(tmp_path, database_url, replace(RUNBOOK, owner=None), runbook="orders") as world:
+        async with shop(tmp_path, database_url, replace(RUNBOOK, owner=None)) as world:
             rules = await world.store.read(lambda found: runbooks.listed(found, "dev"))
             assert {each.runbook for each in rules} == {"template"}
             assert len(rules) == len(AlertKind)
