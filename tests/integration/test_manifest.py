@@ -99,6 +99,24 @@ metadata: {name: organisation}
 spec:
   rules:
     - {id: web, tool: "*", when: {run.taints: {contains: web}}, then: deny, examples: [{run: {taints: [web]}}]}
+---
+apiVersion: interlock/v1
+kind: Provider
+metadata: {name: openai}
+spec:
+  base_url: https://api.openai.com/v1
+  wire_format: openai
+  models: [{name: gpt-5.5-2026-08-01}, {name: gpt-5.5-mini-2026-08-01}]
+---
+apiVersion: interlock/v1
+kind: Runbook
+metadata: {name: refunds}
+spec:
+  owner: maria
+  baseline: {success_rate: 0.99, latency: 45s, cost_per_run: 0.05, runs_per_hour: 40}
+  failure_modes: [{name: runaway, symptoms: cost rises, first_action: look, escalate_when: it goes on}]
+  escalation: [deng]
+  rollback: apply the last version
 """
 
 

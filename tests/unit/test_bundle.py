@@ -7,8 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interlock.core.bundle import BundleInvalid, compile_bundle
-from interlock.core.document import Hours, Person, Team, Workflow
-from interlock.core.model import Verdict
+from interlock.core.document import (
+    Hours,
+    Models,
+    Organisation,
+    Person,
+    Provider,
+    ProviderModel,
+    Runbook,
+    Team,
+    Workflow,
+)
+from interlock.core.model import Verdict, WireFamily
+from interlock.core.model_route import Route, RoutingTable
 from support.policies import Grant, Policy, a_bundle, a_rule, a_tool, a_workflow, documents
 
 
@@ -22,6 +33,26 @@ def test_a_bundle_holds_what_its_environment_may_see() -> None:
     assert bundle.teams == {}
     assert elsewhere not in bundle.documents
     assert bundle.environment == "dev"
+
+
+def test_a_bundle_knows_who_serves_which_model() -> None:
+    spoken = (WireFamily.OPENAI,)
+    provider = Provider(
+        name="openai", base_url="https://x", wire_formats=spoken, models=(ProviderModel(name="m"),)
+    )
+    other = Provider(name="other", base_url="https://y", wire_formats=spoken, environment="production")
+    organisation, runbook = Organisation(name="acme"), Runbook(name="r")
+    bundle = a_bundle(None, provider, other, organisation, runbook)
+    assert bundle.providers == {"openai": provider}
+    assert [each.label for each in _chosen(bundle.routes, "m")] == ["openai/m"]
+    assert (bundle.organisation, bundle.runbooks) == (organisation, {"r": runbook})
+    assert a_bundle().organisation is None
+
+
+def _chosen(routes: RoutingTable, model: str) -> tuple[Route, ...]:
+    found = routes.choose(Models(allow=("*",)), model, WireFamily.OPENAI)
+    assert isinstance(found, tuple)
+    return found
 
 
 def test_workflows_are_numbered_from_one() -> None:

@@ -8,9 +8,28 @@ from typing import Any
 import pytest
 
 from interlock.core.bundle import BundleInvalid, Problem, compile_bundle
-from interlock.core.document import Agent, AnyDocument, Approvals, Credentials, Person, Team, Tool, ToolServer
+from interlock.core.document import (
+    Agent,
+    AnyDocument,
+    Approvals,
+    Baseline,
+    Budget,
+    Compression,
+    Credentials,
+    FailureMode,
+    Organisation,
+    Person,
+    Provider,
+    ProviderCredentials,
+    Runbook,
+    Team,
+    Tool,
+    ToolServer,
+)
 from interlock.core.model import EffectClass, RiskTier
 from support.policies import Companion, Grant, Policy, a_reading_tool, a_rule, a_tool, a_workflow, documents
+
+MODE = FailureMode(name="runaway", symptoms="cost", first_action="look", escalate_when="it goes on")
 
 
 def problems(
@@ -43,6 +62,42 @@ def test_documents_that_name_only_what_exists_are_fine() -> None:
             ToolServer(name="s", transport="stdio", credentials=Credentials(owner="nobody")),
             ("spec", "credentials", "owner"),
             "unknown Person 'nobody'",
+            None,
+        ),
+        (
+            Provider(name="p", base_url="x", wire_formats=(), credentials=ProviderCredentials(owner="mari")),
+            ("spec", "credentials", "owner"),
+            "unknown Person 'mari'",
+            "maria",
+        ),
+        (
+            Organisation(name="o", budget=Budget(route=("maria", "dengg"))),
+            ("spec", "budget", "route", 1),
+            "unknown Person or Team 'dengg'",
+            "deng",
+        ),
+        (
+            Agent(name="a", owner="maria", budget=Budget(route=("x",))),
+            ("spec", "budget", "route", 0),
+            "unknown Person or Team 'x'",
+            None,
+        ),
+        (
+            Runbook(name="r", owner="dengg", escalation=("deng",)),
+            ("spec", "owner"),
+            "unknown Person 'dengg'",
+            "deng",
+        ),
+        (
+            Runbook(name="r", escalation=("leads",)),
+            ("spec", "escalation", 0),
+            "unknown Person or Team 'leads'",
+            None,
+        ),
+        (
+            Runbook(name="r", failure_modes=(MODE, MODE)),
+            ("spec", "failure_modes", 1, "name"),
+            "the failure mode 'runaway' stands there twice",
             None,
         ),
         (Agent(name="a", owner="dang"), ("spec", "owner"), "unknown Person 'dang'", "deng"),
@@ -213,3 +268,33 @@ def test_two_ways_to_one_tool_are_no_circle() -> None:
     }
     b = a_tool("crm.b", preview=Companion(tool="crm.read", arguments={}))
     assert with_tools(a_tool("crm.a", **both), b, a_reading_tool("crm.read")) == []
+
+
+def test_there_is_one_organisation() -> None:
+    assert problems(Organisation(name="acme")) == []
+    [problem] = problems(Organisation(name="acme"), Organisation(name="bcme"))
+    assert problem.document == ("Organisation", "bcme", "")
+    assert problem.message == "there is one organisation, and 'acme' is it"
+
+
+def test_a_workflow_names_a_runbook_that_is_complete() -> None:
+    whole = Runbook(
+        name="refunds",
+        owner="maria",
+        baseline=Baseline(success_rate=9_900, latency=1, cost_per_run=1, runs_per_hour=1),
+        failure_modes=(MODE,),
+        escalation=("deng",),
+        rollback="apply the last version",
+    )
+    flow = a_workflow(runbook="refunds")
+    assert problems(whole, workflow=flow) == []
+    [problem] = problems(replace(whole, rollback="", escalation=()), workflow=flow)
+    assert problem.message == "the runbook refunds is not complete: it lacks escalation, rollback"
+    [problem] = problems(replace(whole, name="refund"), workflow=flow)
+    assert (problem.path, problem.near) == (("spec", "runbook"), "refund")
+
+
+def test_a_compression_rule_names_a_tool_that_there_is() -> None:
+    rules = tuple(Compression(tool=tool, above=2, to=1) for tool in ("*", "crm.lookup", "crn.lookup"))
+    [problem] = problems(workflow=a_workflow(compression=rules))
+    assert (problem.path, problem.near) == (("spec", "compression", 2, "tool"), "crm.lookup")

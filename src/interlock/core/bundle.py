@@ -8,7 +8,7 @@ applies to all.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
@@ -16,14 +16,19 @@ from interlock.core.canonical import digest
 from interlock.core.document import (
     Agent,
     AnyDocument,
+    Organisation,
     Person,
     Policy,
+    Provider,
+    Runbook,
     Team,
     Tool,
     ToolServer,
     Workflow,
     key,
 )
+from interlock.core.model_reference import check_models, check_provider, serving
+from interlock.core.model_route import RoutingTable
 from interlock.core.policy.condition import Setting
 from interlock.core.policy.flaw import Flaws, Path
 from interlock.core.policy.rule import Zone, check_rule
@@ -31,8 +36,10 @@ from interlock.core.reference import (
     Names,
     check_agent,
     check_circles,
+    check_credentials,
+    check_organisation,
     check_policy,
-    check_server,
+    check_runbook,
     check_team,
     check_tool,
     check_workflow,
@@ -64,7 +71,7 @@ class BundleInvalid(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
-    """What one environment is decided on. `digest` names its content."""
+    """What one environment is decided on. `digest` names its content, `routes` who serves which model."""
 
     digest: str
     environment: str
@@ -75,6 +82,10 @@ class Bundle:
     agents: Mapping[str, Agent]
     people: Mapping[str, Person]
     teams: Mapping[str, Team]
+    providers: Mapping[str, Provider]
+    routes: RoutingTable = field(compare=False)
+    runbooks: Mapping[str, Runbook]
+    organisation: Organisation | None
 
 
 def compile_bundle(
@@ -103,6 +114,7 @@ class _Compiler:
         self.flaws: dict[Key, Flaws] = {key(d): Flaws() for d in self.documents}
         self.tools = self._named(Tool)
         self.servers = self._named(ToolServer)
+        self.providers = self._named(Provider)
         self.workflows = self._named(Workflow)
         self.policies = self._named(Policy)
 
@@ -118,6 +130,7 @@ class _Compiler:
     def compile(self, versions: Mapping[str, int]) -> Bundle:
         self._check_doubles()
         self._check_names()
+        self._check_models()
         tools = self._compile_tools()
         workflows = self._compile_workflows(tools, versions)
         problems = self._problems()
@@ -133,6 +146,10 @@ class _Compiler:
             agents=self._named(Agent),
             people=self._named(Person),
             teams=self._named(Team),
+            providers=self.providers,
+            routes=RoutingTable(self.providers.values()),
+            runbooks=self._named(Runbook),
+            organisation=next(iter(self._all(Organisation)), None),
         )
 
     def _check_doubles(self) -> None:
@@ -149,8 +166,8 @@ class _Compiler:
         names = self._names()
         for team in self._all(Team):
             check_team(team, names, self._of(team))
-        for server in self._all(ToolServer):
-            check_server(server, names, self._of(server))
+        for holder in (*self._all(ToolServer), *self._all(Provider)):
+            check_credentials(holder, names, self._of(holder))
         for agent in self._all(Agent):
             check_agent(agent, names, self._of(agent))
         for tool in self._all(Tool):
@@ -159,7 +176,19 @@ class _Compiler:
             check_workflow(workflow, names, self._of(workflow))
         for policy in self._all(Policy):
             check_policy(policy, names, self._of(policy))
+        for runbook in self._all(Runbook):
+            check_runbook(runbook, names, self._of(runbook))
+        organisations = self._named(Organisation)
+        for organisation in organisations.values():
+            check_organisation(organisation, organisations, names, self._of(organisation))
         check_circles(self.tools, {name: self._of(tool) for name, tool in self.tools.items()})
+
+    def _check_models(self) -> None:
+        served = serving(self.providers.values())
+        for provider in self.providers.values():
+            check_provider(provider, served, self._of(provider))
+        for workflow in self.workflows.values():
+            check_models(workflow, served, self._of(workflow))
 
     def _names(self) -> Names:
         return Names(
@@ -169,6 +198,7 @@ class _Compiler:
             agents=self._named(Agent),
             servers=self.servers,
             tools=self.tools,
+            runbooks=self._named(Runbook),
             granted=self._granted(),
             policy_rules=self._policy_rules(),
             elsewhere={key(d)[:2]: d.environment or "" for d in self.left_out},

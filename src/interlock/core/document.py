@@ -371,16 +371,14 @@ class Timeouts:
 class Provider(Document):
     """An upstream that serves models. `base_url` is what its own SDK would be given.
 
-    `prices` is its name in the price list, where that is not its own. `fallbacks` maps a model to the
-    `provider/model` names tried in its place, in order. `usage_in_stream` says that it takes
-    `stream_options.include_usage`; `drain` is for how many seconds a stream whose client left is read on,
-    for its true usage.
+    `fallbacks` maps a model to the `provider/model` names tried in its place, in order. `usage_in_stream`
+    says that it takes `stream_options.include_usage`; `drain` is for how many seconds a stream whose
+    client left is read on, for its true usage.
     """
 
     base_url: str
     wire_formats: tuple[WireFamily, ...]
     models: tuple[ProviderModel, ...] = ()
-    prices: str | None = None
     credentials: ProviderCredentials = field(default_factory=ProviderCredentials)
     timeouts: Timeouts = field(default_factory=Timeouts)
     concurrency: int = 256

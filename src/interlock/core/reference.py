@@ -1,4 +1,4 @@
-"""Whether what the documents name exists: people, teams, agents, servers, tools; and no preview circles.
+"""Whether what documents name exists: people, teams, agents, servers, tools, runbooks; no preview circles.
 
 Every name that resolves to nothing is a problem with a near name, said before anything is decided.
 """
@@ -9,7 +9,20 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from interlock.core.document import Agent, Companion, Policy, Rule, Team, Tool, ToolServer, Workflow
+from interlock.core.document import (
+    Agent,
+    Budget,
+    Companion,
+    Organisation,
+    Policy,
+    Provider,
+    Rule,
+    Runbook,
+    Team,
+    Tool,
+    ToolServer,
+    Workflow,
+)
 from interlock.core.model import EffectClass, Json, RiskTier
 from interlock.core.policy.flaw import Flaws, near
 from interlock.core.tool import server_of
@@ -28,6 +41,7 @@ class Names:
     agents: Collection[str]
     servers: Collection[str]
     tools: Mapping[str, Tool]
+    runbooks: Mapping[str, Runbook]
     granted: Collection[str]
     policy_rules: Mapping[str, str]
     elsewhere: Mapping[tuple[str, str], str]
@@ -45,6 +59,12 @@ class Names:
         if name is not None:
             self.need("Person", name, self.people, flaws)
 
+    def need_answering(self, names: Iterable[str], flaws: Flaws) -> None:
+        """Note a flaw for each name that is neither a person nor a team."""
+        known = (*self.people, *self.teams)
+        for index, name in enumerate(names):
+            self.need("Person or Team", name, known, flaws.at(index))
+
     def need_tool(self, name: str, known: Collection[str], flaws: Flaws) -> None:
         """Note a flaw when a tool has neither an entry nor a server that could offer it."""
         if name not in known and server_of(name) not in self.servers:
@@ -52,14 +72,41 @@ class Names:
 
 
 def check_team(team: Team, names: Names, flaws: Flaws) -> None:
-    """Check the members of a team."""
+    """Check the members of a team, and who hears of its budget."""
     for index, member in enumerate(team.members):
         names.need_person(member, flaws.at("spec", "members", index))
+    _check_budget(team.budget, names, flaws)
 
 
-def check_server(server: ToolServer, names: Names, flaws: Flaws) -> None:
-    """Check the owner of a server's credentials."""
-    names.need_person(server.credentials.owner, flaws.at("spec", "credentials", "owner"))
+def check_organisation(
+    organisation: Organisation, others: Collection[str], names: Names, flaws: Flaws
+) -> None:
+    """Check that there is one organisation, and who hears of its budget."""
+    if organisation.name != min(others):
+        flaws.at("metadata", "name").add(f"there is one organisation, and {min(others)!r} is it")
+    _check_budget(organisation.budget, names, flaws)
+
+
+def check_credentials(holder: ToolServer | Provider, names: Names, flaws: Flaws) -> None:
+    """Check the owner of the credentials of a server or provider (H2)."""
+    names.need_person(holder.credentials.owner, flaws.at("spec", "credentials", "owner"))
+
+
+def check_runbook(runbook: Runbook, names: Names, flaws: Flaws) -> None:
+    """Check the people a runbook names, and that each of its failure modes has a name of its own (G1)."""
+    spec = flaws.at("spec")
+    names.need_person(runbook.owner, spec.at("owner"))
+    names.need_answering(runbook.escalation, spec.at("escalation"))
+    seen: set[str] = set()
+    for index, mode in enumerate(runbook.failure_modes):
+        if mode.name in seen:
+            spec.at("failure_modes", index, "name").add(f"the failure mode {mode.name!r} stands there twice")
+        seen.add(mode.name)
+
+
+def _check_budget(budget: Budget | None, names: Names, flaws: Flaws) -> None:
+    if budget is not None:
+        names.need_answering(budget.route, flaws.at("spec", "budget", "route"))
 
 
 def check_agent(agent: Agent, names: Names, flaws: Flaws) -> None:
@@ -68,6 +115,7 @@ def check_agent(agent: Agent, names: Names, flaws: Flaws) -> None:
     names.need_person(agent.backup, flaws.at("spec", "backup"))
     if agent.backup == agent.owner:
         flaws.at("spec", "backup").add("the backup is the owner: name another person, or nobody")
+    _check_budget(agent.budget, names, flaws)
 
 
 def check_tool(tool: Tool, names: Names, flaws: Flaws) -> None:
@@ -92,7 +140,7 @@ def check_tool(tool: Tool, names: Names, flaws: Flaws) -> None:
 
 
 def check_workflow(workflow: Workflow, names: Names, flaws: Flaws) -> None:
-    """Check what a workflow names: agent, owner, tools, approvers (A3, G7)."""
+    """Check what a workflow names: agent, owner, tools, approvers, runbook (A3, G1, G7)."""
     spec = flaws.at("spec")
     names.need("Agent", workflow.agent, names.agents, spec.at("agent"))
     names.need_person(workflow.owner, spec.at("owner"))
@@ -105,10 +153,22 @@ def check_workflow(workflow: Workflow, names: Names, flaws: Flaws) -> None:
         seen.add(grant.tool)
     approvals = workflow.approvals
     for level in ("approvers", "fallback", "escalation"):
-        for index, name in enumerate(getattr(approvals, level)):
-            known = (*names.people, *names.teams)
-            names.need("Person or Team", name, known, spec.at("approvals", level, index))
+        names.need_answering(getattr(approvals, level), spec.at("approvals", level))
+    _check_budget(workflow.budget, names, flaws)
+    _check_named_runbook(workflow.runbook, names, spec.at("runbook"))
+    for index, shorter in enumerate(workflow.compression):
+        if shorter.tool != ANY_TOOL:
+            names.need_tool(shorter.tool, names.tools, spec.at("compression", index, "tool"))
     _check_rules(workflow.rules, names, spec.at("rules"), {*names.tools, *seen}, policy=None)
+
+
+def _check_named_runbook(name: str | None, names: Names, flaws: Flaws) -> None:
+    if name is None:
+        return
+    names.need("Runbook", name, names.runbooks, flaws)
+    found = names.runbooks.get(name)
+    if found is not None and found.missing:
+        flaws.add(f"the runbook {name} is not complete: it lacks {', '.join(found.missing)}")
 
 
 def check_policy(policy: Policy, names: Names, flaws: Flaws) -> None:

@@ -108,9 +108,6 @@ class ProviderSpec(Strict):
         description="what the provider is given",
     )
     models: list[ProviderModelSpec] = Field(min_length=1, description="the models it serves")
-    prices: Name | None = Field(
-        None, description="its name in the price list, where that is not metadata.name"
-    )
     timeouts: TimeoutsSpec = Field(
         default_factory=lambda: TimeoutsSpec.model_validate({}), description="how long it may take"
     )
