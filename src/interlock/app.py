@@ -19,6 +19,7 @@ from interlock.runtime import Runtime, settle_collector
 from interlock.services.authenticate import Authenticator
 from interlock.services.checkpoint import checkpoint
 from interlock.services.expire_runs import EVERY, expire_runs
+from interlock.services.import_prices import Prices
 from interlock.services.load_bundle import load_bundle
 from interlock.services.register import Registrar
 from interlock.settings import Settings, child_environment, secret
@@ -67,6 +68,7 @@ async def wire(settings: Settings, runtime: Runtime | None = None) -> AsyncGener
             ),
             servers=servers,
             registrar=registrar,
+            prices=Prices(store=store, memory=memory, runtime=world),
             calls=Calls(store=store, memory=memory, executor=servers, runtime=world, settings=settings),
         )
     finally:
@@ -87,6 +89,8 @@ async def application(
         if agents:
             await front.open()
         await wired.registrar.start()
+        if agents:
+            await wired.prices.start()
         await wired.calls.start(lasting=agents)
         stop_jobs = start_jobs(_jobs(wired), wired.runtime)
         try:

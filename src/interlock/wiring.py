@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from interlock.call import Calls
 from interlock.runtime import Runtime
 from interlock.services.authenticate import Authenticator
+from interlock.services.import_prices import Prices
 from interlock.services.register import Registrar
 from interlock.settings import Settings
 from interlock.store.database import Store
@@ -27,4 +28,5 @@ class Wired:
     authenticator: Authenticator
     servers: DeclaredServers
     registrar: Registrar
+    prices: Prices
     calls: Calls

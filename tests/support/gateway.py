@@ -32,6 +32,7 @@ from interlock.core.model import EffectClass, RiskTier
 from interlock.gateway.mcp.front import McpGateway
 from interlock.runtime import Runtime
 from interlock.services.authenticate import Authenticator
+from interlock.services.import_prices import Prices
 from interlock.services.open_run import open_run
 from interlock.services.register import Registrar
 from interlock.settings import Settings
@@ -156,6 +157,7 @@ async def a_gateway(
         authenticator=authenticator,
         servers=servers,
         registrar=registrar,
+        prices=Prices(store=store, memory=memory, runtime=runtime),
         calls=calls,
     )
     gateway = McpGateway(wired)

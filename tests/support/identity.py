@@ -110,6 +110,7 @@ class World:
             authenticator=self.authenticator,
             servers=cast("Any", None),
             registrar=cast("Any", None),
+            prices=cast("Any", None),
             calls=cast("Any", None),
         )
         return app

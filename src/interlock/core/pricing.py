@@ -14,6 +14,9 @@ from interlock.core.model import value
 from interlock.core.usage import Usage
 
 PICO_PER_NANO = 1000
+MANIFEST, CEILING = "manifest", "ceiling"
+DECLARED = frozenset({MANIFEST, CEILING})
+"""Sources of a price that the manifest states; its version is the document's."""
 STANDARD_TIERS = frozenset({"", "auto", "default", "standard", "standard_only"})
 """Names under which providers sell their standard service."""
 
@@ -104,7 +107,7 @@ class Price:
     rates: Rates
     tiers: tuple[Tier, ...] = ()
     tools: Mapping[str, int] = field(default_factory=dict[str, int])
-    """Pico-dollars per call of a tool that the provider runs itself."""
+    """Pico-dollars for what `Usage.tools` counts: per call of a tool, and what an audio token costs more."""
     request: int = 0
     """Pico-dollars for the call itself."""
     service_tiers: Mapping[str, Tariff] = field(default_factory=dict[str, Tariff])
@@ -116,7 +119,8 @@ class Price:
     @property
     def label(self) -> str:
         """What the ledger keeps with a call: which price it was charged at."""
-        return f"{self.provider}/{self.model}@{self.version}"
+        declared = f"{self.source}-" if self.source in DECLARED else ""
+        return f"{self.provider}/{self.model}@{declared}{self.version}"
 
     @property
     def standard(self) -> Tariff:

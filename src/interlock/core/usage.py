@@ -45,7 +45,8 @@ class Usage:
     """Everything generated, `reasoning` included."""
     reasoning: int = 0
     tools: Mapping[str, int] = field(default_factory=dict[str, int])
-    """Calls of tools that the provider ran itself, by name: `web_search`, `code_execution`, ..."""
+    """What is billed apart: calls of tools that the provider ran itself (`web_search`, `file_search`,
+    `code_execution`), and tokens that were audio (`input_audio`, `output_audio`), counted above as well."""
     source: UsageSource = UsageSource.PROVIDER
 
     @property
@@ -114,7 +115,7 @@ def openai_responses(raw: Mapping[str, Json], items: Iterable[Json] = ()) -> Usa
     reasoning = counts.read("output_tokens_details", "reasoning_tokens")
     output = counts.read("output_tokens", required=True)
     usage = _openai(counts, prompt, output, reasoning, details="input_tokens_details")
-    return replace(usage, tools=_server_tools(items))
+    return replace(usage, tools={**usage.tools, **_server_tools(items)})
 
 
 def embeddings(raw: Mapping[str, Json]) -> Usage:
@@ -192,12 +193,15 @@ def _openai(counts: _Counts, prompt: int, output: int, reasoning: int, *, detail
     cached = counts.read(details, "cached_tokens") or counts.read("prompt_cache_hit_tokens")
     cached = counts.part(cached or counts.read("cached_tokens"), prompt)
     written = counts.part(counts.read(details, "cache_write_tokens"), prompt - cached)
+    heard = counts.part(counts.read(details, "audio_tokens"), prompt)
+    spoken = counts.part(counts.read("completion_tokens_details", "audio_tokens"), output)
     return Usage(
         input_uncached=prompt - cached - written,
         cache_read=cached,
         cache_write_5m=written,
         output=output,
         reasoning=counts.part(reasoning, output),
+        tools={name: count for name, count in (("input_audio", heard), ("output_audio", spoken)) if count},
         source=counts.source,
     )
 

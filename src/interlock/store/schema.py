@@ -383,8 +383,7 @@ holds = _table(
 
 model_calls = _table(
     "model_calls",
-    _key("id"),
-    _text("attempt"),
+    _key("attempt"),
     _text("kind"),
     _text("environment"),
     _text("run"),
@@ -417,7 +416,6 @@ model_calls = _table(
     _at("ended_at"),
     _text("step", ""),
     _text("accounts", "[]"),
-    sa.UniqueConstraint("attempt", name="model_calls_attempt"),
     sa.Index("model_calls_by_run", "run"),
     sa.Index("model_calls_by_root", "root_run"),
     sa.Index("model_calls_by_time", "started_at"),
@@ -568,5 +566,25 @@ kill_reports = _table(
     _key("process"),
     _text("environment"),
     _at("at"),
+    _text("body"),
+)
+
+price_lists = _table(
+    "price_lists",
+    _number("version", key=True),
+    _text("source"),
+    _text("digest"),
+    _text("providers"),
+    _text("models"),
+    _at("imported_at"),
+    _text("imported_by"),
+)
+
+prices = _table(
+    "prices",
+    _key("provider"),
+    _key("model"),
+    _number("version", key=True),
+    sa.Column("list", sa.BigInteger, sa.ForeignKey("price_lists.version"), nullable=False),
     _text("body"),
 )
