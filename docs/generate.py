@@ -15,7 +15,8 @@ from typing import Any
 from typer.main import get_command
 
 from interlock import errors
-from interlock.cli.main import assemble, exit_code
+from interlock.cli.edge import exit_code
+from interlock.cli.main import assemble
 from interlock.manifest.reference import markdown
 from interlock.settings import PREFIX, Settings
 from interlock.web.errors import status_of
@@ -80,7 +81,9 @@ def cli_page() -> str:
         "Commands",
         "Every command is a client of the HTTP API: of the server at `INTERLOCK_URL`, of the one that\n"
         "serves the data directory, or of one that the command starts for as long as it runs.\n"
-        "Exit codes: 0 done, 1 refused or a failed check, 2 usage, 3 anything else.",
+        "Exit codes: 0 done, 1 refused or a failed check, 2 usage, 3 anything else, 130 Ctrl-C; `run`\n"
+        "passes on its program's. An error is one line that says what to do; `interlock --debug COMMAND`\n"
+        "shows where it comes from. What lists takes `--json` and answers [one shape](lists.md).",
         "\n".join(sections),
     )
 

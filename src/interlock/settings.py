@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from interlock.errors import UsageError
 PREFIX = "INTERLOCK_"
 _HINT = "Every setting is explained in docs/reference/settings.md."
 _SOCKET_PATH = 100
+_GIVEN = frozenset({"INTERLOCK_MCP_URL"})
+"""What `interlock run` gives to a program that may call us again."""
 
 
-def _setting(default: Any, help_: str) -> Any:
-    return field(default=default, metadata={"help": help_})
+def _setting(default: Any, help_: str, *, choices: tuple[str, ...] = ()) -> Any:
+    return field(default=default, metadata={"help": help_, "choices": choices})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +55,7 @@ class Settings:
         False, "let an author approve their own change; honoured in the environment dev only"
     )
     max_body: int = _setting(4 * 1024 * 1024, "largest request body in bytes")
+    max_model_body: int = _setting(32 * 1024 * 1024, "largest body of a model call in bytes")
     run_limit: int = _setting(86_400, "seconds a run may stay open at most; its tokens never outlive it")
     call_timeout: int = _setting(120, "seconds a tool call may take before its outcome is unknown")
     smtp: str = _setting(
@@ -65,7 +69,9 @@ class Settings:
     notify_private: bool = _setting(
         False, "let webhooks reach loopback and private addresses, and be called without TLS"
     )
-    log_level: str = _setting("info", "debug, info, warning or error")
+    log_level: str = _setting(
+        "info", "debug, info, warning or error", choices=("debug", "info", "warning", "error")
+    )
 
     @property
     def database_url(self) -> str:
@@ -106,9 +112,23 @@ def load(environ: Mapping[str, str] | None = None, **overrides: object) -> Setti
     for each in fields(Settings):
         raw = source.get(PREFIX + each.name.upper())
         if raw is not None and raw != "":
-            values[each.name] = _read(each.name, raw, each.default)
+            values[each.name] = _read(each.name, raw, each.default, each.metadata["choices"])
     values.update({name: value for name, value in overrides.items() if value is not None})
     return Settings(**values)
+
+
+def misspelt(environ: Mapping[str, str] | None = None) -> list[str]:
+    """Return a warning for each variable that is named like a setting and is none, with a near name (G7)."""
+    source = os.environ if environ is None else environ
+    known = [PREFIX + each.name.upper() for each in fields(Settings)]
+    warnings: list[str] = []
+    for name in sorted(each for each in source if each.upper().startswith(PREFIX)):
+        if name in known or name in _GIVEN:
+            continue
+        near = get_close_matches(name.upper(), known, n=1)
+        said = f" Did you mean {near[0]}?" if near else ""
+        warnings.append(f"{name} is not a setting, so it does nothing.{said}")
+    return warnings
 
 
 def child_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -149,7 +169,13 @@ def agent_environment(
     return kept | dict(values)
 
 
-def _read(name: str, raw: str, default: object) -> object:
+def _read(name: str, raw: str, default: object, choices: tuple[str, ...]) -> object:
+    if choices and raw.lower() not in choices:
+        raise UsageError(
+            f"{PREFIX}{name.upper()} must be one of {', '.join(choices)}, not {raw!r}.", hint=_HINT
+        )
+    if choices:
+        return raw.lower()
     if isinstance(default, bool):
         if raw.lower() in {"1", "true", "yes", "on"}:
             return True

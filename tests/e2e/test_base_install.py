@@ -103,6 +103,7 @@ ANSWERED = [
     "token rotate-keys",
     "tools list",
     "tools pins",
+    "tools servers",
     "agents retire bot --reason r",
 ]
 """What the server answers; they exit with 0."""

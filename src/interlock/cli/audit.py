@@ -161,7 +161,8 @@ def _verify_here(export: Path | None, keys: list[Path], checkpoints: Path | None
     settings = load()
     with _progress("verified") as progress:
         if export is None:
-            require_data(settings)
+            if not keys:
+                require_data(settings)
             report = verify_audit.verify_database(
                 settings, keys=keys, directory=checkpoints, jwks=jwks, progress=progress
             )

@@ -79,6 +79,8 @@ def endpoint(
     with ExitStack() as stack:
         try:
             yield _place(known, stack, shared=shared)
+        except httpx2.InvalidURL as error:
+            raise errors.UsageError(f"INTERLOCK_URL is not a URL: {error}.") from error
         except httpx2.TransportError as error:
             raise errors.StoreUnavailable(
                 f"Interlock cannot be reached at {known.url or known.socket}: {error}.",
@@ -94,13 +96,18 @@ def _place(settings: Settings, stack: ExitStack, *, shared: bool) -> Endpoint:
 
 
 def require_data(settings: Settings) -> None:
-    """Refuse where nothing was ever kept. A database elsewhere may be asked from any machine."""
-    if settings.database or (settings.data.is_dir() and any(settings.data.iterdir())):
+    """Refuse where nothing was ever kept. A database elsewhere is no exception: its keys are not in it."""
+    if settings.data.is_dir() and any(settings.data.iterdir()):
         return
+    hint = (
+        "The keys of the database that INTERLOCK_DATABASE names are in the data directory it is served from: "
+        "INTERLOCK_DATA names it, INTERLOCK_URL a running server. interlock apply begins a new one."
+        if settings.database
+        else "Begin with interlock init and interlock apply, or go where it is: INTERLOCK_DATA names the "
+        "data directory, INTERLOCK_URL a running server."
+    )
     raise errors.UsageError(
-        f"There is no data directory here: {settings.data.absolute()} does not exist or is empty.",
-        hint="Begin with interlock init and interlock apply, or go where it is: INTERLOCK_DATA names the "
-        "data directory, INTERLOCK_URL a running server.",
+        f"There is no data directory here: {settings.data.absolute()} does not exist or is empty.", hint=hint
     )
 
 
@@ -142,6 +149,10 @@ def api(settings: Settings | None = None, *, creates: bool = False) -> Generator
     known = settings or load()
     with endpoint(known, shared=False, creates=creates) as place:
         token = known.token or stored_token(known)
+        if not token.isascii():
+            raise errors.UsageError(
+                "INTERLOCK_TOKEN is not a personal API token.", hint="interlock token login"
+            )
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         with httpx2.Client(
             base_url=place.base_url,

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from interlock.cli.client import Endpoint, endpoint, raise_for_error, stored_token
-from interlock.cli.output import emit, table
+from interlock.cli.output import emit, table, warn
 from interlock.cli.session import CODE, GRANT
 from interlock.errors import InterlockError, TokenInvalid
-from interlock.settings import Settings, load
+from interlock.settings import Settings, load, misspelt
 
 if TYPE_CHECKING:
     import httpx2
@@ -40,6 +40,8 @@ def doctor(
 ) -> None:
     """Check that the gateway refuses what it must and can record what it decides; exit 1 if not."""
     settings = load()
+    for each in misspelt():
+        warn(each)
     with endpoint(settings, shared=False) as place:
         checks = _checks(place, settings, workflow)
     emit(checks, table(checks, ("check", "ok", "detail")), json_)

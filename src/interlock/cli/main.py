@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from functools import cache
+from itertools import takewhile
 
 import typer
 
 from interlock import __version__, errors
+from interlock.cli.edge import Root, ending_of, let_output_go
 from interlock.cli.output import notes, safe
+from interlock.settings import load
 
 app = typer.Typer(
     name="interlock",
+    cls=Root,
     help="The control plane for AI agents: what they may do, decided, enforced, recorded and undone.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -22,6 +27,9 @@ app = typer.Typer(
 @app.callback(invoke_without_command=True)
 def _options(
     version: bool = typer.Option(False, "--version", help="Show the version and exit.", is_eager=True),
+    _debug: bool = typer.Option(
+        False, "--debug", help="Show where an error comes from (also INTERLOCK_LOG_LEVEL=debug)."
+    ),
 ) -> None:
     if version:
         typer.echo(f"interlock {__version__}")
@@ -38,30 +46,31 @@ def assemble() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line: 0 done, 1 refused or a failed check, 2 usage, 3 anything else."""
+    """Run the command line: 0 done, 1 refused or a failed check, 2 usage, 3 anything else, 130 Ctrl-C."""
     try:
         assemble()()
-    except errors.InterlockError as error:
-        notes.print(f"[red]{safe(error.message)}[/red]")
-        if error.hint:
-            notes.print(safe(error.hint))
-        sys.exit(exit_code(error))
-    except ModuleNotFoundError as missing:
-        if str(missing.name).startswith("interlock"):
-            raise
-        notes.print(f"This command needs more than the base installation: there is no {missing.name}.")
-        notes.print(safe("Install interlock[server]."))
-        sys.exit(3)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the edge of the process
+        sys.exit(_end(error))
 
 
-def exit_code(error: errors.InterlockError) -> int:
-    """Return the exit code for an error."""
-    match error:
-        case errors.UsageError():
-            return 2
-        case errors.ManifestError() | errors.NotPermitted() | errors.AuditBroken() | errors.GrantRefused():
-            return 1
-        case _:
-            return 3
+def _end(error: BaseException) -> int:
+    """Say how the command ended and return its exit code."""
+    if _debugging():
+        traceback.print_exception(error, file=sys.stderr)
+    if isinstance(error.__cause__, BrokenPipeError):
+        let_output_go()
+    ending = ending_of(error)
+    notes.print(f"[red]{safe(ending.message)}[/red]")
+    if ending.hint:
+        notes.print(safe(ending.hint))
+    return ending.code
+
+
+def _debugging() -> bool:
+    """Whether tracebacks are wanted. A `--debug` behind the command's name belongs to the command."""
+    if "--debug" in takewhile(lambda word: word.startswith("-"), sys.argv[1:]):
+        return True
+    try:
+        return load().log_level == "debug"
+    except errors.UsageError:
+        return False

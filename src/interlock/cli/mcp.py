@@ -16,12 +16,12 @@ from typing import Annotated, Any
 import typer
 
 from interlock.cli.client import Endpoint, endpoint
-from interlock.cli.output import notes, safe
+from interlock.cli.output import notes, safe, warn
 from interlock.cli.run import Launch, proof_of
 from interlock.cli.session import Proof, RunSession
 from interlock.errors import StoreUnavailable
 from interlock.runtime import Runtime
-from interlock.settings import load
+from interlock.settings import load, misspelt
 
 
 def mcp(
@@ -37,6 +37,8 @@ def mcp(
     In an MCP client's configuration: {"command": "interlock", "args": ["mcp", "--workflow", "refunds"]}
     """
     settings = load()
+    for each in misspelt():
+        warn(each)
     launch = Launch(workflow=workflow, command=[], agent_key=agent_key, agent=agent, quiet=True)
     with endpoint(settings) as place:
         proof = proof_of(launch, place, settings)

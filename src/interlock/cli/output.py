@@ -14,9 +14,18 @@ from rich.table import Table
 _PIPED = 240
 
 
+class _Console(Console):
+    """A console that lets the command's edge hear of a reader that has gone."""
+
+    def on_broken_pipe(self) -> None:
+        """Let the error pass: rich would end the process here, without a word."""
+        self.quiet = True
+        raise
+
+
 def _console(stream: TextIO, *, stderr: bool = False) -> Console:
     """A console that folds to the terminal, and not at all where a program or a file reads."""
-    return Console(stderr=stderr, highlight=False, soft_wrap=True, width=None if stream.isatty() else _PIPED)
+    return _Console(stderr=stderr, highlight=False, soft_wrap=True, width=None if stream.isatty() else _PIPED)
 
 
 console = _console(sys.stdout)
@@ -37,6 +46,11 @@ def safe(value: object, *, cap: int = _CAP) -> str:
 def line(value: object, *, cap: int = _CAP) -> str:
     """Return text from outside fit for one line of a terminal: a line break cannot fake another line."""
     return safe(value, cap=cap).replace("\n", "\\n")
+
+
+def warn(text: str) -> None:
+    """Say something on standard error that must not be overlooked."""
+    notes.print(f"[yellow]interlock: {safe(text)}[/yellow]")
 
 
 def table(rows: Iterable[Mapping[str, object]], columns: Sequence[str], *, title: str | None = None) -> Table:

@@ -11,6 +11,7 @@ from interlock.cli.client import api
 from interlock.cli.difference import lines, notes, waiting
 from interlock.cli.files import ManifestPath, files
 from interlock.cli.output import emit, safe
+from interlock.settings import load
 
 
 def plan(
@@ -21,7 +22,8 @@ def plan(
     ] = False,
 ) -> None:
     """Show what would change: widened, narrowed or neither; what acts at once and what waits for whom."""
-    with api(creates=True) as client:
+    settings = load()
+    with api(settings, creates=not settings.database) as client:
         found = client.post("/api/v1/manifest/plan", json={"files": files(path)}).json()
     emit(found, text(found), as_json)
     if detailed_exitcode and found["differences"]:

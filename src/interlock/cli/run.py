@@ -18,11 +18,11 @@ from typing import Annotated
 import typer
 
 from interlock.cli.client import Endpoint, endpoint, raise_for_error, stored_token
-from interlock.cli.output import emit, notes, safe
+from interlock.cli.output import emit, notes, safe, warn
 from interlock.cli.session import ASSERTION, CODE, LIFE, Left, Proof, RunSession, assertion
 from interlock.errors import TokenInvalid
 from interlock.runtime import Runtime
-from interlock.settings import Settings, agent_environment, load
+from interlock.settings import Settings, agent_environment, load, misspelt
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
@@ -94,6 +94,8 @@ def run(
         keep_waiting=keep_waiting,
     )
     settings = load()
+    for each in misspelt():
+        warn(each)
     with endpoint(settings) as place:
         proof = proof_of(launch, place, settings)
         ended = asyncio.run(_govern(launch, place, proof))

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from interlock.cli.output import notes, safe
+from interlock.cli.output import notes, safe, warn
 from interlock.errors import StoreInUse
-from interlock.settings import load
+from interlock.settings import load, misspelt
 
 _TRIES = 20
 _PAUSE = 0.25
@@ -31,6 +31,8 @@ def serve(
     from interlock.app import serve_forever
 
     settings = load(data=data, environment=environment, host=host, port=port)
+    for each in misspelt():
+        warn(each)
 
     def started(bound: int | None) -> None:
         if not quiet:

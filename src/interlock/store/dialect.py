@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from interlock.errors import CommitUnknown, SnapshotMoved, StoreError, StoreInUse, StoreUnavailable
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import psycopg
 
 READERS = 4
+_URL_HINT = "Leave INTERLOCK_DATABASE empty for SQLite, or set postgresql://user@host/name."
 
 
 class Dialect(Protocol):
@@ -34,6 +35,8 @@ class Dialect(Protocol):
 
     writer: sa.Engine
     readers: sa.Engine
+    shared: bool
+    """Whether processes on several machines can use it at once."""
 
     def clock(self, connection: sa.Connection) -> int | None:
         """Return the database's own time in microseconds, or None where the machine's clock is right."""
@@ -64,26 +67,32 @@ class Dialect(Protocol):
         ...
 
 
-def dialect_of(settings: Settings, *, patience: float) -> Dialect:
+def dialect_of(settings: Settings, *, patience: float, engine: bool = True) -> Dialect:
     """Return the dialect of the configured database. `patience`: seconds to wait for a lock or a connection.
 
-    Raises `StoreUnavailable` for a URL that is neither, or a place where SQLite must not lie.
+    `engine`: whoever writes is the one engine of the environment. Raises `StoreUnavailable` for a URL that is
+    neither, or a place where SQLite must not lie.
     """
-    url = sa.make_url(settings.database_url)
+    try:
+        url = sa.make_url(settings.database_url)
+    except ArgumentError:
+        raise StoreUnavailable("INTERLOCK_DATABASE is not a database URL.", hint=_URL_HINT) from None
     match url.get_backend_name():
         case "sqlite":
             return Sqlite(url, patience=patience)
         case "postgresql":
-            return Postgres(url, environment=settings.environment, patience=patience)
+            return Postgres(url, environment=settings.environment if engine else "", patience=patience)
         case other:
             raise StoreUnavailable(
                 f"The database URL names {other}, which is not supported.",
-                hint="Leave INTERLOCK_DATABASE empty for SQLite, or set postgresql://user@host/name.",
+                hint=_URL_HINT,
             )
 
 
 class Sqlite:
     """An embedded database file in the data directory."""
+
+    shared = False
 
     def __init__(self, url: sa.URL, *, patience: float) -> None:
         self.path = Path((url.database or "").removeprefix("file:"))
@@ -212,7 +221,9 @@ def _insert(table: str, columns: int, rows: int) -> str:
 
 
 class Postgres:
-    """A PostgreSQL server."""
+    """A PostgreSQL server. With an `environment`, its writer is the one engine of it."""
+
+    shared = True
 
     def __init__(self, url: sa.URL, *, environment: str, patience: float) -> None:
         if find_spec("psycopg") is None:
@@ -230,7 +241,8 @@ class Postgres:
 
         @event.listens_for(self.writer, "connect")
         def _own(connection: psycopg.Connection, _record: object) -> None:
-            self._own(connection, environment)
+            if environment:
+                self._own(connection, environment)
 
         self.readers = sa.create_engine(
             url,

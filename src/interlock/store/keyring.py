@@ -93,7 +93,11 @@ class Keyring:
         Raises `StoreError` when the master key is missing, readable by others, or not the one that
         sealed the stored keys.
         """
-        ring = cls(environment=settings.environment, runtime=runtime, seal=AESGCM(master_key(settings)))
+        of_environment = signing_keys.c.environment == settings.environment
+        count = sa.select(sa.func.count()).select_from(signing_keys).where(of_environment)
+        sealed = await store.read(lambda connection: connection.execute(count).scalar_one())
+        seal = AESGCM(master_key(settings, made=not sealed))
+        ring = cls(environment=settings.environment, runtime=runtime, seal=seal)
         await store.transact(ring._load_or_make)
         return ring
 
@@ -289,15 +293,21 @@ def verify_compact(token: str, key: ECKey) -> dict[str, Json] | Refused:
         return Refused(code="bad_signature", message="The token's signature does not verify.")
 
 
-def master_key(settings: Settings) -> bytes:
-    """Return the 32 bytes that seal private keys: the setting, or the data directory's file, made if new.
+def master_key(settings: Settings, *, made: bool) -> bytes:
+    """Return the 32 bytes that seal private keys: the setting, or the data directory's file.
 
-    Raises `StoreError` when it is malformed or when others than its owner can read the file.
+    A file that is not there is `made`, or missed: a new one opens nothing that was sealed before. Raises
+    `StoreError` when it is missed or malformed, or when others than its owner can read the file.
     """
     if settings.master_key:
         return _decoded_master(settings.master_key, "INTERLOCK_MASTER_KEY")
     path = settings.data / "keys" / "master.key"
     if not path.exists():
+        if not made:
+            raise StoreError(
+                f"The keys of this database are sealed with a master key that is not at {path}.",
+                hint="Set INTERLOCK_DATA to the data directory that it is in, or INTERLOCK_MASTER_KEY.",
+            )
         _write_private(path, base64.b64encode(secrets.token_bytes(32)))
     if path.stat().st_mode & 0o077:
         raise StoreError(f"Others can read {path}.", hint=f"chmod 600 {path}")
