@@ -12,14 +12,13 @@ from interlock.core.degradation import allowance, plan
 from interlock.core.ladder import (
     Call,
     Finish,
-    Mode,
     ModelFacts,
-    Need,
     Situation,
     SwapModel,
     Terms,
     TrimContext,
 )
+from interlock.core.model import Ability, OnHard
 
 DEAR, CHEAP = "dear-1", "cheap-1"
 RATES = {DEAR: (10_000, 1_000, 40_000), CHEAP: (2_000, 200, 8_000)}  # nano-dollars: input, cached, output
@@ -78,7 +77,7 @@ def test_the_steps_are_taken_in_the_order_of_the_ladder() -> None:
 
 def test_a_long_cached_prefix_is_cheaper_on_the_dear_model_and_stays_there() -> None:
     call = a_call(input=100_000, cached=99_000, output=100)
-    done = plan(call, a_situation(1, Terms(mode=Mode.SOFT, swaps={DEAR: CHEAP})))
+    done = plan(call, a_situation(1, Terms(mode=OnHard.SOFT, swaps={DEAR: CHEAP})))
     assert done.call.model == DEAR
     assert [skipped.step for skipped in done.skipped] == ["model", "max_tokens"]
     assert done.skipped[0].why == "it would save too little"
@@ -97,27 +96,27 @@ def test_a_run_that_was_swapped_stays_swapped_even_under_its_limit() -> None:
 
 
 def test_a_swapped_run_is_not_swapped_again() -> None:
-    terms = Terms(swaps={DEAR: CHEAP, CHEAP: DEAR}, tell=False, mode=Mode.SOFT)
+    terms = Terms(swaps={DEAR: CHEAP, CHEAP: DEAR}, tell=False, mode=OnHard.SOFT)
     done = plan(a_call(output_cap=10), a_situation(1, terms), swapped=frozenset({DEAR}))
     assert done.names == ("model",)
     assert done.call.model == CHEAP
 
 
 def test_a_swapped_run_goes_back_where_the_mapped_model_cannot_serve() -> None:
-    call = a_call(needs=frozenset({Need.VISION}))
-    blind = ModelFacts(lacks=frozenset({Need.VISION}))
+    call = a_call(needs=frozenset({Ability.VISION}))
+    blind = ModelFacts(lacks=frozenset({Ability.VISION}))
     done = plan(call, a_situation(None, cheap_1=blind), swapped=frozenset({DEAR}))
     assert done.call.model == DEAR
     assert done.skipped[0].why == "cheap-1 lacks vision"
 
 
 def test_what_was_not_asked_for_is_kept_out() -> None:
-    done = plan(a_call(), a_situation(1, Terms(mode=Mode.NEVER, swaps={DEAR: CHEAP})))
+    done = plan(a_call(), a_situation(1, Terms(mode=OnHard.NEVER, swaps={DEAR: CHEAP})))
     assert (done.steps, done.fits) == ((), False)
 
 
 def test_soft_degrades_without_touching_context_or_message() -> None:
-    done = plan(a_call(), a_situation(1, Terms(mode=Mode.SOFT, swaps={DEAR: CHEAP})))
+    done = plan(a_call(), a_situation(1, Terms(mode=OnHard.SOFT, swaps={DEAR: CHEAP})))
     assert done.names == ("model", "max_tokens")
 
 
@@ -165,10 +164,10 @@ def test_the_slack_is_shared_by_the_calls_that_are_still_to_come() -> None:
     output=st.integers(0, 20_000),
     answers=st.integers(1, 5),
     budget=st.integers(0, 10**10),
-    mode=st.sampled_from(list(Mode)),
+    mode=st.sampled_from(list(OnHard)),
 )
 def test_a_plan_never_makes_a_call_dearer_and_adds_up(
-    input_tokens: int, share: int, output: int, answers: int, budget: int, mode: Mode
+    input_tokens: int, share: int, output: int, answers: int, budget: int, mode: OnHard
 ) -> None:
     call = a_call(
         input=input_tokens,

@@ -149,7 +149,8 @@ def test_the_cap_goes_into_the_member_that_the_caller_used() -> None:
     assert done(CHAT, CapOutput(tokens=9), max_completion_tokens=50, max_tokens=5) == {
         "max_completion_tokens": 9
     }
-    assert done(CHAT, CapOutput(tokens=9)) == {"max_completion_tokens": 9}
+    assert done(CHAT, CapOutput(tokens=9)) == {"max_tokens": 9}
+    assert done(CHAT, CapOutput(tokens=9), reasoning_effort="low") == {"max_completion_tokens": 9}
     assert done(RESPONSES, CapOutput(tokens=9)) == {"max_output_tokens": 9}
     assert done(MESSAGES, CapOutput(tokens=9), max_tokens=50) == {"max_tokens": 9}
 

@@ -12,7 +12,6 @@ from interlock.core.ladder import (
     CapOutput,
     FewerServerTools,
     ModelFacts,
-    Need,
     PlainTier,
     ServerTools,
     Situation,
@@ -21,6 +20,7 @@ from interlock.core.ladder import (
     Terms,
     TrimContext,
 )
+from interlock.core.model import Ability
 from interlock.core.rung import (
     Offer,
     cap_output,
@@ -68,7 +68,7 @@ def test_models_are_swapped_only_along_a_mapping() -> None:
 @pytest.mark.parametrize(
     ("small", "big", "said"),
     [
-        (ModelFacts(lacks=frozenset({Need.TOOLS})), ModelFacts(), "small lacks tools"),
+        (ModelFacts(lacks=frozenset({Ability.TOOLS})), ModelFacts(), "small lacks tools"),
         (ModelFacts(window=1_399), ModelFacts(), "the window of small has 1399 tokens"),
         (ModelFacts(), ModelFacts(regions=frozenset({"eu"})), "small is not known to stay in eu"),
         (
@@ -81,7 +81,7 @@ def test_models_are_swapped_only_along_a_mapping() -> None:
 def test_what_is_known_of_the_target_can_speak_against_it(
     small: ModelFacts, big: ModelFacts, said: str
 ) -> None:
-    call = replace(CALL, needs=frozenset({Need.TOOLS}))
+    call = replace(CALL, needs=frozenset({Ability.TOOLS}))
     assert why(mapped_model(call, situation(small=small, big=big))) == said
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from interlock.core.conversation import WireFormat
-from interlock.core.ladder import Call, Need
+from interlock.core.ladder import Call
+from interlock.core.model import Ability
 from interlock.core.shape import CAPS, Expected, shape_of
 from interlock.core.trimming import Keeping
 
@@ -67,19 +68,19 @@ def test_the_providers_own_tools_are_told_from_the_callers() -> None:
     ]
     found = shape(RESPONSES, tools=tools)
     assert found.server_tools == {"web_search": 2, "code_interpreter": 3}
-    assert found.needs == {Need.TOOLS}
+    assert found.needs == {Ability.TOOLS}
     assert shape(RESPONSES, tools=tools[:2]).needs == frozenset()
     assert shape(CHAT, web_search_options={}).server_tools == {"web_search": 3}
 
 
 def test_images_need_a_model_that_sees_wherever_they_stand() -> None:
     image = {"type": "image", "source": {}}
-    assert Need.VISION in shape(MESSAGES, messages=[{"role": "user", "content": [image]}]).needs
+    assert Ability.VISION in shape(MESSAGES, messages=[{"role": "user", "content": [image]}]).needs
     shown = [{"type": "tool_result", "tool_use_id": "a", "content": [image]}]
-    assert Need.VISION in shape(MESSAGES, messages=[{"role": "user", "content": shown}]).needs
+    assert Ability.VISION in shape(MESSAGES, messages=[{"role": "user", "content": shown}]).needs
     drawn = [{"type": "function_call_output", "call_id": "a", "output": [{"type": "input_image"}]}]
-    assert Need.VISION in shape(RESPONSES, input=[USER, *drawn]).needs
-    assert Need.VISION not in shape(RESPONSES, input="words").needs
+    assert Ability.VISION in shape(RESPONSES, input=[USER, *drawn]).needs
+    assert Ability.VISION not in shape(RESPONSES, input="words").needs
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_images_need_a_model_that_sees_wherever_they_stand() -> None:
     ],
 )
 def test_a_schema_for_the_answer_is_a_need(wire: WireFormat, members: dict[str, Any]) -> None:
-    assert shape(wire, **members).needs == {Need.STRUCTURED}
+    assert shape(wire, **members).needs == {Ability.STRUCTURED}
 
 
 def test_a_history_may_be_at_the_provider() -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from interlock.core.ladder import Call, Finish, Mode, Plan, Situation, Skipped, Step
+from interlock.core.ladder import Call, Finish, Plan, Situation, Skipped, Step
+from interlock.core.model import OnHard
 from interlock.core.rung import RUNGS, Offer, kept_model, mapped_model
 
 _PER_MILLE = 1_000
@@ -61,7 +62,7 @@ class _Climb:
                 break
             if not (swapped and rung is mapped_model):
                 self.consider(rung(self._call, self._situation))
-        if terms.mode is Mode.FULL and terms.tell and (self._steps or not self.fits):
+        if terms.mode is OnHard.FULL and terms.tell and (self._steps or not self.fits):
             self._steps.append(Finish())
 
     def consider(self, offer: Offer | Skipped | None) -> None:

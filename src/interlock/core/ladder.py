@@ -11,22 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from interlock.core.conversation import WireFormat
-
-
-class Mode(StrEnum):
-    """What a workflow wants beyond its hard limit: no call, a cheaper call, or all that can be done."""
-
-    NEVER = "never"
-    SOFT = "soft"
-    FULL = "full"
-
-
-class Need(StrEnum):
-    """What a request cannot do without in the model that serves it."""
-
-    TOOLS = "tools"
-    VISION = "vision"
-    STRUCTURED = "structured_output"
+from interlock.core.model import Ability, OnHard
 
 
 class ServerTools(StrEnum):
@@ -59,7 +44,7 @@ class Call:
     answers: int = 1
     service_tier: str = ""
     server_tools: Mapping[str, int] = field(default_factory=dict[str, int])
-    needs: frozenset[Need] = frozenset()
+    needs: frozenset[Ability] = frozenset()
     remote: bool = False
 
 
@@ -74,7 +59,7 @@ class ModelFacts:
     window: int | None = None
     max_output: int | None = None
     reasons: bool | None = None
-    lacks: frozenset[Need] = frozenset()
+    lacks: frozenset[Ability] = frozenset()
     regions: frozenset[str] = frozenset()
 
 
@@ -87,7 +72,7 @@ class Terms:
     is how far below its target a context is cut, so that the cut can stay; the last `keep_groups` stay whole.
     """
 
-    mode: Mode = Mode.FULL
+    mode: OnHard = OnHard.FULL
     swaps: Mapping[str, str] = field(default_factory=dict[str, str])
     margin: int = 200
     least: int = 50_000

@@ -89,8 +89,15 @@ def _lower_effort(body: Body, wire: WireFormat) -> Body:
 
 def _cap(body: Body, tokens: int, wire: WireFormat) -> Body:
     if not any(name in body for name in CAPS[wire]):
-        return {**body, CAPS[wire][0]: tokens}
+        return {**body, _unset_cap(body, wire): tokens}
     return _lower_caps(body, tokens, wire)
+
+
+def _unset_cap(body: Body, wire: WireFormat) -> str:
+    """Return where to put a cap that the caller did not set: the older name is the one that all servers know,
+    but models that reason refuse it.
+    """
+    return CAPS[wire][0 if "reasoning_effort" in body else -1]
 
 
 def _lower_caps(body: Body, tokens: int, wire: WireFormat) -> Body:

@@ -15,7 +15,6 @@ from interlock.core.ladder import (
     CapOutput,
     FewerServerTools,
     LowerEffort,
-    Mode,
     ModelFacts,
     OneAnswer,
     PlainTier,
@@ -26,6 +25,7 @@ from interlock.core.ladder import (
     SwapModel,
     TrimContext,
 )
+from interlock.core.model import OnHard
 
 LEAST_THINKING = 1_024
 LOW = "low"
@@ -137,7 +137,11 @@ _SOFT: tuple[Rung, ...] = (
     plain_tier,
     fewer_server_tools,
 )
-RUNGS: dict[Mode, tuple[Rung, ...]] = {Mode.NEVER: (), Mode.SOFT: _SOFT, Mode.FULL: (*_SOFT, trimmed_context)}
+RUNGS: dict[OnHard, tuple[Rung, ...]] = {
+    OnHard.NEVER: (),
+    OnHard.SOFT: _SOFT,
+    OnHard.FULL: (*_SOFT, trimmed_context),
+}
 """The rungs of each mode, in their order."""
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import cast
 
 from interlock.core.conversation import Item, WireFormat, blocks_of
-from interlock.core.ladder import Call, Need
-from interlock.core.model import Json
+from interlock.core.ladder import Call
+from interlock.core.model import Ability, Json
 from interlock.core.trimming import Keeping, untouchable
 from interlock.core.weight import weigh
 
@@ -21,7 +21,7 @@ CAPS: dict[WireFormat, tuple[str, ...]] = {
     WireFormat.RESPONSES: ("max_output_tokens",),
     WireFormat.MESSAGES: ("max_tokens",),
 }
-"""Where each format says how long an answer may be; the first is the one to use where none is."""
+"""Where each format says how long an answer may be."""
 
 _USUAL_SERVER_CALLS = 3
 _SERVER_TOOLS = (
@@ -119,11 +119,11 @@ def member(body: Mapping[str, Json], name: str) -> Item:
     return cast(Item, held) if isinstance(held, dict) else {}
 
 
-def _needs(body: Mapping[str, Json]) -> Iterator[Need]:
+def _needs(body: Mapping[str, Json]) -> Iterator[Ability]:
     if any(not server_tool(tool) for tool in blocks_of(body.get("tools"))):
-        yield Need.TOOLS
+        yield Ability.TOOLS
     if _shows_image(body.get("messages")) or _shows_image(body.get("input")):
-        yield Need.VISION
+        yield Ability.VISION
     formats = (
         member(body, "response_format"),
         member(member(body, "text"), "format"),
@@ -131,7 +131,7 @@ def _needs(body: Mapping[str, Json]) -> Iterator[Need]:
         member(body, "output_format"),
     )
     if any(each.get("type") in _SCHEMAS for each in formats):
-        yield Need.STRUCTURED
+        yield Ability.STRUCTURED
 
 
 def _shows_image(value: Json) -> bool:
