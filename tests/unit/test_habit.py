@@ -1,0 +1,67 @@
+"""From the second call on an estimate is close; late calls count more; memory is bounded."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from interlock.core.habit import USUAL_OUTPUT, Habit, Habits
+
+
+def learned(*replies: tuple[int, int]) -> Habit:
+    habit = Habit()
+    for size, tokens in replies:
+        habit.learn(size=size, input=tokens, cached=tokens // 2, output=100, reasoning=25)
+    return habit
+
+
+def test_nothing_learned_is_300_tokens_per_thousand_bytes() -> None:
+    expected = Habit().expect(1_000)
+    assert 300 <= expected.input <= 301
+    assert (expected.output, expected.cached, expected.reasoning) == (USUAL_OUTPUT, 0, None)
+
+
+@given(st.integers(1_000, 1_000_000), st.integers(50, 900))
+def test_one_reply_is_enough_for_a_close_estimate(size: int, per_thousand: int) -> None:
+    habit = learned((size, size * per_thousand // 1_000))
+    true = 2 * size * per_thousand // 1_000
+    assert abs(habit.tokens(2 * size) - true) <= true // 50 + 2
+
+
+def test_the_rest_is_learned_too() -> None:
+    expected = learned((10_000, 2_500)).expect(10_000, media=100)
+    assert expected.input in (2_600, 2_601)
+    assert expected.cached == expected.input * 500 // 1_000
+    assert 100 <= expected.output <= 104
+    assert expected.reasoning == expected.output * 250 // 1_000
+
+
+def test_late_calls_count_more_than_early_ones() -> None:
+    habit = learned((1_000, 250), *[(1_000, 500)] * 20)
+    assert 490 <= habit.tokens(1_000) <= 501
+
+
+def test_an_estimate_never_passes_the_bytes() -> None:
+    assert learned((100, 5_000)).tokens(10) == 10
+    assert Habit().tokens(0) == 0
+
+
+def test_a_reply_that_says_nothing_teaches_nothing() -> None:
+    assert learned((0, 50)) == Habit()
+    assert learned((50, 0)) == Habit()
+
+
+def test_old_answers_fade() -> None:
+    habit = learned(*[(1_000, 250)] * 512)
+    assert habit.outputs.count == 256
+
+
+def test_the_longest_unused_habits_are_forgotten() -> None:
+    habits: Habits[str] = Habits(most=2)
+    kept = habits.of("a")
+    kept.calls = 7
+    habits.of("b")
+    assert habits.of("a") is kept
+    habits.of("c")
+    assert habits.of("a") is kept
+    assert habits.of("b") == Habit()
