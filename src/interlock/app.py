@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import platform
 import signal
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator
@@ -14,31 +16,39 @@ from typing import TYPE_CHECKING, Any
 from interlock.call import Calls
 from interlock.core.document import ToolServer
 from interlock.core.rotation import validity
+from interlock.gateway.llm.front import LlmGateway
 from interlock.listen import Asgi, Listeners
+from interlock.model_call import ModelCalls
 from interlock.runtime import Runtime, settle_collector
 from interlock.services.authenticate import Authenticator
 from interlock.services.checkpoint import checkpoint
 from interlock.services.expire_runs import EVERY, expire_runs
 from interlock.services.import_prices import Prices
+from interlock.services.kill import KillSwitch
 from interlock.services.load_bundle import load_bundle
 from interlock.services.register import Registrar
+from interlock.services.send import Send
 from interlock.settings import Settings, child_environment, secret
 from interlock.store import revocations, runs
 from interlock.store.database import Store
 from interlock.store.keyring import Keyring
 from interlock.store.memory import Memory
 from interlock.upstream.declared import DeclaredServers
+from interlock.upstream.llm.providers import Providers
 from interlock.web.api import build_api
 from interlock.wiring import Wired
 from interlock.worker.jobs import Job
 from interlock.worker.jobs import start as start_jobs
+from interlock.worker.notices import notice_jobs
 
 if TYPE_CHECKING:
     from interlock.gateway.mcp.front import McpGateway
+    from interlock.upstream.llm.transport import Transport
     from interlock.upstream.mcp.pool import ToolServers
 
 OnStarted = Callable[[int | None], None]
 _SWEEP = 30.0
+_MODEL_PATHS = "/v1/"
 _METADATA = "/.well-known/oauth-protected-resource"
 _START_TIMEOUT = 60.0
 
@@ -56,6 +66,10 @@ async def wire(settings: Settings, runtime: Runtime | None = None) -> AsyncGener
         memory = await _load(store, settings, world)
         keyring = await Keyring.open(store, settings, world)
         servers = DeclaredServers(lambda: _pool(world), world)
+        switch = KillSwitch(
+            store=store, memory=memory, runtime=world, settings=settings, process=_this_process(settings)
+        )
+        await switch.load()
         registrar = Registrar(store=store, memory=memory, servers=servers, runtime=world)
         yield Wired(
             settings=settings,
@@ -69,7 +83,20 @@ async def wire(settings: Settings, runtime: Runtime | None = None) -> AsyncGener
             servers=servers,
             registrar=registrar,
             prices=Prices(store=store, memory=memory, runtime=world),
-            calls=Calls(store=store, memory=memory, executor=servers, runtime=world, settings=settings),
+            calls=Calls(
+                store=store,
+                memory=memory,
+                executor=Send(executor=servers, memory=memory),
+                runtime=world,
+                settings=settings,
+            ),
+            kill=switch,
+            models=ModelCalls(
+                store=store,
+                memory=memory,
+                providers=Providers(_http, secret=secret, clock=world.clock),
+                runtime=world,
+            ),
         )
     finally:
         await store.close()
@@ -88,18 +115,20 @@ async def application(
         front = _Front(wired)
         if agents:
             await front.open()
+            wired.models.providers.open()
         await wired.registrar.start()
         if agents:
             await wired.prices.start()
         await wired.calls.start(lasting=agents)
         stop_jobs = start_jobs(_jobs(wired), wired.runtime)
         try:
-            yield _dispatch(front, build_api(wired))
+            yield _dispatch(front, LlmGateway(wired), build_api(wired))
         finally:
             stop_jobs()
             await front.close()
             await wired.calls.close()
             await wired.servers.close()
+            await wired.models.providers.close()
 
 
 async def serve(
@@ -226,7 +255,13 @@ def _jobs(wired: Wired) -> list[Job]:
             name="audit checkpoint", every=settings.checkpoint_every, run=lambda: checkpoint(store, settings)
         ),
         Job(name="sweep tool servers", every=_SWEEP, run=lambda: wired.servers.sweep(is_open)),
+        *notice_jobs(wired),
     ]
+
+
+def _this_process(settings: Settings) -> str:
+    """Return how people know this process."""
+    return f"{settings.environment} on {platform.node()}, process {os.getpid()}"
 
 
 def _expired(server: ToolServer, now: int) -> str | None:
@@ -235,6 +270,12 @@ def _expired(server: ToolServer, now: int) -> str | None:
         return None
     owner = server.credentials.owner or "its owner"
     return f"The credential of the tool server {server.name!r} has expired; {owner} must replace it."
+
+
+def _http() -> Transport:
+    from interlock.upstream.llm.client import HttpClient
+
+    return HttpClient()
 
 
 def _pool(runtime: Runtime) -> ToolServers:
@@ -275,12 +316,14 @@ class _Front:
         await gateway(scope, receive, send)
 
 
-def _dispatch(front: Asgi, api: Asgi) -> Asgi:
-    """Send the call path to the gateway, with no framework on it, and the rest to the API."""
+def _dispatch(front: Asgi, models: Asgi, api: Asgi) -> Asgi:
+    """Send the call path to the gateways, with no framework on it, and the rest to the API."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         path: str = scope.get("path", "")
-        if path == "/mcp" or path.startswith(_METADATA):
+        if path.startswith(_MODEL_PATHS):
+            await models(scope, receive, send)
+        elif path == "/mcp" or path.startswith(_METADATA):
             await front(scope, receive, send)
         else:
             await api(scope, receive, send)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from interlock.call import Calls
+from interlock.model_call import ModelCalls
 from interlock.runtime import Runtime
 from interlock.services.authenticate import Authenticator
 from interlock.services.import_prices import Prices
+from interlock.services.kill import KillSwitch
 from interlock.services.register import Registrar
 from interlock.settings import Settings
 from interlock.store.database import Store
@@ -30,3 +32,5 @@ class Wired:
     registrar: Registrar
     prices: Prices
     calls: Calls
+    kill: KillSwitch
+    models: ModelCalls

@@ -10,27 +10,28 @@ import asyncio
 import gzip
 import json
 import threading
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self, cast
 
+from interlock.runtime import SystemClock
 from interlock.testing.model_reply import SURFACES, Body, Reply, Said, Surface
 
+_CLOCK = SystemClock()
 _LARGEST_HEAD = 1 << 20
 _NOT_FOUND = b'{"error": {"message": "There is no such path.", "type": "invalid_request_error"}}'
 
 
 @dataclass(slots=True, kw_only=True)
 class Received:
-    """One request. Header names are in lower case; `left_at` is `time.monotonic()` of a client that left."""
+    """One request. Header names are in lower case; `left_at` is the monotonic time at which a client left."""
 
     method: str
     path: str
     headers: Mapping[str, str]
     raw: bytes
-    at: float = field(default_factory=time.monotonic)
+    at: float = field(default_factory=_CLOCK.monotonic)
     left_at: float | None = None
     done: bool = False
 
@@ -224,7 +225,7 @@ class _Answer:
 
     def _note(self) -> None:
         if self._request.left_at is None:
-            self._request.left_at = time.monotonic()
+            self._request.left_at = _CLOCK.monotonic()
 
     async def _whole(self) -> None:
         reply = self._message.reply

@@ -1,0 +1,1 @@
+"""The LLM gateway: model calls in the OpenAI and Anthropic wire formats."""

@@ -1,0 +1,208 @@
+"""The door of the LLM gateway: raw ASGI, a dictionary on the path, no framework (B1, B5).
+
+A run token stands where the vendors' SDKs put an API key. What is wrong with a request is said in the
+caller's own wire format. While a call runs, a watcher waits for the caller to leave: `send` would not tell.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from interlock.core.model import Principal, WireFamily
+from interlock.errors import TokenInvalid, UpstreamError
+from interlock.gateway.llm.errors import Fault, Refused, faulty, refused, stream_error
+from interlock.gateway.llm.header import encoded, inward, outward, own
+from interlock.gateway.llm.listing import listed
+from interlock.model_call import Headers, ModelCall, ModelRequest, Told
+from interlock.upstream.llm.body import Malformed, read
+from interlock.upstream.llm.surface import MODELS, SURFACES, Surface
+from interlock.wiring import Wired
+
+log = logging.getLogger(__name__)
+
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+_ANTHROPIC_ONLY = "anthropic-version"
+
+
+class LlmGateway:
+    """The ASGI application of the model paths."""
+
+    def __init__(self, wired: Wired) -> None:
+        self._wired = wired
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request."""
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        surface = _surface(scope["path"])
+        family = _family(surface, headers)
+        try:
+            principal = self._wired.authenticator.verify(_token(headers))
+            if surface is None:
+                return await _send(send, faulty(family, Fault.NO_PATH, _SERVED))
+            if surface is MODELS:
+                return await self._list(scope, send, principal, family)
+            await self._call(scope, receive, send, surface, principal)
+        except _Wrong as wrong:
+            await _send(send, faulty(family, wrong.fault, str(wrong)))
+        except TokenInvalid as error:
+            await _send(send, faulty(family, Fault.NO_TOKEN, f"{error.message} {error.hint}".strip()))
+
+    async def _list(self, scope: Any, send: Send, principal: Principal, family: WireFamily) -> None:
+        if scope["method"] != "GET":
+            raise _Wrong(Fault.METHOD, "This path is read with GET.")
+        name = scope["path"].removeprefix(MODELS.path).strip("/")
+        found = listed(self._wired.models.in_scope(principal, family), family, name)
+        if found is None:
+            raise _Wrong(Fault.NO_PATH, "The workflow does not have this model in scope.")
+        head = (("content-type", "application/json"),)
+        await _send(send, Refused(status=200, headers=head, body=found))
+
+    async def _call(
+        self, scope: Any, receive: Receive, send: Send, surface: Surface, principal: Principal
+    ) -> None:
+        """Read a model call and carry it out."""
+        if scope["method"] != "POST":
+            raise _Wrong(Fault.METHOD, "This path is called with POST.")
+        raw = await _body(scope, receive, self._wired.settings.max_model_body)
+        try:
+            body = read(raw, surface)
+        except Malformed as error:
+            raise _Wrong(Fault.MALFORMED, str(error)) from None
+        request = ModelRequest(
+            principal=principal,
+            surface=surface,
+            body=body,
+            headers=outward(scope["headers"]),
+            query=scope["query_string"].decode("latin-1"),
+        )
+        await self._carry_out(self._wired.models.begin(request), receive, send)
+
+    async def _carry_out(self, call: ModelCall, receive: Receive, send: Send) -> None:
+        """Run a call while a watcher waits for its caller to leave."""
+        request, wire = call.request, _Wire(send, call.request.surface.family)
+        watching = self._wired.runtime.scheduler.spawn(_gone(receive), name="watch a caller")
+        watching.add_done_callback(lambda task: None if task.cancelled() else call.leave())
+        try:
+            refusal = await call.run(wire)
+        except Exception:
+            log.exception("a model call failed")
+            await wire.fail(request.surface.family)
+            return
+        finally:
+            watching.cancel()
+        if refusal is not None:
+            said = refused(request.surface.family, refusal)
+            told = Told(call=call.id, run=request.principal.run, requested=request.body.model)
+            headers = (*said.headers, *own(told))
+            await _send(send, Refused(status=said.status, headers=headers, body=said.body))
+
+
+class _Wire:
+    """The way back to one caller."""
+
+    def __init__(self, send: Send, family: WireFamily) -> None:
+        self._send = send
+        self._family = family
+        self._begun = False
+
+    async def begin(self, status: int, headers: Headers, told: Told, *, stream: bool) -> None:
+        """Send the head."""
+        self._begun = True
+        head = inward(headers, told)
+        if stream:
+            head += _STREAMED
+        await self._send({"type": "http.response.start", "status": status, "headers": head})
+
+    async def send(self, data: bytes) -> None:
+        """Send a piece of the body at once."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self, broken: UpstreamError | None = None) -> None:
+        """End the body; one that its provider broke off ends with an error of the caller's format."""
+        last = b"" if broken is None else stream_error(self._family, broken.message)
+        await self._send({"type": "http.response.body", "body": last})
+
+    async def fail(self, family: WireFamily) -> None:
+        """Say that something of ours went wrong."""
+        if not self._begun:
+            return await _send(
+                self._send, faulty(family, Fault.INTERNAL, "Interlock could not do this call.")
+            )
+        last = stream_error(family, "Interlock could not finish this call.")
+        return await self._send({"type": "http.response.body", "body": last})
+
+
+class _Wrong(Exception):
+    """Something is wrong with the request itself."""
+
+    def __init__(self, fault: Fault, message: str) -> None:
+        super().__init__(message)
+        self.fault = fault
+
+
+_SERVED = f"Interlock serves model calls on {', '.join(SURFACES)}; this path is not governed."
+_STREAMED = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+
+
+def _surface(path: str) -> Surface | None:
+    found = SURFACES.get(path)
+    return MODELS if found is None and path.startswith(MODELS.path + "/") else found
+
+
+def _family(surface: Surface | None, headers: dict[bytes, bytes]) -> WireFamily:
+    """Return the caller's wire format: the path's own, and where both have the path, the SDK's."""
+    if surface is not None and surface is not MODELS:
+        return surface.family
+    return WireFamily.ANTHROPIC if _ANTHROPIC_ONLY.encode() in headers else WireFamily.OPENAI
+
+
+def _token(headers: dict[bytes, bytes]) -> str:
+    """Return the run token from where the SDKs put an API key. Raises `TokenInvalid`."""
+    scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+    key = headers.get(b"x-api-key", b"").decode("latin-1").strip()
+    found = token.strip() if scheme.lower() == "bearer" else key
+    if not (found or key):
+        raise TokenInvalid(
+            "Model calls need a run token in the place of the API key.",
+            hint="Start the agent with: interlock run",
+        )
+    return found or key
+
+
+async def _gone(receive: Receive) -> None:
+    """Return when the caller has gone away."""
+    while (await receive())["type"] != "http.disconnect":
+        continue
+
+
+async def _body(scope: Any, receive: Receive, limit: int) -> bytes:
+    """Return the whole body."""
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    kind = headers.get(b"content-type", b"application/json").partition(b";")[0].strip().lower()
+    if kind != b"application/json" or headers.get(b"content-encoding", b"identity") != b"identity":
+        raise _Wrong(Fault.MEDIA, "Send the body as application/json, not compressed.")
+    said = headers.get(b"content-length", b"0")
+    too_large = _Wrong(Fault.TOO_LARGE, f"The body is larger than {limit} bytes.")
+    if not said.isdigit() or int(said) > limit:
+        raise too_large
+    pieces: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise _Wrong(Fault.MALFORMED, "The body ended early.")
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
+        if size > limit:
+            raise too_large
+        more = message.get("more_body", False)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+async def _send(send: Send, said: Refused) -> None:
+    headers = [*encoded(said.headers), (b"content-length", str(len(said.body)).encode())]
+    await send({"type": "http.response.start", "status": said.status, "headers": headers})
+    await send({"type": "http.response.body", "body": said.body})

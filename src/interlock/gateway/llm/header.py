@@ -1,0 +1,78 @@
+"""Which headers pass the gateway: all but those of one connection, and everybody's credentials (B1, H2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from interlock.model_call import Told
+from interlock.upstream.llm.transport import Headers
+
+RawHeaders = Iterable[tuple[bytes, bytes]]
+_PREFIX = "x-interlock-"
+_HOP = frozenset(
+    {
+        "connection",
+        "content-length",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+_OF_THE_CALLER = _HOP | {
+    "accept-encoding",
+    "authorization",
+    "cookie",
+    "expect",
+    "forwarded",
+    "host",
+    "x-api-key",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+}
+_OF_THE_PROVIDER = _HOP | {"set-cookie"}
+_PLAIN = ("accept-encoding", "identity")
+
+
+def outward(raw: RawHeaders) -> Headers:
+    """Return what of a caller's headers goes to the provider, which is asked not to compress."""
+    pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw]
+    dropped = _OF_THE_CALLER | _named(pairs)
+    kept = [each for each in pairs if each[0] not in dropped and not each[0].startswith(_PREFIX)]
+    return (*kept, _PLAIN)
+
+
+def inward(headers: Headers, told: Told) -> list[tuple[bytes, bytes]]:
+    """Return what of a provider's headers goes to the caller, and what Interlock tells beside them."""
+    lowered = [(name.lower(), value) for name, value in headers]
+    dropped = _OF_THE_PROVIDER | _named(lowered)
+    kept = [each for each in lowered if each[0] not in dropped and not each[0].startswith(_PREFIX)]
+    return encoded((*kept, *own(told)))
+
+
+def own(told: Told) -> Headers:
+    """Return the headers in which Interlock tells about a call."""
+    said = {
+        "call-id": told.call,
+        "run-id": told.run,
+        "requested-model": told.requested,
+        "served-model": told.served,
+    }
+    return tuple((_PREFIX + name, value) for name, value in said.items() if value)
+
+
+def encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """Return headers as ASGI sends them. What does not fit a header is written as ASCII."""
+    return [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers]
+
+
+def _named(pairs: Iterable[tuple[str, str]]) -> frozenset[str]:
+    """Return the headers that `Connection` says belong to this connection only (RFC 9110 7.6.1)."""
+    said = [value for name, value in pairs if name == "connection"]
+    return frozenset(each.strip().lower() for value in said for each in value.split(","))

@@ -1,0 +1,135 @@
+"""The body of a model request: what the gateway must know of it, and the few members it may change.
+
+Only the top level is decoded, once; every member stays the bytes that the caller wrote, so what is not known
+here survives. A body is written anew from these members, so that a member given twice cannot mean one thing
+here and another at the provider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from interlock.core.model import value
+from interlock.upstream.llm.surface import Operation, Surface
+
+_encode = msgspec.json.Encoder().encode
+_members = msgspec.json.Decoder(dict[str, Raw]).decode
+_options: Callable[[bytes | Raw], dict[str, Raw] | None] = msgspec.json.Decoder(dict[str, Raw] | None).decode
+_LONGEST_NAME = 256
+_USES = 10
+"""How often a tool of the provider is taken to run in one call where the request sets no limit."""
+
+
+class Malformed(ValueError):
+    """The body is not one that a provider would understand; the message says what and where."""
+
+
+class _ServerTool(msgspec.Struct, gc=False):
+    """As much of a declared tool as says whether the provider runs it, and how often."""
+
+    type: str = ""
+    max_uses: int | None = None
+
+
+_Field = Callable[[bytes | Raw], Any]
+_FIELDS: Mapping[str, _Field] = {
+    "model": msgspec.json.Decoder(str).decode,
+    "stream": msgspec.json.Decoder(bool | None).decode,
+    "max_tokens": msgspec.json.Decoder(int | None).decode,
+    "max_completion_tokens": msgspec.json.Decoder(int | None).decode,
+    "max_output_tokens": msgspec.json.Decoder(int | None).decode,
+    "n": msgspec.json.Decoder(int | None).decode,
+    "service_tier": msgspec.json.Decoder(str | None).decode,
+    "stream_options": _options,
+    "tools": msgspec.json.Decoder(list[_ServerTool] | None).decode,
+}
+_RUN_BY_PROVIDER = {
+    "web_search": "web_search",
+    "file_search": "file_search",
+    "code_interpreter": "code_execution",
+    "code_execution": "code_execution",
+}
+
+
+@value
+class ModelBody:
+    """A request body by its members, and what was read of it. `output_cap` is None where none is set."""
+
+    members: Mapping[str, Raw]
+    model: str
+    size: int
+    stream: bool = False
+    output_cap: int | None = None
+    answers: int = 1
+    service_tier: str = ""
+    wants_usage: bool = False
+    server_tools: Mapping[str, int]
+
+
+def read(raw: bytes, surface: Surface) -> ModelBody:
+    """Read a request body. Raises `Malformed`."""
+    try:
+        members = _members(raw)
+        said = {name: decode(members[name]) for name, decode in _FIELDS.items() if name in members}
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Malformed(f"The body is not what this path takes: {error}.") from None
+    except RecursionError:
+        raise Malformed("The body is nested too deeply.") from None
+    model = said.get("model")
+    if not model or len(model) > _LONGEST_NAME:
+        raise Malformed("The body must name a model.")
+    caps = [cap for name in surface.caps if (cap := said.get(name)) is not None]
+    if any(cap < 0 for cap in caps) or (said.get("n") or 1) < 1:
+        raise Malformed("A number of tokens or answers is below its least.")
+    options: dict[str, Raw] = said.get("stream_options") or {}
+    return ModelBody(
+        members=members,
+        model=model,
+        size=len(raw),
+        stream=bool(said.get("stream")),
+        output_cap=max(caps, default=None),
+        answers=said.get("n") or 1,
+        service_tier=said.get("service_tier") or "",
+        wants_usage=bytes(options.get("include_usage", b"")) == b"true",
+        server_tools=_server_tools(said.get("tools") or []),
+    )
+
+
+def write(
+    body: ModelBody,
+    surface: Surface,
+    *,
+    model: str,
+    output_cap: int | None = None,
+    cap_field: str = "",
+    ask_usage: bool = False,
+) -> bytes:
+    """Return the body for a provider: for `model`, with at most `output_cap` tokens of output.
+
+    The cap is lowered in whichever fields the caller used, or set in `cap_field`. `ask_usage` asks for the
+    usage of a stream.
+    """
+    members: dict[str, Any] = dict(body.members)
+    if model != body.model:
+        members["model"] = model
+    if output_cap is not None and output_cap != body.output_cap:
+        used = [name for name in surface.caps if members.get(name, b"null") != b"null"]
+        members.update(dict.fromkeys(used or [cap_field], output_cap))
+    if ask_usage and surface.operation is Operation.CHAT and body.stream and not body.wants_usage:
+        options: dict[str, Any] = {**(_options(members.get("stream_options", b"null")) or {})}
+        members["stream_options"] = options | {"include_usage": True}
+    return _encode(members)
+
+
+def _server_tools(tools: list[_ServerTool]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for tool in tools:
+        for prefix, name in _RUN_BY_PROVIDER.items():
+            if tool.type.startswith(prefix):
+                found[name] = found.get(name, 0) + (_USES if tool.max_uses is None else tool.max_uses)
+                break
+    return found

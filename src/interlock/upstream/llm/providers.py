@@ -1,0 +1,113 @@
+"""The declared providers: where a call goes, with whose credentials, and how many go at once (B1, H2)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+
+from interlock.core.document import Provider
+from interlock.core.model import WireFamily
+from interlock.core.model_route import Route
+from interlock.core.rotation import validity
+from interlock.errors import UpstreamUnavailable
+from interlock.runtime import Clock
+from interlock.upstream.llm.surface import Surface
+from interlock.upstream.llm.transport import Headers, Incoming, Outgoing, Transport
+
+_REFERENCE = "secret://env/"
+_NEWER_CAP = ("api.openai.com", ".openai.azure.com")
+Secret = Callable[[str], str | None]
+
+
+class Providers:
+    """Sends calls to the providers of the manifest. `secret` resolves the name of a secret.
+
+    `connect` makes the transport, when the first call needs it or `open` asks for it.
+    """
+
+    def __init__(self, connect: Callable[[], Transport], *, secret: Secret, clock: Clock) -> None:
+        self._connect = connect
+        self._transport: Transport | None = None
+        self._secret = secret
+        self._clock = clock
+        self._slots: dict[tuple[str, int], asyncio.Semaphore] = {}
+
+    async def send(
+        self, route: Route, surface: Surface, *, query: str, headers: Headers, body: bytes
+    ) -> Incoming:
+        """Send a call with the provider's credentials. Raises `UpstreamUnavailable`, `OutcomeUnknown`."""
+        provider = route.provider
+        own = self._credentials(provider, surface.family)
+        replaced = {name.lower() for name, _ in own}
+        kept = tuple(each for each in headers if each[0].lower() not in replaced)
+        url = f"{provider.base_url.rstrip('/')}{surface.suffix}"
+        return await self.open().send(
+            Outgoing(
+                url=f"{url}?{query}" if query else url,
+                headers=(*kept, *own),
+                body=body,
+                timeouts=provider.timeouts,
+            )
+        )
+
+    def open(self) -> Transport:
+        """Return the transport, made now if there is none yet."""
+        if self._transport is None:
+            self._transport = self._connect()
+        return self._transport
+
+    async def close(self) -> None:
+        """Drop every connection to a provider."""
+        if self._transport is not None:
+            await self._transport.close()
+
+    @asynccontextmanager
+    async def slot(self, provider: Provider, *, patience: float) -> AsyncGenerator[None]:
+        """Hold one of the provider's slots while the block runs. Raises `TimeoutError` after `patience` s."""
+        slots = self._slots.setdefault(
+            (provider.name, provider.concurrency), asyncio.Semaphore(provider.concurrency)
+        )
+        if slots.locked():
+            async with asyncio.timeout(patience):
+                await slots.acquire()
+        else:
+            await slots.acquire()
+        try:
+            yield
+        finally:
+            slots.release()
+
+    def _credentials(self, provider: Provider, family: WireFamily) -> Headers:
+        given = provider.credentials
+        if not validity(given.expires, now=self._clock.now()).usable:
+            raise UpstreamUnavailable(
+                f"The credential of the provider {provider.name!r} has expired.",
+                hint=f"{given.owner or 'Its owner'} must replace it.",
+            )
+        headers = {name: self._resolved(value, provider) for name, value in given.headers.items()}
+        if given.api_key is not None:
+            key = self._resolved(given.api_key, provider)
+            named = {"Authorization": f"Bearer {key}"} if family is WireFamily.OPENAI else {"x-api-key": key}
+            headers = named | headers
+        return tuple(headers.items())
+
+    def _resolved(self, value: str, provider: Provider) -> str:
+        if not value.startswith(_REFERENCE):
+            return value
+        found = self._secret(value.removeprefix(_REFERENCE))
+        if found is None:
+            raise UpstreamUnavailable(
+                f"A credential of the provider {provider.name!r} is not set: {value}.",
+                hint="Set it in the environment of interlock serve.",
+            )
+        return found
+
+
+def cap_field(surface: Surface, provider: Provider) -> str:
+    """Return the field that limits the output where the caller set none.
+
+    OpenAI's own models refuse the older name, and many compatible servers do not know the newer one.
+    """
+    host = provider.base_url.partition("://")[2].partition("/")[0].partition(":")[0]
+    return surface.caps[0 if host.endswith(_NEWER_CAP) else -1] if surface.caps else ""
