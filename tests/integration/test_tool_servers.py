@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,6 +60,12 @@ class Pool:
         outcome = await self.call(tool, **more)
         assert isinstance(outcome, Succeeded), outcome
         return outcome.payload["content"][0]["text"]
+
+    async def until(self, tool: str, said: str) -> None:
+        """Call a tool until it says what is waited for."""
+        async with asyncio.timeout(30):
+            while await self.text(tool) != said:  # noqa: ASYNC110 - the tool server has no event for us
+                await asyncio.sleep(0.02)
 
 
 @asynccontextmanager
@@ -126,13 +134,72 @@ def test_a_call_that_was_sent_may_answer_though_its_run_is_over() -> None:
     async def story() -> None:
         async with a_pool(workshop("shop")) as pool:
             assert await pool.text("count", run="r1") == "1"
-            sent = asyncio.ensure_future(pool.call("slow", run="r1", seconds=0.5))
-            await asyncio.sleep(0.1)
+            sent = asyncio.ensure_future(pool.call("slow", run="r1", seconds=1))
+            await pool.until("slowed", "1")
             await pool.servers.close_run("r1")
             assert isinstance(await sent, Succeeded)
             assert await pool.text("count", run="r1") == "1"
 
     asyncio.run(story())
+
+
+def test_a_call_that_was_sent_may_answer_though_its_server_is_declared_anew() -> None:
+    async def story() -> None:
+        async with a_pool(workshop("shop")) as pool:
+            sent = asyncio.ensure_future(pool.call("slow", run="r1", seconds=1))
+            await pool.until("slowed", "1")
+            pool.servers.configure({"shop": workshop("shop", "--legacy")})
+            assert await pool.text("count", run="r1") == "1"
+            assert isinstance(await sent, Succeeded)
+
+    asyncio.run(story())
+
+
+def children() -> set[int]:
+    """Return the processes that this one has started and not seen end."""
+    known = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+    return {int(each) for each in known}
+
+
+@pytest.mark.parametrize(
+    "moment", ["starting", "opening", "releasing", "resting", "changing", "calling", "lost"]
+)
+def test_a_pool_that_is_closed_leaves_no_process_behind_whatever_it_was_doing(moment: str) -> None:
+    before = children()
+
+    async def story() -> Sequence[asyncio.Future[Any]]:
+        silent = (sys.executable, "-c", "import time; time.sleep(600)")
+        server = replace(workshop("shop"), command=silent) if moment == "silent" else workshop("shop")
+        async with a_pool(server) as pool:
+            if moment in ("starting", "silent"):
+                return []
+            if moment == "opening":
+                return [asyncio.ensure_future(pool.call("echo", run=run)) for run in ("r1", "r2", "r3")]
+            assert await pool.text("count", run="r1") == "1"
+            match moment:
+                case "releasing":
+                    ending = [asyncio.ensure_future(pool.servers.close_run("r1"))]
+                case "resting":
+                    ending = [asyncio.ensure_future(pool.servers.sweep(lambda _: False))]
+                case "changing":
+                    pool.servers.configure({})
+                    ending = []
+                case "lost":  # its process runs on and has still to be ended
+                    assert isinstance(await pool.call("flood", run="r1"), Unknown)
+                    assert await pool.text("count", run="r1") == "1"
+                    ending = []
+                case _:
+                    ending = [asyncio.ensure_future(pool.call("slow", run="r1"))]
+            await asyncio.sleep(0)
+            return ending
+
+    async def told() -> None:
+        left = await story()
+        assert children() <= before
+        await asyncio.gather(*left)
+
+    asyncio.run(told())
+    gc.collect()  # a pipe that was left open would say so here
 
 
 def test_a_server_declared_stateless_is_shared() -> None:
@@ -207,12 +274,11 @@ def test_a_cancelled_call_is_cancelled_upstream() -> None:
         async with a_pool(workshop("shop")) as pool:
             await pool.text("echo", text="warm")
             call = asyncio.create_task(pool.call("slow"))
-            await asyncio.sleep(0.2)
+            await pool.until("slowed", "1")
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await call
-            await asyncio.sleep(0.2)
-            assert await pool.text("cancelled") == "1"
+            await pool.until("cancelled", "1")
 
     asyncio.run(story())
 

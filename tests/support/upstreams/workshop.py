@@ -87,6 +87,7 @@ async def call_tool(ctx: Any, params: types.CallToolRequestParams) -> Any:  # no
             counter["value"] += 1
             return text(counter["value"])
         case "slow":
+            counter["slow"] = counter.get("slow", 0) + 1
             try:
                 await anyio.sleep(float(arguments.get("seconds", 60)))
             except asyncio.CancelledError:
@@ -95,6 +96,8 @@ async def call_tool(ctx: Any, params: types.CallToolRequestParams) -> Any:  # no
             return text("at last")
         case "cancelled":
             return text(counter.get("cancelled", 0))
+        case "slowed":
+            return text(counter.get("slow", 0))
         case "fail":
             return text("it does not work", is_error=True)
         case "die":

@@ -25,7 +25,7 @@ from interlock.gateway.mcp.catalog import Catalog
 from interlock.gateway.mcp.changes import Changes
 from interlock.gateway.mcp.names import split
 from interlock.store.journal import JournalEntry
-from interlock.upstream.mcp.pool import ServerError
+from interlock.upstream.mcp.ending import ServerError
 from interlock.wiring import Wired
 
 _TIMEOUT = 30.0

@@ -23,7 +23,7 @@ from interlock.core.answer import (
 )
 from interlock.core.model import SECOND, Decision, Gate, Json
 from interlock.gateway.mcp.names import RESUME
-from interlock.upstream.mcp.pool import ERROR_META
+from interlock.upstream.mcp.ending import ERROR_META
 
 _NEXT = {
     Gate.TOKEN: "Get a new run token, or ask the owner of the agent.",

@@ -20,7 +20,7 @@ from interlock.errors import InterlockError, StateConflict
 from interlock.gateway.mcp.caller import TASKS, Caller, Context, is_modern, knows_tasks, principal_of
 from interlock.gateway.mcp.reply import iso, result_of
 from interlock.services.cancel import Cancel
-from interlock.upstream.mcp.pool import ServerError
+from interlock.upstream.mcp.ending import ServerError
 from interlock.wiring import Wired
 
 _POLL_MS = 5_000

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, cast
 
@@ -89,6 +89,8 @@ class _Dispatcher(JSONRPCDispatcher[Any]):
 class Connection:
     """A long-lived session with a tool server. `shared` ones serve many agents and may not ask any.
 
+    `gone` is told when nothing is left of it, no process and no socket.
+
     `lost` says why the session before this one ended, until a result has told it; `begun` says that the
     server may keep something for this session, which would be lost with it.
 
@@ -105,6 +107,7 @@ class Connection:
         headers: Headers,
         notified: Notified,
         runtime: Runtime,
+        gone: Callable[[Connection], None],
     ) -> None:
         self.server = server
         self.shared = shared
@@ -124,6 +127,7 @@ class Connection:
         self._session: ClientSession | None = None
         self._headers = headers
         self._task = runtime.scheduler.spawn(self._live(), name=f"tool server {server}")
+        self._task.add_done_callback(lambda _: gone(self))
 
     @property
     def alive(self) -> bool:
@@ -235,7 +239,7 @@ class Connection:
             async with self._transport(self._broke) as (read, write):
                 dispatcher = _Dispatcher(read, write, ended=self._lost, flooded=self._flooded)
                 async with self._open_session(dispatcher) as session:
-                    await asyncio.wait_for(_negotiate(session), _CONNECT)
+                    await self._unless_ended(_negotiate(session))
                     self._session, self._dispatcher = session, dispatcher
                     if not self._ready.done():
                         self._ready.set_result(None)
@@ -249,6 +253,21 @@ class Connection:
         finally:
             self._broke("its connection ended")
             self._settle()
+
+    async def _unless_ended(self, handshake: Coroutine[Any, Any, None]) -> None:
+        """Wait for the handshake, no longer than it may take and than anybody wants the connection."""
+        shaking = asyncio.ensure_future(handshake)
+        ending = asyncio.ensure_future(self.ended.wait())
+        try:
+            await asyncio.wait({shaking, ending}, timeout=_CONNECT, return_when=asyncio.FIRST_COMPLETED)
+            if shaking.done():
+                return shaking.result()
+            if not ending.done():
+                raise TimeoutError
+        finally:
+            for each in (shaking, ending):
+                each.cancel()
+            await asyncio.wait({shaking, ending})
 
     def _open_session(self, dispatcher: _Dispatcher) -> ClientSession:
         if self.shared:

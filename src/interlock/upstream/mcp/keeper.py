@@ -85,7 +85,7 @@ class Keeper:
     control: Connection | None = None
     spare: Connection | None = None
     runs: dict[str, Connection] = field(default_factory=dict[str, Connection])
-    finishing: set[Connection] = field(default_factory=set[Connection])
+    every: set[Connection] = field(default_factory=set[Connection])
     follows: Follows = field(default_factory=Follows)
     listings: dict[str, Listing] = field(default_factory=dict[str, Listing])
     reason: str = "it has not been reached yet"
@@ -109,14 +109,21 @@ class Keeper:
         self._tasks.append(self.around.runtime.scheduler.spawn(self._keep(), name=f"keeper {self.name}"))
 
     async def close(self) -> None:
-        """End every connection."""
+        """End every connection, also those that were lost or replaced and have still to end."""
+        self._stop()
+        await asyncio.gather(*(each.close() for each in self.every))
+
+    async def retire(self) -> None:
+        """Take no more calls, let those that were sent answer, and end."""
+        self._stop()
+        await asyncio.gather(*(each.finish() for each in self.every))
+
+    def _stop(self) -> None:
         self.closed = True
         for task in self._tasks:
             task.cancel()
-        connections = [self.control, self.spare, *self.runs.values(), *self.finishing]
         self.runs.clear()
         self.control = self.spare = None
-        await asyncio.gather(*(each.close() for each in connections if each is not None))
 
     async def for_run(self, run: str, *, fresh: bool = False) -> Connection:
         """Return the connection that calls of `run` use. Raises `UpstreamUnavailable`.
@@ -169,12 +176,7 @@ class Keeper:
     def _finish(self, connection: Connection) -> None:
         """End a connection that takes no more calls, as soon as those on their way have ended."""
 
-        async def finish() -> None:
-            await connection.finish()
-            self.finishing.discard(connection)
-
-        self.finishing.add(connection)
-        self.around.runtime.scheduler.spawn(finish(), name=f"finish {self.name}")
+        self.around.runtime.scheduler.spawn(connection.finish(), name=f"finish {self.name}")
 
     async def rest(self, run: str) -> None:
         """End the connection of a run that has been idle; should it come back, it is told so."""
@@ -221,6 +223,9 @@ class Keeper:
         return spare if spare is not None and not spare.ended.is_set() else None
 
     def _open(self, *, shared: bool) -> Connection:
+        if self.closed:
+            raise UpstreamUnavailable(f"The tool server {self.name!r} is not used any more.")
+
         async def notified(method: str, params: Mapping[str, Json]) -> None:
             self.changed(method)
             if method == "notifications/resources/updated":
@@ -239,7 +244,9 @@ class Keeper:
             headers=self.headers,
             notified=notified,
             runtime=self.around.runtime,
+            gone=self.every.discard,
         )
+        self.every.add(connection)
         return connection
 
     def _transport(self) -> Transport:

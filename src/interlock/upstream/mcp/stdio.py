@@ -58,7 +58,10 @@ async def open_process(
         finally:
             with anyio.CancelScope(shield=True):
                 await read.aclose()
-                await _stop(process)
+                try:
+                    await _stop(process)
+                finally:  # nothing is left of it, even where the process that we are is torn down
+                    _end_at_once(process)
                 for stream in (write, to_us, from_us):
                     await stream.aclose()
             group.cancel_scope.cancel()
@@ -160,12 +163,16 @@ async def _stop(process: Process) -> None:
                 os.killpg(process.pid, signal_)
         if await _ended(process):
             break
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
     for stream in (process.stdout, process.stderr):
         if stream is not None:
             with suppress(*_GONE):
                 await stream.aclose()
+
+
+def _end_at_once(process: Process) -> None:
+    """Kill what is left of the process group and close our ends, without waiting for anything."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
     _close_transport(process)
 
 
