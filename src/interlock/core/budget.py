@@ -286,6 +286,25 @@ def refused(said: Refusal) -> Refused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Crossed:
+    """An account has reached a state that it was not in before, in a call of `run`."""
+
+    account: Account
+    state: BudgetState
+    run: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overrun:
+    """An attempt cost more than it could cost at most: its price or its provider's cap is wrong."""
+
+    attempt: str
+    run: str
+    cost: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
     """What one scope may spend, has spent and has set aside. `limit` None means no limit."""
 

@@ -44,17 +44,21 @@ class Store:
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="interlock-reader")
 
     @classmethod
-    def open(cls, settings: Settings, runtime: Runtime, *, patience: float = 5.0) -> Store:
+    def open(
+        cls, settings: Settings, runtime: Runtime, *, patience: float = 5.0, engine: bool = True
+    ) -> Store:
         """Take the data directory's lock, open and migrate the database, start the writer.
 
-        `patience`: seconds to wait for a database lock or a connection. Raises `StoreInUse` when another
-        process has the directory, `StoreUnavailable` when the database cannot be used, `UsageError` when the
-        directory is of another environment; each says what to do.
+        `patience`: seconds to wait for a database lock or a connection. Without `engine` the process carries
+        out no tool calls, and several may serve one environment on PostgreSQL, each with a data directory of
+        its own. Raises `StoreInUse` when another process has the directory or is the environment's engine,
+        `StoreUnavailable` when the database cannot be used, `UsageError` when the directory is of another
+        environment; each says what to do.
         """
         lock = DirectoryLock.take(settings.data)
         try:
             settle_in(settings.data, settings.environment)
-            dialect = dialect_of(settings, patience=patience)
+            dialect = dialect_of(settings, patience=patience, engine=engine)
             key = audit_key(settings.data)
             clock = SteadyClock(runtime.clock)
             _prepare(dialect, clock)
@@ -69,6 +73,11 @@ class Store:
             lock.release()
             raise
         return cls(lock=lock, dialect=dialect, writer=writer)
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other process can be writing to this database."""
+        return not self._dialect.shared
 
     async def transact(self, work: Callable[[Transaction], T], *, wanted: JournalEntry | None = None) -> T:
         """Run `work` on the writer's thread and return its value once it is committed.

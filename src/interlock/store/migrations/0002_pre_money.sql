@@ -59,7 +59,6 @@ CREATE TABLE holds (
 CREATE INDEX holds_by_epoch ON holds (epoch, state);
 
 CREATE TABLE model_calls (
-    id TEXT NOT NULL,
     attempt TEXT NOT NULL,
     kind TEXT NOT NULL,
     environment TEXT NOT NULL,
@@ -93,8 +92,7 @@ CREATE TABLE model_calls (
     ended_at BIGINT NOT NULL,
     step TEXT DEFAULT '' NOT NULL,
     accounts TEXT DEFAULT '[]' NOT NULL,
-    PRIMARY KEY (id),
-    CONSTRAINT model_calls_attempt UNIQUE (attempt)
+    PRIMARY KEY (attempt)
 );
 
 CREATE INDEX model_calls_by_root ON model_calls (root_run);
