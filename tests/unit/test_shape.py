@@ -67,7 +67,7 @@ def test_the_providers_own_tools_are_told_from_the_callers() -> None:
         {"type": "function", "name": "f"},
     ]
     found = shape(RESPONSES, tools=tools)
-    assert found.server_tools == {"web_search": 2, "code_interpreter": 3}
+    assert found.server_tools == {"web_search": 2, "code_execution": 3}
     assert found.needs == {Ability.TOOLS}
     assert shape(RESPONSES, tools=tools[:2]).needs == frozenset()
     assert shape(CHAT, web_search_options={}).server_tools == {"web_search": 3}

@@ -24,14 +24,14 @@ CAPS: dict[WireFormat, tuple[str, ...]] = {
 """Where each format says how long an answer may be."""
 
 _USUAL_SERVER_CALLS = 3
-_SERVER_TOOLS = (
-    "web_search",
-    "web_fetch",
-    "file_search",
-    "code_interpreter",
-    "code_execution",
-    "image_generation",
-)
+_SERVER_TOOLS = {
+    "web_search": "web_search",
+    "web_fetch": "web_fetch",
+    "file_search": "file_search",
+    "code_interpreter": "code_execution",
+    "code_execution": "code_execution",
+    "image_generation": "image_generation",
+}
 _IMAGES = frozenset({"image_url", "input_image", "image"})
 _SCHEMAS = frozenset({"json_schema", "json_object"})
 
@@ -108,9 +108,9 @@ def server_tools(body: Mapping[str, Json]) -> Iterator[tuple[Item, str]]:
 
 
 def server_tool(tool: Item) -> str:
-    """Return which tool of the provider's a declaration names; "" for one of the caller's own."""
+    """Return which of the provider's tools a declaration names, as usage does; "" for the caller's own."""
     kind = _text(tool.get("type"))
-    return next((name for name in _SERVER_TOOLS if kind.startswith(name)), "")
+    return next((name for start, name in _SERVER_TOOLS.items() if kind.startswith(start)), "")
 
 
 def member(body: Mapping[str, Json], name: str) -> Item:
