@@ -182,9 +182,46 @@ def test_the_program_sees_loopback_and_no_secret_and_its_exit_code_is_passed_on(
         assert "eyJ" not in value
     assert seen["models"] == [501, 501, 501]
     assert seen["guessed"] == [404] * len(seen["guessed"])
-    assert err == ""
+    warned, ungoverned = err.splitlines()
+    assert warned.startswith("interlock: INTERLOCK_EXTRA is not a setting")
+    assert ungoverned.startswith("interlock: NOTHING OF THIS PROGRAM WAS GOVERNED.")
     (run,) = shell.runs()
     assert (run["state"], run["reason"], run["started_by"]) == ("closed", "exit code 7", "maria")
+
+
+LISTS = """
+import json, os, urllib.request
+body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "ping"}).encode()
+headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+request = urllib.request.Request(os.environ["MCP_SERVER_URL"], body, headers)
+try:
+    urllib.request.urlopen(request).read()
+except urllib.error.HTTPError:
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "ungoverned"), [("pass", True), ("raise SystemExit(4)", True), (LISTS, False)]
+)
+def test_a_program_that_goes_past_the_gateway_is_said_loudly_and_recorded(
+    served: Shell, program: str, ungoverned: bool
+) -> None:
+    process = served.start("run", "errands", *python(program))
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == (4 if "4" in program else 0)
+    assert ("NOTHING OF THIS PROGRAM WAS GOVERNED" in err) == ungoverned
+    run = served.runs()[0]
+    assert run["ungoverned"] is ungoverned
+    assert ("no request of the program reached" in served.run("runs", "show", run["id"])) == ungoverned
+    (end,) = served.json("audit", "list", "--run", run["id"], "--kind", "run.ended")["items"]
+    assert end["body"]["ungoverned"] is ungoverned
+
+
+def test_a_program_that_did_not_start_is_not_said_to_be_ungoverned(served: Shell) -> None:
+    ended = json.loads(served.run("run", "errands", "--json", "--", "/no/such/program", code=127))
+    assert ended["ungoverned"] is False
+    assert served.runs()[0]["ungoverned"] is False
 
 
 MODELS = """

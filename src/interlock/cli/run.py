@@ -24,6 +24,10 @@ from interlock.errors import TokenInvalid
 from interlock.runtime import Runtime
 from interlock.settings import Settings, agent_environment, load, misspelt
 
+_UNGOVERNED = (
+    "NOTHING OF THIS PROGRAM WAS GOVERNED. It ended without a single request to the gateway: it must find "
+    "its MCP server at MCP_SERVER_URL, and its models at OPENAI_BASE_URL or ANTHROPIC_BASE_URL."
+)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
@@ -50,6 +54,7 @@ class Ended:
     code: int
     reason: str
     left: Left
+    ungoverned: bool
 
 
 def run(
@@ -76,7 +81,9 @@ def run(
             "Its model calls are not governed; the run's record says so.",
         ),
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing of our own.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Say nothing of our own but problems.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print how it ended as JSON, last.")] = False,
 ) -> None:
     """Run an agent program governed: its tool calls go through Interlock, and no secret goes into it.
@@ -106,6 +113,7 @@ def run(
             "exit_code": ended.code,
             "reason": ended.reason,
             "direct_models": direct_models,
+            "ungoverned": ended.ungoverned,
             "cancelled": ended.left.cancelled,
             "waiting": ended.left.waiting,
         }
@@ -147,7 +155,7 @@ async def _govern(launch: Launch, place: Endpoint, proof: Proof) -> Ended:
 
     runtime = Runtime.real()
     session = RunSession(place, runtime, life=launch.life)
-    reason, finished = "the launcher failed", False
+    reason, finished, ungoverned = "the launcher failed", False, False
     try:
         await session.open(proof)
         forwarder = Forwarder(place, session)
@@ -160,16 +168,26 @@ async def _govern(launch: Launch, place: Endpoint, proof: Proof) -> Ended:
             session.keep(lambda text: _say(launch, text)), name="renew run token"
         )
         try:
-            code, reason = await _child(launch.command, agent_environment(forwarder.urls, model_urls=models))
-            finished = True
+            ran = await _child(launch.command, agent_environment(forwarder.urls, model_urls=models))
+            code, reason, finished = ran.code, ran.reason, True
+            ungoverned = ran.started and not session.reached
         finally:
             keeping.cancel()
             await forwarder.stop()
     finally:
-        left = await session.end(reason, keep_waiting=launch.keep_waiting and finished)
+        left = await session.end(reason, keep_waiting=launch.keep_waiting and finished, ungoverned=ungoverned)
+    if ungoverned:
+        warn(_UNGOVERNED)
     for text in _parting(session.run, reason, left):
         _say(launch, text)
-    return Ended(run=session.run, workflow=session.workflow, code=code, reason=reason, left=left)
+    return Ended(
+        run=session.run,
+        workflow=session.workflow,
+        code=code,
+        reason=reason,
+        left=left,
+        ungoverned=ungoverned,
+    )
 
 
 def _parting(run: str, reason: str, left: Left) -> Iterator[str]:
@@ -189,8 +207,17 @@ def _parting(run: str, reason: str, left: Left) -> Iterator[str]:
             yield f"{number} still waited for {what} and {were} cancelled: {', '.join(names)}"
 
 
-async def _child(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
-    """Run the program to its end; return the exit code to pass on, and what happened."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ran:
+    """What became of the program: the exit code to pass on, what happened, and whether it ran at all."""
+
+    code: int
+    reason: str
+    started: bool = True
+
+
+async def _child(command: list[str], environment: dict[str, str]) -> _Ran:
+    """Run the program to its end."""
     try:
         child = await asyncio.create_subprocess_exec(*command, env=environment)
     except FileNotFoundError:
@@ -207,8 +234,8 @@ async def _child(command: list[str], environment: dict[str, str]) -> tuple[int, 
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
     if code >= 0:
-        return code, f"exit code {code}"
-    return 128 - code, f"killed by signal {-code}"
+        return _Ran(code=code, reason=f"exit code {code}")
+    return _Ran(code=128 - code, reason=f"killed by signal {-code}")
 
 
 class _Signals:
@@ -236,9 +263,9 @@ def _in_foreground() -> bool:
         return False
 
 
-def _failed(code: int, reason: str) -> tuple[int, str]:
+def _failed(code: int, reason: str) -> _Ran:
     notes.print(f"[red]{safe(reason)}[/red]")
-    return code, reason
+    return _Ran(code=code, reason=reason, started=False)
 
 
 def _say(launch: Launch, text: str) -> None:

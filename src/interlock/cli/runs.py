@@ -50,6 +50,8 @@ def show(run: Annotated[str, typer.Argument(help="The run's id.")], as_json: Jso
         console.print(f"[bold]{field.replace('_', ' ')}[/bold]  {safe(_said(shown[field]))}")
     if found["direct_models"]:
         console.print("[bold]models[/bold]  called by the program directly: its model calls are not governed")
+    if found["ungoverned"]:
+        console.print("[bold red]ungoverned[/bold red]  no request of the program reached the gateway")
     calls = [{"tool": tool, "calls": count} for tool, count in found["calls"].items()]
     console.print(table(calls, ("tool", "calls"), title="Calls"))
 

@@ -47,13 +47,17 @@ class Left:
 
 
 class RunSession:
-    """An open run. `token` is always the newest; `lost` says why there will be no newer one."""
+    """An open run. `token` is always the newest; `lost` says why there will be no newer one.
+
+    `reached` says whether anything of the program went through the client to the gateway.
+    """
 
     def __init__(self, place: Endpoint, runtime: Runtime, *, life: int = LIFE) -> None:
         self.run = ""
         self.workflow = ""
         self.token = ""
         self.lost = ""
+        self.reached = False
         self._place = place
         self._runtime = runtime
         self._life = life
@@ -75,6 +79,7 @@ class RunSession:
                 auto_decompress=False,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=30),
                 skip_auto_headers=("User-Agent", "Accept-Encoding", "Content-Type"),
+                trace_configs=[self._watch()],
             )
         return self._client
 
@@ -100,14 +105,20 @@ class RunSession:
                     self.lost = error.message
                 tell(f"The run token could not be renewed yet: {error.message}")
 
-    async def end(self, reason: str, *, keep_waiting: bool = False) -> Left:
+    async def end(self, reason: str, *, keep_waiting: bool = False, ungoverned: bool = False) -> Left:
         """End the run, or leave it open while a call waits; say what was cancelled, or waits on.
 
-        A server that cannot be reached ends it by itself when the token runs out.
+        `ungoverned` goes into the run's record: its program went past the gateway. A server that cannot be
+        reached ends it by itself when the token runs out.
         """
         told: dict[str, Any] = {}
         if self.token:
-            form = {"token": self.token, "reason": reason, "keep_waiting": str(keep_waiting).lower()}
+            form = {
+                "token": self.token,
+                "reason": reason,
+                "keep_waiting": str(keep_waiting).lower(),
+                "ungoverned": str(ungoverned).lower(),
+            }
             try:
                 told = await self._post("/oauth/revoke", form)
             except InterlockError:
@@ -115,6 +126,17 @@ class RunSession:
         if self._client is not None:
             await self._client.close()
         return Left(cancelled=told.get("cancelled", []), waiting=told.get("waiting", []))
+
+    def _watch(self) -> aiohttp.TraceConfig:
+        """Notice the first request that is not one of the launcher's own."""
+        import aiohttp
+
+        async def started(_session: object, _context: object, sent: aiohttp.TraceRequestStartParams) -> None:
+            self.reached = self.reached or not sent.url.path.startswith("/oauth/")
+
+        watch = aiohttp.TraceConfig()
+        watch.on_request_start.append(started)
+        return watch
 
     def _half(self) -> float:
         return self._expires - self._life / 2

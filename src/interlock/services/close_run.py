@@ -33,11 +33,13 @@ async def close_run(
     by: str,
     person: str = "",
     keep_waiting: bool = False,
+    ungoverned: bool = False,
 ) -> Closed:
     """End `run`; one that has ended stays as it is. Raises `NotFound`.
 
     `person` is set when a person ends it; otherwise its own launcher does. With `keep_waiting` it stays
-    open, without a launcher, while a call of it waits for a person or for its time.
+    open, without a launcher, while a call of it waits for a person or for its time. A launcher says with
+    `ungoverned` that its program went past the gateway, which the record keeps.
     """
 
     def work(transaction: Transaction) -> Closed:
@@ -46,7 +48,16 @@ async def close_run(
         if keep_waiting and waiting and runs.detach(transaction, found, reason=reason):
             return Closed(run=runs.get(transaction.connection, run), waiting=waiting)
         state = RunState.ENDED if person else RunState.CLOSED
-        if not runs.end(transaction, memory, found, state=state, reason=reason, person=person):
+        ended = runs.end(
+            transaction,
+            memory,
+            found,
+            state=state,
+            reason=reason,
+            person=person,
+            ungoverned=ungoverned,
+        )
+        if not ended:
             return Closed(run=found)
         approvals.cancel_open(transaction, memory, run=run, by=by, reason="the run ended")
         return Closed(run=runs.get(transaction.connection, run), cancelled=waiting)

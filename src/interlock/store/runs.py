@@ -4,6 +4,7 @@ A run stays open while somebody renews its token. `lease_until` is the end of th
 has passed the clock ends the run. An `attended` run has a launcher that would renew while it lives, so a
 lapsed lease means that it died; another run may lapse while an approval it asked for is still open.
 `direct_models`: its launcher said that the program calls models by itself, so those calls are not governed.
+`ungoverned`: its launcher said that the program ended without a single request to the gateway.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ class Run:
     deadline_at: int | None
     attended: bool
     direct_models: bool
+    ungoverned: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,13 +172,20 @@ def facts_of(run: Run, calls: dict[str, int]) -> RunFacts:
 
 
 def end(
-    transaction: Transaction, memory: Memory, run: Run, *, state: RunState, reason: str, person: str = ""
+    transaction: Transaction,
+    memory: Memory,
+    run: Run,
+    *,
+    state: RunState,
+    reason: str,
+    person: str = "",
+    ungoverned: bool = False,
 ) -> bool:
     """End an open run and revoke its tokens at once; False when it had ended before."""
     done = transaction.execute(
         sa.update(runs)
         .where(runs.c.id == run.id, runs.c.state == RunState.OPEN.value)
-        .values(state=state.value, closed_at=transaction.now, reason=reason)
+        .values(state=state.value, closed_at=transaction.now, reason=reason, ungoverned=int(ungoverned))
     )
     if done.rowcount == 0:
         return False
@@ -187,7 +196,7 @@ def end(
         agent=run.agent,
         workflow=run.workflow,
         person=person,
-        body={"state": state.value, "reason": reason},
+        body={"state": state.value, "reason": reason, "ungoverned": ungoverned},
     )
     transaction.on_commit(lambda: memory.close_run(run.id))
     return True
@@ -340,4 +349,5 @@ def _run(row: sa.RowMapping) -> Run:
         deadline_at=row["deadline_at"],
         attended=bool(row["attended"]),
         direct_models=bool(row["direct_models"]),
+        ungoverned=bool(row["ungoverned"]),
     )

@@ -176,6 +176,7 @@ runs = _table(
     _maybe_at("deadline_at"),
     _number("attended", 0),
     _number("direct_models", 0),
+    _number("ungoverned", 0),
     sa.Index("runs_by_state", "state", "agent"),
 )
 

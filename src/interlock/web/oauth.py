@@ -45,8 +45,9 @@ async def token(request: Request) -> Response:
 async def revoke(request: Request) -> Response:
     """Revoke a run token (RFC 7009), which ends its run. An unknown token is answered like a known one.
 
-    With `keep_waiting=true` the run stays open, though nobody renews it, while a call of it waits. Whoever
-    holds the token is told what was cancelled, or waits on.
+    With `keep_waiting=true` the run stays open, though nobody renews it, while a call of it waits. With
+    `ungoverned=true` its record says that the program went past the gateway. Whoever holds the token is told
+    what was cancelled, or waits on.
     """
     wired: Wired = request.app.state.wired
     try:
@@ -65,6 +66,7 @@ async def revoke(request: Request) -> Response:
         reason=reason,
         by=f"agent:{holder.agent}",
         keep_waiting=form.get("keep_waiting") == "true",
+        ungoverned=form.get("ungoverned") == "true",
     )
     return _uncached(
         json_response({"cancelled": _named(closed.cancelled), "waiting": _named(closed.waiting)})

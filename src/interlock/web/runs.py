@@ -125,6 +125,7 @@ def _shown(run: Run) -> dict[str, Json]:
         "labels": list(run.labels),
         "deadline_at": run.deadline_at,
         "direct_models": run.direct_models,
+        "ungoverned": run.ungoverned,
     }
 
 
