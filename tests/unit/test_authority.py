@@ -74,6 +74,13 @@ FIELDS: list[tuple[AnyDocument, AnyDocument, Direction]] = [
     (Team(name="t", members=("a", "b")), Team(name="t", members=("a",)), NARROWS),
     (Team(name="t", members=("a",)), Team(name="t"), WIDENS),
     (Team(name="t"), Team(name="t", rota="r"), WIDENS),
+    (
+        Team(name="t", members=("a", "b"), budget=BUDGET),
+        Team(name="t", members=("a",), budget=BUDGET),
+        WIDENS,
+    ),
+    (Agent(name="a", owner="m"), Agent(name="a", owner="m", budget=BUDGET), NARROWS),
+    (Agent(name="a", owner="m", budget=BUDGET), Agent(name="a", owner="m", budget=LOOSE), WIDENS),
     (Team(name="t"), Team(name="t", budget=BUDGET), NARROWS),
     (Team(name="t", budget=BUDGET), Team(name="t"), WIDENS),
     (Team(name="t", budget=BUDGET), Team(name="t", budget=LOOSE), WIDENS),
@@ -325,6 +332,11 @@ def test_what_is_removed_narrows_unless_it_held_rules() -> None:
     directions = {each.document[1]: each.direction for each in found.differences}
     assert directions == {"w": NARROWS, "p": WIDENS, "empty": NEITHER}
     assert found.meet == (rules,)
+
+
+def test_a_workflow_is_added_in_words_with_its_tools_and_models() -> None:
+    [added] = compare([], [flow(models=Models(pin={"main": "m"}, allow=("n", "m")))]).differences
+    assert added.words == "workflow added with s.t, and the models m, n"
 
 
 def test_a_budget_is_not_removed_with_what_it_stands_in() -> None:

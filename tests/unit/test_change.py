@@ -24,12 +24,16 @@ from interlock.core.document import (
     AnyDocument,
     Credentials,
     Grant,
+    Models,
     Person,
     Policy,
+    Provider,
+    ProviderCredentials,
+    ProviderModel,
     ToolServer,
     Workflow,
 )
-from interlock.core.model import DAY, Verdict
+from interlock.core.model import DAY, Verdict, WireFamily
 from support.policies import NOW, a_reading_tool, a_rule, a_tool, a_workflow, documents
 
 ENV = "production"
@@ -41,6 +45,12 @@ def declared(*grants: Grant, people: tuple[Person, ...] = (), **changes: Any) ->
     return [*documents(a_workflow(*(grants or (UPDATE,)), **changes)), *people]
 
 
+PROVIDER = Provider(
+    name="openai",
+    base_url="https://a",
+    wire_formats=(WireFamily.OPENAI,),
+    models=(ProviderModel(name="m"),),
+)
 ADMIN = Person(name="root", email="r@example.com", roles=("admin",))
 
 
@@ -140,6 +150,15 @@ def test_a_workflow_is_touched_through_its_agent_its_tools_and_their_servers() -
     assert touched(declared(), swap("crm.lookup", sinks=())) == frozenset()
 
 
+def test_a_provider_touches_the_workflows_that_may_call_its_models() -> None:
+    caller = a_workflow(UPDATE, name="caller", models=Models(allow=("m",)))
+    old: list[AnyDocument] = [*declared(), caller, PROVIDER, replace(PROVIDER, name="other", models=())]
+    for moved in ("openai", "other"):
+        new = [replace(each, base_url="https://b") if each.name == moved else each for each in old]
+        waiting = stage(old, new, environment=ENV).waiting
+        assert affected(waiting, old) == ({"caller"} if moved == "openai" else frozenset())
+
+
 def test_a_workflow_gets_a_new_version_when_what_it_means_changes() -> None:
     first = next_versions({}, declared())
     assert set(first.values()) == {1}
@@ -184,6 +203,34 @@ def test_credentials_are_warned_about_before_they_end() -> None:
     assert said([], [server(NOW + 31 * DAY)]) == ()
     assert "expire in 3 day(s)" in said([], [server(NOW + 3 * DAY)])[0]
     assert "have expired" in said([], [server(NOW)])[0]
+
+
+def test_credentials_of_a_provider_are_warned_about_too() -> None:
+    given = ProviderCredentials(api_key="secret://env/K", expires=NOW)
+    assert said([], [replace(PROVIDER, credentials=given)]) == (
+        "the credentials of provider openai have expired: its calls are refused",
+    )
+
+
+@pytest.mark.parametrize(
+    ("base_url", "warned"),
+    [
+        ("https://models.example.com/v1", False),
+        ("http://localhost:8000/v1", False),
+        ("http://127.0.0.1:8000", False),
+        ("http://[::1]:8000/v1", False),
+        ("http://localhost/v1", False),
+        ("http://[::1]/v1", False),
+        ("http://models.example.com:8000/v1", True),
+        ("http://localhost.example.com", True),
+    ],
+)
+def test_a_credential_that_is_sent_unencrypted_is_said(base_url: str, warned: bool) -> None:
+    for given in (ProviderCredentials(api_key="secret://env/K"), ProviderCredentials(headers={"x": "y"})):
+        found = said([], [replace(PROVIDER, base_url=base_url, credentials=given)])
+        assert bool(found) is warned
+        assert all("unencrypted" in each for each in found)
+    assert said([], [replace(PROVIDER, base_url=base_url)]) == ()
 
 
 def test_a_granted_tool_that_is_not_mapped_is_said_in_production() -> None:

@@ -32,6 +32,18 @@ def test_one_name_more_and_one_less_is_two_changes() -> None:
     ]
 
 
+def test_of_a_mapping_what_was_there_stays_until_somebody_agrees() -> None:
+    value, changes = merge.entries("degradation of")(
+        {"a": "x", "b": "y", "c": "z"}, {"b": "w", "c": "z", "d": "v"}
+    )
+    assert value == {"b": "y", "c": "z"}
+    assert [(each.field, each.words, each.direction) for each in changes] == [
+        ("a", "degradation of a removed", NARROWS),
+        ("b", "degradation of b changed from y to w", WIDENS),
+        ("d", "degradation of d added: v", WIDENS),
+    ]
+
+
 def test_guards_only_pile_up_until_somebody_agrees() -> None:
     value, changes = merge.guards("sink")(("a",), ("b",))
     assert value == ("b", "a")

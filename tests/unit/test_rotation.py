@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interlock.core.document import Credentials, ToolServer
+from interlock.core.document import Credentials, Provider, ProviderCredentials, ToolServer
 from interlock.core.model import DAY, HOUR
 from interlock.core.rotation import WARN_AHEAD, CredentialState, refusal, validity, warning
 
@@ -44,3 +44,12 @@ def test_a_server_with_expired_credentials_is_refused() -> None:
         "The credentials of the tool server crm have expired and are refused. Its owner is maria."
     )
     assert refusal(ToolServer(name="open", transport="stdio"), NOW) is None
+
+
+def test_a_provider_with_expired_credentials_is_refused() -> None:
+    credentials = ProviderCredentials(api_key="secret://env/KEY", owner="maria", expires=NOW)
+    provider = Provider(name="openai", base_url="https://x", wire_formats=(), credentials=credentials)
+    assert refusal(provider, NOW - 1) is None
+    assert refusal(provider, NOW) == (
+        "The credentials of the model provider openai have expired and are refused. Its owner is maria."
+    )

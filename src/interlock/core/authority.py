@@ -9,20 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import cast
 
-from interlock.core import merge, narrowing
+from interlock.core import judgement, merge, narrowing
 from interlock.core.document import (
     Agent,
     AnyDocument,
-    Approvals,
-    BlastRadius,
-    BreakerLimits,
-    Budget,
     Conditions,
-    Credentials,
-    Grant,
-    Hours,
     Organisation,
     Person,
     Policy,
@@ -36,7 +29,7 @@ from interlock.core.document import (
     Workflow,
 )
 from interlock.core.merge import NARROWS, NEITHER, WIDENS, Change, Direction, Merge, Merged
-from interlock.core.model import OnHard, RiskTier, Source
+from interlock.core.model import RiskTier
 
 Key = tuple[str, str]
 
@@ -147,9 +140,11 @@ def _pair(old: AnyDocument | None, new: AnyDocument | None, context: _Context) -
 def _changed(old: AnyDocument, new: AnyDocument, context: _Context) -> Merged:
     if isinstance(old, Tool) and isinstance(new, Tool):
         return _tool(old, new, context)
-    table = _FIELDS[type(old)]
+    table = judgement.FIELDS[type(old)]
     if isinstance(old, ToolServer) and context.reads("tool.source"):
         table = {**table, "source": merge.value("source")}
+    if isinstance(old, Team) and old.budget is not None:
+        table = {**table, "members": merge.value("members")}  # who leaves spends it no more
     return merge.record(old, new, table)
 
 
@@ -168,10 +163,15 @@ def _added(new: AnyDocument, context: _Context) -> Merged:
             direction, words = NEITHER, f"agent added, owned by {new.owner}"
         case Workflow():
             tools = ", ".join(grant.tool for grant in new.tools) or "no tools"
-            direction, words = WIDENS, f"workflow added with {tools}"
+            direction, words = WIDENS, f"workflow added with {tools}{_models(new)}"
         case _:
             direction, words = _added_beside(new)
     return (None if direction is WIDENS else new), [Change("", words, direction)]
+
+
+def _models(workflow: Workflow) -> str:
+    named = {**dict.fromkeys(workflow.models.pin.values()), **dict.fromkeys(workflow.models.allow)}
+    return f", and the models {', '.join(named)}" if named else ""
 
 
 def _added_beside(new: Policy | Organisation | Provider | Runbook) -> tuple[Direction, str]:
@@ -184,7 +184,7 @@ def _added_beside(new: Policy | Organisation | Provider | Runbook) -> tuple[Dire
         case Provider():
             served = ", ".join(model.name for model in new.models) or "no models"
             return WIDENS, f"model provider added with {served}"
-        case Runbook():
+        case _:
             return NEITHER, "runbook added"
 
 
@@ -203,17 +203,6 @@ def _rules(policy: Policy) -> str:
     return "1 rule" if len(policy.rules) == 1 else f"{len(policy.rules)} rules"
 
 
-def _record(old: Any, new: Any) -> Merged:
-    return merge.record(old, new, _FIELDS.get(cast("type[object]", type(old)), {}))
-
-
-def _hours(old: Hours | None, new: Hours | None) -> Direction:
-    if new is None or old is None:
-        return NARROWS if new is None else WIDENS
-    shorter = set(new.days) <= set(old.days) and new.start >= old.start and new.end <= old.end
-    return NARROWS if shorter and new.tz == old.tz else WIDENS
-
-
 def _tool(old: Tool, new: Tool, context: _Context) -> Merged:
     rules = context.rules_for(old.name)
 
@@ -227,7 +216,11 @@ def _tool(old: Tool, new: Tool, context: _Context) -> Merged:
     def variants(before: tuple[Variant, ...], after: tuple[Variant, ...]) -> Merged:
         return _variants(before, after, lambda each, other=left: tier(each, other), tier)
 
-    table: dict[str, Merge] = {**_FIELDS[Tool], "tier": merge.value("tier", tier), "variants": variants}
+    table: dict[str, Merge] = {
+        **judgement.FIELDS[Tool],
+        "tier": merge.value("tier", tier),
+        "variants": variants,
+    }
     if context.reads("tool.mapped") or context.reads("tool.reversible"):
         table |= {"blast_radius": merge.value("map entry"), "undo": merge.value("undo")}
     return merge.record(old, new, table)
@@ -277,124 +270,3 @@ def _variant(old: Variant, new: Variant, leave: Step, step: Steps) -> Direction:
         return WIDENS
     stays = narrowing.implies(old.when, new.when) or leave(old.tier) is not WIDENS
     return NARROWS if stays and step(old.tier, new.tier) is not WIDENS else WIDENS
-
-
-def _money(nano: int) -> str:
-    return f"{nano // 1_000_000_000}.{nano % 1_000_000_000 // 10_000_000:02d} USD"
-
-
-def _seconds(value: int) -> str:
-    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        if value and value % size == 0:
-            return f"{value // size}{unit}"
-    return f"{value}s"
-
-
-def _percent(points: int) -> str:
-    return f"{points / 100:g}%"
-
-
-def _threshold(per_mille: int) -> str:
-    return _percent(per_mille * 10)
-
-
-_ON_HARD = tuple(OnHard)
-
-
-def _on_hard(old: OnHard, new: OnHard) -> Direction:
-    """Refusing is stricter than degrading, and degrading a little stricter than degrading all the way."""
-    return NARROWS if _ON_HARD.index(new) < _ON_HARD.index(old) else WIDENS
-
-
-def _source(old: Source, new: Source) -> Direction:
-    return NARROWS if old is Source.INTERNAL and new is not Source.INTERNAL else WIDENS
-
-
-def _stricter(old: Any, new: Any) -> Direction:
-    return NARROWS if new.rank > old.rank else WIDENS
-
-
-def _neither(_old: Any, _new: Any) -> Direction:
-    return NEITHER
-
-
-_FIELDS: Mapping[type, Mapping[str, Merge]] = {
-    Person: {"roles": merge.names("role"), "channels": merge.value("channels", _neither)},
-    Team: {
-        "members": merge.names("member", keep_one=True),
-        "budget": merge.inside("budget", _record, absent=WIDENS),
-    },
-    ToolServer: {
-        "credentials": _record,
-        "source": merge.value("source", _source),
-        "stateless": merge.allowed("sharing one connection between agents"),
-    },
-    Credentials: {
-        "expires": merge.value(
-            "expiry", lambda old, new: NARROWS if old is None or (new is not None and new < old) else WIDENS
-        )
-    },
-    Tool: {
-        "blast_radius": merge.inside("map entry", _record, absent=NARROWS),
-        "undo": merge.value("undo", lambda _old, new: NARROWS if new is None else WIDENS),
-        "sinks": merge.guards("sink"),
-        "cost_per_call": merge.higher("cost per call", _money),
-    },
-    BlastRadius: {"widest_scope": merge.text("widest scope"), "impact": merge.text("impact")},
-    Agent: {
-        "budget": merge.inside("budget", _record, absent=WIDENS),
-        "purpose": merge.text("purpose"),
-        "review_every": merge.lower("review interval", _seconds),
-    },
-    Organisation: {"budget": merge.inside("budget", _record, absent=WIDENS)},
-    Provider: {},
-    Runbook: {},
-    Workflow: {
-        "tools": merge.keyed("tool", lambda grant: grant.tool, _record, added=WIDENS),
-        "resources": merge.names("resource"),
-        "prompts": merge.names("prompt"),
-        "sampling": merge.allowed("sampling"),
-        "elicitation": merge.allowed("elicitation"),
-        "completion": merge.allowed("completion"),
-        "scope": merge.scope,
-        "rules": merge.keyed("rule", lambda rule: rule.id, _record, added=NARROWS),
-        "models": merge.value("models"),
-        "budget": merge.inside("budget", _record, absent=WIDENS),
-        "breaker": _record,
-        "approvals": _record,
-        "runbook": merge.value("runbook", _neither),
-    },
-    Policy: {"rules": merge.keyed("rule", lambda rule: rule.id, _record, added=NARROWS)},
-    Grant: {"where": merge.where, "max_calls": merge.lower("calls a run")},
-    Rule: {
-        "tool": merge.value("tool", lambda _old, new: NARROWS if new == "*" else WIDENS),
-        "when": merge.when,
-        "unless_hours": merge.value("hours without it", _hours),
-        "then": merge.value("verdict", _stricter),
-        "examples": merge.value("examples", _neither),
-    },
-    Budget: {
-        "run": merge.lower("budget of a run", _money),
-        "hour": merge.lower("budget of an hour", _money),
-        "day": merge.lower("budget of a day", _money),
-        "month": merge.lower("budget of a month", _money),
-        "soft": merge.lower("soft threshold", _threshold),
-        "hard": merge.lower("hard threshold", _threshold),
-        "kill": merge.lower("kill threshold", _threshold),
-        "on_hard": merge.value("what the hard limit does", _on_hard),
-        "shadow": merge.allowed("shadow mode, which stops nothing,"),
-        "strict": merge.value("strict holds", lambda _old, new: NARROWS if new else WIDENS),
-    },
-    BreakerLimits: {
-        "tool_failures": merge.lower("failures until the breaker trips"),
-        "identical_calls": merge.lower("identical calls until the breaker trips"),
-        "quality_floor": merge.higher("quality floor", _percent),
-    },
-    Approvals: {
-        "approvers": merge.names("approver", keep_one=True),
-        "fallback": merge.names("fallback approver"),
-        "escalation": merge.names("escalation"),
-        "sla": merge.value("sla", _neither),
-        "expire_after": merge.lower("time until a waiting call expires", _seconds),
-    },
-}

@@ -8,15 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from urllib.parse import urlsplit
 
 from interlock.core.authority import Comparison, Difference, Direction, compare
 from interlock.core.bundle import Bundle, BundleInvalid, compile_bundle
 from interlock.core.canonical import digest
-from interlock.core.document import Agent, AnyDocument, Person, Policy, Tool, ToolServer, Workflow, key
+from interlock.core.document import (
+    Agent,
+    AnyDocument,
+    Person,
+    Policy,
+    Provider,
+    Tool,
+    ToolServer,
+    Workflow,
+    key,
+)
 from interlock.core.merge import equal
 from interlock.core.model import DAY
+from interlock.core.model_route import Route, permits
 
 _WARN_BEFORE = 30 * DAY
+_THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 DECIDERS = frozenset({"policy_author", "agent_owner", "admin"})
 PROPOSERS = frozenset({"policy_author", "agent_owner", "admin", "developer"})
 
@@ -89,10 +102,13 @@ def _candidates(old: tuple[AnyDocument, ...], new: tuple[AnyDocument, ...]) -> I
 
 
 def affected(differences: Iterable[Difference], documents: Iterable[AnyDocument]) -> frozenset[str]:
-    """Return the workflows of `documents` that a widening touches: its own, or through a tool or server."""
+    """Return the workflows of `documents` that a widening touches: their own, or through what they use."""
     touched = {each.document for each in differences if each.direction is Direction.WIDENS}
+    known = tuple(documents)
     return frozenset(
-        each.name for each in documents if isinstance(each, Workflow) and not touched.isdisjoint(_parts(each))
+        each.name
+        for each in known
+        if isinstance(each, Workflow) and not touched.isdisjoint(_parts(each) | _providers(each, known))
     )
 
 
@@ -103,6 +119,16 @@ def _parts(workflow: Workflow) -> set[tuple[str, str]]:
         ("Agent", workflow.agent),
         *(("Tool", tool) for tool in tools),
         *(("ToolServer", tool.partition(".")[0]) for tool in tools),
+    }
+
+
+def _providers(workflow: Workflow, documents: Iterable[AnyDocument]) -> set[tuple[str, str]]:
+    """Return the providers that serve a model in the workflow's scope."""
+    return {
+        ("Provider", each.name)
+        for each in documents
+        if isinstance(each, Provider)
+        and any(permits(workflow.models, Route(provider=each, model=model)) for model in each.models)
     }
 
 
@@ -182,7 +208,8 @@ def notes(
         for each in old
         if isinstance(each, Agent) and each.name not in staying
     ]
-    said += [note for each in after if isinstance(each, ToolServer) for note in _expiry(each, now)]
+    said += [note for each in after if isinstance(each, ToolServer | Provider) for note in _expiry(each, now)]
+    said += [note for each in after if isinstance(each, Provider) for note in _in_clear(each)]
     granted = {grant.tool for each in after if isinstance(each, Workflow) for grant in each.tools}
     mapped = {each.name for each in after if isinstance(each, Tool) and each.mapped}
     if environment == "production":
@@ -192,10 +219,24 @@ def notes(
     return tuple(said)
 
 
-def _expiry(server: ToolServer, now: int) -> list[str]:
-    expires = server.credentials.expires
+def _expiry(holder: ToolServer | Provider, now: int) -> list[str]:
+    expires, whose = holder.credentials.expires, f"the credentials of {_called(holder)}"
     if expires is None or expires - now > _WARN_BEFORE:
         return []
     if expires <= now:
-        return [f"the credentials of tool server {server.name} have expired: its calls are refused"]
-    return [f"the credentials of tool server {server.name} expire in {(expires - now) // DAY} day(s)"]
+        return [f"{whose} have expired: its calls are refused"]
+    return [f"{whose} expire in {(expires - now) // DAY} day(s)"]
+
+
+def _called(holder: ToolServer | Provider) -> str:
+    return f"{'tool server' if isinstance(holder, ToolServer) else 'provider'} {holder.name}"
+
+
+def _in_clear(provider: Provider) -> list[str]:
+    """Return a note where a credential would cross a network that is not this machine's unencrypted."""
+    given = provider.credentials.api_key or provider.credentials.headers
+    if not given or not provider.base_url.startswith("http://"):
+        return []
+    if urlsplit(provider.base_url).hostname in _THIS_MACHINE:
+        return []
+    return [f"the credentials of provider {provider.name} are sent unencrypted: its base_url is http"]

@@ -155,6 +155,26 @@ def guards(label: str) -> Merge:
     return merge
 
 
+def entries(label: str) -> Merge:
+    """Merge a mapping whose entries each give authority: one more or another widens, one less narrows."""
+
+    def merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> Merged:
+        changes = [Change(each, f"{label} {each} removed", NARROWS) for each in old if each not in new]
+        changes += [
+            Change(name, f"{label} {name} changed from {_said(old[name])} to {_said(new[name])}", WIDENS)
+            for name in old
+            if name in new and not equal(old[name], new[name])
+        ]
+        changes += [
+            Change(name, f"{label} {name} added: {_said(new[name])}", WIDENS)
+            for name in new
+            if name not in old
+        ]
+        return {name: old[name] for name in old if name in new}, changes
+
+    return merge
+
+
 def allowed(label: str) -> Merge:
     """Merge a permission: taking it away narrows."""
     return value(label, lambda _old, new: WIDENS if new else NARROWS)

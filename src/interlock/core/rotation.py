@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from interlock.core.document import ToolServer
+from interlock.core.document import Provider, ToolServer
 from interlock.core.model import DAY, HOUR
 
 WARN_AHEAD = 14 * DAY
@@ -52,11 +52,16 @@ def warning(name: str, owner: str | None, found: Validity) -> str | None:
     return None
 
 
-def refusal(server: ToolServer, now: int) -> str | None:
-    """Return why a tool server's static credentials must not be used at `now`, or None."""
-    credentials = server.credentials
+def refusal(holder: ToolServer | Provider, now: int) -> str | None:
+    """Return why the static credentials of a tool server or provider must not be used at `now`, or None."""
+    credentials = holder.credentials
     found = validity(credentials.expires, now=now)
-    return None if found.usable else warning(f"the tool server {server.name}", credentials.owner, found)
+    return None if found.usable else warning(called(holder), credentials.owner, found)
+
+
+def called(holder: ToolServer | Provider) -> str:
+    """Return how a sentence names whose credentials they are."""
+    return f"the {'tool server' if isinstance(holder, ToolServer) else 'model provider'} {holder.name}"
 
 
 def _span(left: int) -> str:
