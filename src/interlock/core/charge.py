@@ -1,0 +1,48 @@
+"""How a model call ended, and what is charged for it: the table of endings (B8).
+
+What the provider reports is believed where the call came to its end. What it had reported of a call that
+did not is a lower bound, as is what was seen to pass. What was refused before any output costs nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import StrEnum
+
+from interlock.core.usage import Usage, UsageSource, at_least
+
+
+class Ending(StrEnum):
+    """How one attempt ended."""
+
+    ANSWERED = "answered"
+    REJECTED = "rejected"
+    """The provider refused it before any output: a 4xx."""
+    NOT_SENT = "not_sent"
+    FAILED = "failed"
+    """It was sent, and no answer came: a 5xx, a timeout, a connection that was lost."""
+    BROKEN = "broken"
+    """The provider broke the answer off."""
+    LEFT = "left"
+    """The caller went away before the end."""
+    CUT = "cut"
+    """A kill ended it."""
+
+
+FREE = frozenset({Ending.REJECTED, Ending.NOT_SENT})
+
+
+def charged(ending: Ending, reported: Usage | None, seen: Usage) -> Usage | None:
+    """Return the usage that is charged, None where nothing is.
+
+    `reported` is what the provider said, None where it said nothing; `seen` the estimate of what passed.
+    """
+    if ending in FREE:
+        return None
+    if ending is Ending.FAILED:
+        return replace(seen, output=0, source=UsageSource.UNCERTAIN)
+    if reported is None:
+        return seen
+    if ending is Ending.ANSWERED:
+        return at_least(reported, seen)
+    return at_least(replace(reported, source=UsageSource.UNCERTAIN), seen)

@@ -1,0 +1,46 @@
+"""The table of endings: what is charged for a call, however it ended (B8)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from interlock.core.charge import Ending, charged
+from interlock.core.usage import Usage, UsageSource
+
+REPORTED = Usage(input_uncached=10, output=5)
+SEEN = Usage(input_uncached=12, output=7, source=UsageSource.ESTIMATED)
+
+
+def test_what_the_provider_reports_of_an_answer_is_charged_exactly() -> None:
+    assert charged(Ending.ANSWERED, REPORTED, SEEN) == REPORTED
+
+
+def test_an_uncertain_report_is_never_below_what_passed() -> None:
+    doubted = replace(REPORTED, source=UsageSource.UNCERTAIN)
+    said = charged(Ending.ANSWERED, doubted, SEEN)
+    assert said is not None
+    assert (said.input, said.output, said.source) == (12, 7, UsageSource.UNCERTAIN)
+
+
+@pytest.mark.parametrize("ending", [Ending.REJECTED, Ending.NOT_SENT])
+def test_what_was_refused_before_any_output_costs_nothing(ending: Ending) -> None:
+    assert charged(ending, REPORTED, SEEN) is None
+
+
+def test_what_was_sent_and_never_answered_costs_its_input_and_is_flagged() -> None:
+    said = charged(Ending.FAILED, None, SEEN)
+    assert said == Usage(input_uncached=12, source=UsageSource.UNCERTAIN)
+
+
+@pytest.mark.parametrize("ending", [Ending.ANSWERED, Ending.LEFT, Ending.CUT, Ending.BROKEN])
+def test_without_a_report_what_passed_is_charged(ending: Ending) -> None:
+    assert charged(ending, None, SEEN) == SEEN
+
+
+@pytest.mark.parametrize("ending", [Ending.LEFT, Ending.CUT, Ending.BROKEN])
+def test_an_early_report_is_a_lower_bound_only(ending: Ending) -> None:
+    said = charged(ending, REPORTED, SEEN)
+    assert said is not None
+    assert (said.input, said.output, said.source) == (12, 7, UsageSource.UNCERTAIN)
