@@ -589,3 +589,31 @@ prices = _table(
     sa.Column("list", sa.BigInteger, sa.ForeignKey("price_lists.version"), nullable=False),
     _text("body"),
 )
+
+context_sizes = _table(
+    "context_sizes",
+    _key("environment"),
+    _key("workflow"),
+    _number("version", key=True),
+    _key("model"),
+    _number("starts_at", key=True),
+    _number("bucket", key=True),
+    _number("calls"),
+    _number("tokens"),
+)
+
+context_marks = _table("context_marks", _key("environment"), _at("summed_at"))
+
+originals = _table(
+    "originals",
+    _key("id"),
+    _text("run"),
+    _text("agent"),
+    _text("tool"),
+    _number("size"),
+    _text("body"),
+    _at("kept_at"),
+    _at("expires_at"),
+    sa.Index("originals_by_run", "run"),
+    sa.Index("originals_by_end", "expires_at"),
+)
