@@ -28,6 +28,7 @@ NO_LIST = {
     "/api/v1/audit/verify",
     "/api/v1/manifest",
     "/api/v1/me",
+    "/api/v1/prices/offer",
 }
 MANIFEST = """
 apiVersion: interlock/v1

@@ -106,6 +106,7 @@ def test_a_ceiling_stands_in_only_where_no_price_is_known() -> None:
     unknown = price_for(book, "openai", "gpt-6", now=0, budgeted=True)
     assert isinstance(listed, Price)
     assert isinstance(unknown, Price)
+    assert [each.label for each in book.declared()] == ["openai/gpt-5@ceiling-7", "openai/gpt-6@ceiling-7"]
     assert (listed.label, unknown.label) == ("openai/gpt-5@1", "openai/gpt-6@ceiling-7")
 
 

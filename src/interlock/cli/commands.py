@@ -18,6 +18,7 @@ from interlock.cli import (
     mcp,
     plan,
     policy,
+    prices,
     run,
     runs,
     schema,
@@ -50,3 +51,4 @@ def add_all(app: typer.Typer) -> None:
     app.add_typer(agents.app, name="agents")
     app.add_typer(token.app, name="token")
     app.add_typer(tools.app, name="tools")
+    app.add_typer(prices.app, name="prices")

@@ -117,6 +117,10 @@ class PriceBook:
         own = self._declared.get((provider, model))
         return own if own is not None and own.source == CEILING else None
 
+    def declared(self) -> list[Price]:
+        """Return what the manifest says itself: prices and ceilings."""
+        return [price for price in self._declared.values() if price is not None]
+
     def _listing(self, provider: str, model: str) -> Listing | None:
         key = (provider, model)
         if key not in self._found:

@@ -64,6 +64,17 @@ class Prices:
                     self._loaded = wanted
         return self.book
 
+    async def first(self) -> None:
+        """Take the packaged list if there is none yet. Without one, only declared prices are known."""
+        if await self._store.read(prices.current_list) is None:
+            try:
+                offer = await self.offer()
+                await self._store.transact(lambda transaction: _put(transaction, offer, "interlock"))
+            except UpstreamUnavailable as error:
+                log.error("%s", error.message)
+            except SnapshotMoved:
+                return  # another process was first
+
     async def offer(self) -> Offer:
         """Return the list of the installed package and what it would change. Raises `UpstreamUnavailable`."""
         offered = await price_list.packaged()
@@ -84,24 +95,13 @@ class Prices:
         providers = self._providers()
         if not providers:
             return PriceBook()
-        if await self._store.read(prices.current_list) is None:
-            await self._take_first()
+        await self.first()
         return await self._store.read(lambda connection: _book(connection, providers))
 
     def _providers(self) -> list[document.Provider]:
         bundle = self._memory.bundle
         declared = () if bundle is None else bundle.documents
         return [each for each in declared if isinstance(each, document.Provider)]
-
-    async def _take_first(self) -> None:
-        """Take the packaged list. Without it only declared prices are known, and other calls are refused."""
-        try:
-            first = await self.offer()
-            await self._store.transact(lambda transaction: _put(transaction, first, "interlock"))
-        except UpstreamUnavailable as error:
-            log.error("%s", error.message)
-        except SnapshotMoved:
-            return  # another process was first
 
 
 def compared(connection: sa.Connection, offered: PriceList) -> Offer:
