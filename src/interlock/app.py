@@ -30,6 +30,7 @@ from interlock.services.register import Registrar
 from interlock.services.send import Send
 from interlock.settings import Settings, child_environment, secret
 from interlock.store import revocations, runs
+from interlock.store.budgets import Budgets
 from interlock.store.database import Store
 from interlock.store.keyring import Keyring
 from interlock.store.memory import Memory
@@ -82,6 +83,7 @@ async def wire(settings: Settings, runtime: Runtime | None = None) -> AsyncGener
             ),
             servers=servers,
             registrar=registrar,
+            budgets=Budgets(store=store, memory=memory, runtime=world),
             prices=Prices(store=store, memory=memory, runtime=world),
             calls=Calls(
                 store=store,
@@ -119,6 +121,7 @@ async def application(
         await wired.registrar.start()
         if agents:
             await wired.prices.start()
+            await wired.budgets.start()
         await wired.calls.start(lasting=agents)
         stop_jobs = start_jobs(_jobs(wired), wired.runtime)
         try:
@@ -129,6 +132,7 @@ async def application(
             await wired.calls.close()
             await wired.servers.close()
             await wired.models.providers.close()
+            await wired.budgets.close()
 
 
 async def serve(

@@ -12,6 +12,7 @@ from interlock.services.import_prices import Prices
 from interlock.services.kill import KillSwitch
 from interlock.services.register import Registrar
 from interlock.settings import Settings
+from interlock.store.budgets import Budgets
 from interlock.store.database import Store
 from interlock.store.keyring import Keyring
 from interlock.store.memory import Memory
@@ -30,6 +31,7 @@ class Wired:
     authenticator: Authenticator
     servers: DeclaredServers
     registrar: Registrar
+    budgets: Budgets
     prices: Prices
     calls: Calls
     kill: KillSwitch

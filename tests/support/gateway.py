@@ -32,11 +32,12 @@ from interlock.core.model import EffectClass, RiskTier
 from interlock.gateway.mcp.front import McpGateway
 from interlock.runtime import Runtime
 from interlock.services.authenticate import Authenticator
-from interlock.services.import_prices import Prices
+from interlock.services.kill import KillSwitch
 from interlock.services.open_run import open_run
 from interlock.services.register import Registrar
 from interlock.settings import Settings
 from interlock.store import bundles
+from interlock.store.budgets import Budgets
 from interlock.store.database import Store
 from interlock.store.keyring import Keyring
 from interlock.store.memory import Memory
@@ -148,18 +149,20 @@ async def a_gateway(
     )
     calls = Calls(store=store, memory=memory, executor=servers, runtime=runtime, settings=known)
     registrar = Registrar(store=store, memory=memory, servers=servers, runtime=runtime)
-    wired = Wired(
-        settings=known,
-        runtime=runtime,
-        store=store,
-        memory=memory,
-        keyring=keyring,
-        authenticator=authenticator,
-        servers=servers,
-        registrar=registrar,
-        prices=Prices(store=store, memory=memory, runtime=runtime),
-        calls=calls,
-    )
+    handles: Any = dict.fromkeys(Wired.__dataclass_fields__) | {
+        "settings": known,
+        "runtime": runtime,
+        "store": store,
+        "memory": memory,
+        "keyring": keyring,
+        "authenticator": authenticator,
+        "servers": servers,
+        "registrar": registrar,
+        "calls": calls,
+        "budgets": Budgets(store=store, memory=memory, runtime=runtime),
+        "kill": KillSwitch(store=store, memory=memory, runtime=runtime, settings=known, process="this"),
+    }
+    wired = Wired(**handles)
     gateway = McpGateway(wired)
     await gateway.start()
     await registrar.start()

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlencode
 
 import httpx2
@@ -101,18 +101,15 @@ class World:
             routes=[*oauth.routes, *agents.routes, *runs.routes, *web_people.routes],
             exception_handlers={InterlockError: on_interlock_error},
         )
-        app.state.wired = Wired(
-            settings=self.settings,
-            runtime=self.runtime,
-            store=self.store,
-            memory=self.memory,
-            keyring=self.keyring,
-            authenticator=self.authenticator,
-            servers=cast("Any", None),
-            registrar=cast("Any", None),
-            prices=cast("Any", None),
-            calls=cast("Any", None),
-        )
+        handles: Any = dict.fromkeys(Wired.__dataclass_fields__) | {
+            "settings": self.settings,
+            "runtime": self.runtime,
+            "store": self.store,
+            "memory": self.memory,
+            "keyring": self.keyring,
+            "authenticator": self.authenticator,
+        }
+        app.state.wired = Wired(**handles)
         return app
 
     async def signed_in(self, name: str, **terms: Any) -> httpx2.AsyncClient:

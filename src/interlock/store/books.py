@@ -60,6 +60,8 @@ class Books:
     async def close(self) -> None:
         """Write what has ended, return every slice, end the epoch. What is still held stays charged."""
         self._closed = True
+        if not self.epoch:
+            return
         if self._keeper is not None:
             self._keeper.cancel()
         while self._writing:
