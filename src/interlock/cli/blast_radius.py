@@ -55,8 +55,18 @@ def _text(found: dict[str, Any]) -> str:
         shown += [f"  {label:<11} {safe(value)}" for label, value in _facts(call)]
     if found["capabilities"]:
         shown.append(f"\nbeside tools: {safe(', '.join(found['capabilities']))}")
+    shown += ["", *(safe(line) for line in _spending(found))] if found["models"] else []
     shown += [f"\n{safe(note)}" for note in _notes(found)]
     return "\n".join(shown)
+
+
+def _spending(found: dict[str, Any]) -> list[str]:
+    """Say which models may be called, and what stops the spending."""
+    lines = [f"models: {', '.join(found['models'])}"]
+    for each in found["ceilings"]:
+        most = "nothing stops it: shadow" if each["most"] is None else f"never past {_dollars(each['most'])}"
+        lines.append(f"spends: {each['scope']}, per {each['window']}: {_dollars(each['limit'])}, {most}")
+    return lines if found["ceilings"] else [*lines, "spends: nothing limits what its model calls cost"]
 
 
 def _notes(found: dict[str, Any]) -> list[str]:
@@ -117,7 +127,8 @@ def _markdown(found: dict[str, Any]) -> str:
     ]
     table = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     table += [f"| {' | '.join(_cell(each) for each in row)} |" for row in rows]
-    notes = [line for note in _notes(found) for line in ("", safe(note))]
+    said = [*(_spending(found) if found["models"] else []), *_notes(found)]
+    notes = [line for note in said for line in ("", safe(note))]
     return "\n".join([f"## Worst valid calls of {safe(found['workflow'])}", "", *table, *notes])
 
 

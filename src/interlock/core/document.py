@@ -369,7 +369,7 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider(Document):
-    """An upstream that serves models. `base_url` is what its own SDK would be given.
+    """An upstream that serves models. `base_url` is what an SDK would be given; `address` says what it means.
 
     `fallbacks` maps a model to the `provider/model` names tried in its place, in order. `usage_in_stream`
     says that it takes `stream_options.include_usage`; `drain` is for how many seconds a stream whose
@@ -385,6 +385,14 @@ class Provider(Document):
     usage_in_stream: bool = True
     fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=_nothing)
     drain: int = 5
+
+    def address(self, family: WireFamily) -> str:
+        """Return the base URL as the SDK of one family takes it: only OpenAI's ends with a version."""
+        base = self.base_url.rstrip("/")
+        if family is WireFamily.ANTHROPIC:
+            return base.removesuffix("/v1")
+        _, _, place = base.partition("://")
+        return base if "/" in place else f"{base}/v1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from typing import Any, cast
 from interlock.core.bundle import Bundle
 from interlock.core.document import Grant, Tool
 from interlock.core.model import Decision, EffectClass, Json, RiskTier, Verdict
+from interlock.core.outlay import Ceiling, ceilings, models_in_scope
 from interlock.core.snapshot import SchemaCheck, any_arguments
 from interlock.core.tool import REAL_DELAY
 from interlock.core.trial import Trial, ask
@@ -56,13 +57,16 @@ class WorstCall:
 class BlastRadiusReport:
     """All of a workflow's worst calls, worst first, and what it may use beside tools.
 
-    `unchecked` names the tools whose input schema is not known: arguments that it requires may be missing.
+    `models` are those it may call, `ceilings` what stops its spending. `unchecked` names the tools whose
+    input schema is not known: arguments that it requires may be missing.
     """
 
     workflow: str
     environment: str
     calls: tuple[WorstCall, ...]
     capabilities: tuple[str, ...]
+    models: tuple[str, ...]
+    ceilings: tuple[Ceiling, ...]
     unchecked: tuple[str, ...] = ()
 
 
@@ -86,6 +90,8 @@ def report(
         environment=bundle.environment,
         calls=tuple(calls),
         capabilities=_capabilities(workflow),
+        models=models_in_scope(bundle, workflow),
+        ceilings=ceilings(bundle, workflow, now),
         unchecked=tuple(grant.tool for grant in workflow.document.tools if grant.tool not in tests),
     )
 

@@ -41,7 +41,7 @@ class Providers:
         own = self._credentials(provider, surface.family)
         replaced = {name.lower() for name, _ in own}
         kept = tuple(each for each in headers if each[0].lower() not in replaced)
-        url = f"{provider.base_url.rstrip('/')}{surface.suffix}"
+        url = f"{provider.address(surface.family)}{surface.suffix}"
         return await self.open().send(
             Outgoing(
                 url=f"{url}?{query}" if query else url,
