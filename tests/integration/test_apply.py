@@ -6,6 +6,7 @@ import asyncio
 import functools
 import json
 import stat
+import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from interlock.core import change
 from interlock.core.bundle import BundleInvalid
 from interlock.core.document import Agent, AnyDocument, Grant, Person, Policy, Rule, ToolServer, Workflow
 from interlock.core.model import Verdict
@@ -291,6 +293,24 @@ async def test_two_applies_at_once_leave_one_after_the_other(office: Office) -> 
     assert sorted(each.version for each in done) in ([2, 2], [2, 3])
     history = await office.store.read(lambda each: documents.history(each, ENV))
     assert [each.version for each in history] == list(range(len(history), 0, -1))
+
+
+@story
+async def test_no_thread_that_calls_wait_for_compiles_a_bundle(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy: set[int] = set()
+    compiled = change.compiled
+
+    def noticed(*given: Any) -> Any:
+        busy.add(threading.get_ident())
+        return compiled(*given)
+
+    monkeypatch.setattr(change, "compiled", noticed)
+    await office.apply(manifest(), author=None)
+    writer = await office.store.transact(lambda _: threading.get_ident())
+    assert busy
+    assert not busy & {writer, threading.get_ident()}
 
 
 @story

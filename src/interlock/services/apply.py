@@ -6,6 +6,7 @@ compared with is still in force. The first apply on an empty store makes the adm
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 
 from interlock.core import change
@@ -91,14 +92,31 @@ class Apply:
             )
         author = self._author(order, current)
         known = await self.store.read(documents.last_versions)
+        work = await asyncio.to_thread(self._decided, order, author, current, known)
+        return await self.store.transact(work.write)
+
+    def _decided(
+        self, order: Order, author: str, current: InForce | None, known: dict[Name, tuple[int, str]]
+    ) -> _Work:
+        """Compare and compile, which takes long: on no thread that a call waits for."""
+        environment = self.settings.environment
         staged = change.stage(
             current.documents if current else (),
             order.declared,
             environment=environment,
             agreed=current is None or (self.settings.self_approve and environment == "dev"),
         )
-        work = _Work(apply=self, order=order, author=author, current=current, staged=staged, known=known)
-        return await self.store.transact(work.write)
+        acts = staged.acts or ()
+        versions = change.next_versions(known, acts)
+        return _Work(
+            apply=self,
+            order=order,
+            author=author,
+            current=current,
+            staged=staged,
+            versions=versions,
+            bundle=None if staged.acts is None else change.compiled(acts, versions, environment),
+        )
 
     def _author(self, order: Order, current: InForce | None) -> str:
         if current is None:
@@ -123,14 +141,15 @@ def _administrator(order: Order) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Work:
-    """One attempt: everything is decided, and only has to be written."""
+    """One attempt: everything is decided, and only has to be written. `bundle` is what acts at once."""
 
     apply: Apply
     order: Order
     author: str
     current: InForce | None
     staged: Staged
-    known: dict[Name, tuple[int, str]]
+    versions: dict[Name, int]
+    bundle: Bundle | None
 
     def write(self, transaction: Transaction) -> Applied:
         """Write what acts and what waits. Raises `SnapshotMoved` when the version in force moved."""
@@ -145,17 +164,15 @@ class _Work:
             together=self.staged.together,
             notes=change.notes(old, self.order.declared, environment=environment, now=transaction.now),
         )
-        if self.staged.acts is not None:
-            applied = self._enforce(transaction, applied, self.staged.acts)
+        if self.bundle is not None:
+            applied = self._enforce(transaction, applied, self.bundle)
         if self.staged.waits:
             applied = self._propose(transaction, applied)
         return applied if self.current else self._bootstrap(transaction, applied)
 
-    def _enforce(self, transaction: Transaction, applied: Applied, acts: tuple[AnyDocument, ...]) -> Applied:
-        versions = change.next_versions(self.known, acts)
-        bundle: Bundle = change.compiled(acts, versions, self.apply.settings.environment)
+    def _enforce(self, transaction: Transaction, applied: Applied, bundle: Bundle) -> Applied:
         version = bundles.put_in_force(
-            transaction, self.apply.memory, bundle, versions, base=applied.version, by=self.author
+            transaction, self.apply.memory, bundle, self.versions, base=applied.version, by=self.author
         )
         workflows = {name: each.version for name, each in bundle.workflows.items()}
         body = {
