@@ -46,6 +46,16 @@ def test_a_code_opens_one_run_once(world: World) -> None:
     asyncio.run(story())
 
 
+def test_who_asked_for_a_code_started_the_run_that_it_opens(world: World) -> None:
+    async def story() -> None:
+        for body in ({}, {"workflow": "refunds"}):
+            answer = await world.exchange(Proof.CODE, await world.code(**body), workflow="refunds")
+            opened = await world.store.read(lambda each, run=answer.json()["run"]: runs.get(each, run))
+            assert opened.started_by == "maria", "whoever lets an agent in does not approve its calls"
+
+    asyncio.run(story())
+
+
 def test_of_many_who_present_one_code_one_gets_a_run(world: World) -> None:
     async def story() -> None:
         code = await world.code()

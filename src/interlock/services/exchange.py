@@ -128,9 +128,8 @@ class Exchange:
             raise GrantRefused("The enrolment code has expired.", hint="interlock agents enroll")
         if code.workflow and request.workflow not in ("", code.workflow):
             raise GrantRefused(f"The enrolment code is for the workflow {code.workflow!r} only.")
-        started_by = code.created_by if code.workflow else f"agent:{code.agent}"
         opened = self._opened(
-            transaction, request, agent=code.agent, workflow=code.workflow, started_by=started_by
+            transaction, request, agent=code.agent, workflow=code.workflow, started_by=code.created_by
         )
         enrolments.use_code(transaction, code.id, opened.run.id)
         return opened
