@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from interlock.core.kill import (
     EVERYTHING,
     KillLevel,
+    KillOrder,
     KillScope,
+    KillSource,
     belongs_to,
     refuses,
     scope_of,
@@ -73,3 +75,19 @@ def test_of_several_kills_of_one_subject_the_strictest_stands(kills: list[tuple[
     assert all(
         found[subject].rank >= level.rank and (subject, found[subject]) in kills for subject, level in kills
     )
+
+
+@pytest.mark.parametrize(
+    ("subject", "named"), [("*", "everything"), ("tool:shop.write", "the tool shop.write")]
+)
+def test_an_order_says_in_a_line_who_stopped_what_and_why(subject: str, named: str) -> None:
+    order = KillOrder(
+        id="kill_1",
+        subject=subject,
+        level=KillLevel.FREEZE,
+        reason="odd refunds",
+        by="maria",
+        source=KillSource.API,
+        at=1,
+    )
+    assert order.summary == f"maria pressed the kill switch (freeze) for {named}: odd refunds"

@@ -7,6 +7,7 @@ import typer
 from interlock.cli import (
     actions,
     agents,
+    alerts,
     apply,
     approvals,
     audit,
@@ -14,7 +15,9 @@ from interlock.cli import (
     changes,
     demo,
     doctor,
+    incidents,
     init,
+    kill,
     mcp,
     plan,
     policy,
@@ -49,6 +52,9 @@ def add_all(app: typer.Typer) -> None:
     app.add_typer(actions.app, name="actions")
     app.add_typer(audit.app, name="audit")
     app.add_typer(agents.app, name="agents")
+    app.add_typer(kill.app, name="kill")
+    app.add_typer(alerts.app, name="alerts")
+    app.add_typer(incidents.app, name="incidents")
     app.add_typer(token.app, name="token")
     app.add_typer(tools.app, name="tools")
     app.add_typer(prices.app, name="prices")

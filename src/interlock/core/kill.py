@@ -8,6 +8,7 @@ either, `stop` lets nothing pass. Two people take a kill back; no time does.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
@@ -40,6 +41,34 @@ class KillScope(StrEnum):
     TOOL = "tool"
     ENVIRONMENT = "environment"
     ALL = "all"
+
+
+class KillSource(StrEnum):
+    """How a kill was pressed: through the API, by the file in the data directory, or by a budget."""
+
+    API = "api"
+    FILE = "file"
+    BUDGET = "budget"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KillOrder:
+    """What to stop, how far, who says so and why. `at` is microseconds; `workflow` is the one a run is of."""
+
+    id: str
+    subject: str
+    level: KillLevel
+    reason: str
+    by: str
+    source: KillSource
+    at: int
+    workflow: str = ""
+
+    @property
+    def summary(self) -> str:
+        """What happened, in a line."""
+        what = "everything" if self.subject == EVERYTHING else "the " + self.subject.replace(":", " ", 1)
+        return f"{self.by} pressed the kill switch ({self.level.value}) for {what}: {self.reason}"
 
 
 Kills = Mapping[str, KillLevel]

@@ -17,6 +17,7 @@ import msgspec
 import sqlalchemy as sa
 
 from interlock.core.admission import RunFacts
+from interlock.core.kill import belongs_to, standing
 from interlock.core.missing import no_workflow
 from interlock.core.model import Principal
 from interlock.errors import NotFound, NotPermitted, StateConflict
@@ -76,7 +77,7 @@ def start(transaction: Transaction, memory: Memory, request: RunStart) -> tuple[
     """Open a run at the workflow's present version; on commit the decision knows it.
 
     Raises `NotFound` for an unknown workflow, `NotPermitted` when it is another agent's, `StateConflict`
-    when the agent is suspended or retired.
+    when the agent is suspended or retired, or what it belongs to is stopped.
     """
     bundle = memory.bundle
     compiled = None if bundle is None else bundle.workflows.get(request.workflow)
@@ -85,6 +86,7 @@ def start(transaction: Transaction, memory: Memory, request: RunStart) -> tuple[
         raise NotFound(unknown.message, hint=unknown.hint)
     if compiled.document.agent != request.agent:
         raise NotPermitted(f"The workflow {request.workflow!r} is not one of the agent {request.agent!r}.")
+    _not_stopped(memory, request)
     agent = active_agent(transaction.connection, request.agent)
     run = Run(
         id=transaction.ids.new("run"),
@@ -119,6 +121,32 @@ def start(transaction: Transaction, memory: Memory, request: RunStart) -> tuple[
     )
     transaction.on_commit(lambda: memory.open_run(facts_of(run, {})))
     return run, agent
+
+
+def _not_stopped(memory: Memory, request: RunStart) -> None:
+    """Refuse a run of what was stopped, at whatever level (B5). Raises `StateConflict`."""
+    subjects = belongs_to(
+        environment=memory.environment,
+        agent=request.agent,
+        workflow=request.workflow,
+        root=request.parent or "",
+    )
+    for subject, level in standing(memory.kill, subjects).items():
+        raise StateConflict(
+            f"No new run may start: {subject} is under a kill of level {level.value}.",
+            hint="interlock kill list; two people resume.",
+        )
+
+
+def descendants(connection: sa.Connection, run: str) -> list[str]:
+    """Return the runs that `run` began, and those that they began."""
+    found: list[str] = []
+    frontier = [run]
+    while frontier:
+        rows = connection.execute(sa.select(runs.c.id).where(runs.c.parent.in_(frontier)))
+        frontier = [each for each in rows.scalars() if each not in found and each != run]
+        found += frontier
+    return found
 
 
 def active_agent(connection: sa.Connection, name: str) -> agents.AgentRecord:

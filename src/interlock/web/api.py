@@ -11,7 +11,21 @@ from starlette.routing import Route
 
 from interlock import __version__
 from interlock.errors import InterlockError, StoreError
-from interlock.web import actions, agents, approvals, audit, manifest, oauth, people, prices, runs, tools
+from interlock.web import (
+    actions,
+    agents,
+    alerts,
+    approvals,
+    audit,
+    incidents,
+    kills,
+    manifest,
+    oauth,
+    people,
+    prices,
+    runs,
+    tools,
+)
 from interlock.web.errors import json_response, on_http_error, on_interlock_error, on_malformed_body
 from interlock.wiring import Wired
 
@@ -59,4 +73,6 @@ def build_api(wired: Wired) -> Starlette:
     return api
 
 
-NOUNS = (actions, agents, approvals, audit, manifest, oauth, people, prices, runs, tools)
+NOUNS = (
+    actions, agents, alerts, approvals, audit, incidents, kills, manifest, oauth, people, prices, runs, tools,
+)  # fmt: skip

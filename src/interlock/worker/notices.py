@@ -1,0 +1,36 @@
+"""The clock's part of the kill switch and of notices: watch the kill file, follow the record, tell people."""
+
+from __future__ import annotations
+
+from interlock.services.deliver import Deliver
+from interlock.settings import secret
+from interlock.upstream.notify.mail import mail_server
+from interlock.wiring import Wired
+from interlock.worker.jobs import Job
+
+LOOK, FOLLOW, RETRY, DELIVER = 0.1, 0.25, 1.0, 1.0
+
+
+def notice_jobs(wired: Wired) -> list[Job]:
+    """Return the jobs of one process. Where a database may be shared, kills of others are followed."""
+    settings, switch = wired.settings, wired.kill
+    server = mail_server(
+        settings.smtp, sender=settings.mail_from, password=settings.smtp_password, ca=settings.smtp_ca
+    )
+    deliver = Deliver(
+        store=wired.store,
+        runtime=wired.runtime,
+        environment=settings.environment,
+        secret=secret,
+        mail_server=server,
+        webhook_key=settings.webhook_key,
+        private=settings.notify_private,
+    )
+    jobs = [
+        Job(name="watch the kill file", every=LOOK, run=switch.watch),
+        Job(name="record kills", every=RETRY, run=switch.record),
+        Job(name="deliver notices", every=DELIVER, run=deliver),
+    ]
+    if settings.database:
+        jobs.append(Job(name="follow kills on record", every=FOLLOW, run=switch.follow_record))
+    return jobs
