@@ -29,6 +29,7 @@ NO_LIST = {
     "/api/v1/manifest",
     "/api/v1/me",
     "/api/v1/prices/offer",
+    "/api/v1/spend",
 }
 MANIFEST = """
 apiVersion: interlock/v1

@@ -12,6 +12,7 @@ from interlock.cli import (
     approvals,
     audit,
     blast_radius,
+    budget,
     changes,
     demo,
     doctor,
@@ -57,4 +58,5 @@ def add_all(app: typer.Typer) -> None:
     app.add_typer(incidents.app, name="incidents")
     app.add_typer(token.app, name="token")
     app.add_typer(tools.app, name="tools")
+    app.add_typer(budget.app, name="budget")
     app.add_typer(prices.app, name="prices")

@@ -24,6 +24,7 @@ from interlock.web import (
     people,
     prices,
     runs,
+    spend,
     tools,
 )
 from interlock.web.errors import json_response, on_http_error, on_interlock_error, on_malformed_body
@@ -74,5 +75,6 @@ def build_api(wired: Wired) -> Starlette:
 
 
 NOUNS = (
-    actions, agents, alerts, approvals, audit, incidents, kills, manifest, oauth, people, prices, runs, tools,
+    actions, agents, alerts, approvals, audit, incidents, kills, manifest, oauth, people, prices, runs, spend,
+    tools,
 )  # fmt: skip

@@ -1,0 +1,85 @@
+"""The cost attribution report over HTTP: who spent how much, on what, for whom (B1)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from interlock.core.model import SECOND, Json
+from interlock.errors import UsageError
+from interlock.manifest import quantity
+from interlock.store.spendings import DIMENSIONS, Spending, spendings
+from interlock.web.auth import person_of
+from interlock.web.errors import json_response
+from interlock.wiring import Wired
+
+_MOST = 4
+_SUMS = ("calls", "input", "cached", "output", "reasoning", "cost", "uncertain", "unpriced", "degraded")
+
+
+async def report(request: Request) -> Response:
+    """Add up what was spent, `by` up to four dimensions, `since` a time or a while ago, the dearest first."""
+    await person_of(request)
+    wired: Wired = request.app.state.wired
+    asked, now = request.query_params, wired.runtime.clock.now()
+    by = _dimensions(asked.get("by", "workflow,model"))
+    since = moment(asked.get("since", "7d"), now=now)
+    until = moment(asked.get("until", ""), now=now)
+    only = {name: asked[name] for name in DIMENSIONS if name in asked and name != "day"}
+    found = await wired.store.read(
+        lambda connection: spendings(connection, by, since=since, until=until, only=only)
+    )
+    return json_response(
+        {
+            "by": by,
+            "since_at": since,
+            "until_at": until,
+            "items": [_item(each, by) for each in found],
+            "total": {name: sum(getattr(each, name) for each in found) for name in _SUMS},
+        }
+    )
+
+
+def moment(text: str, *, now: int) -> int:
+    """Read a time: a while ago such as `7d`, an ISO 8601 time, or microseconds; nothing is now.
+
+    Raises `UsageError`.
+    """
+    if not text:
+        return now
+    try:
+        return now - quantity.seconds(text) * SECOND
+    except ValueError:
+        pass
+    if text.isdecimal() and 8 < len(text) < 20:
+        return int(text)
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"This is not a time: {text[:40]!r}.", hint="Write it as 7d, 2026-11-22 or 2026-11-22T15:00:00Z."
+        ) from None
+    return int((read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()) * SECOND
+
+
+def _dimensions(text: str) -> list[str]:
+    names = list(dict.fromkeys(each.strip() for each in text.split(",") if each.strip()))
+    unknown = [each for each in names if each not in DIMENSIONS]
+    if unknown or not 0 < len(names) <= _MOST:
+        raise UsageError(
+            f"A report is by one to {_MOST} of: {', '.join(DIMENSIONS)}.",
+            hint=f"{unknown[0][:40]!r} is none of them." if unknown else "",
+        )
+    return names
+
+
+def _item(spending: Spending, by: list[str]) -> dict[str, Json]:
+    values = asdict(spending)
+    return {**dict(zip(by, values.pop("group"), strict=True)), **values}
+
+
+routes = [Route("/api/v1/spend", report, methods=["GET"])]
