@@ -51,6 +51,13 @@ class Providers:
             )
         )
 
+    def unset(self, provider: Provider) -> tuple[str, ...]:
+        """Return the names of the secrets that a provider's credentials refer to and that are not set."""
+        given = provider.credentials
+        references = [each for each in (given.api_key, *given.headers.values()) if each is not None]
+        names = [each.removeprefix(_REFERENCE) for each in references if each.startswith(_REFERENCE)]
+        return tuple(dict.fromkeys(each for each in names if self._secret(each) is None))
+
     def open(self) -> Transport:
         """Return the transport, made now if there is none yet."""
         if self._transport is None:
