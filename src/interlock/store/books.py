@@ -64,9 +64,8 @@ class Books:
             return
         if self._keeper is not None:
             self._keeper.cancel()
-        while self._writing:
-            await self._runtime.scheduler.sleep(GATHER)
         try:
+            await self.flush()
             await self._round(closing=True)
             if not self.holds:
                 await self._store.transact(lambda transaction: epochs.end(transaction, self.epoch))
@@ -101,7 +100,10 @@ class Books:
         """Write everything that has ended so far. Raises `StoreError`."""
         while self._writing:
             await self._runtime.scheduler.sleep(GATHER)
-        await self._round()
+        self._again = True
+        while self._again or self._ended:
+            self._again = False
+            await self._round()
 
     def _soon(self, seconds: float = GATHER) -> None:
         if not self._gathering:
