@@ -28,6 +28,7 @@ from interlock.services.kill import KillSwitch
 from interlock.services.load_bundle import load_bundle
 from interlock.services.register import Registrar
 from interlock.services.send import Send
+from interlock.services.spend import Spend
 from interlock.settings import Settings, child_environment, secret
 from interlock.store import revocations, runs
 from interlock.store.budgets import Budgets
@@ -71,6 +72,9 @@ async def wire(settings: Settings, runtime: Runtime | None = None) -> AsyncGener
             store=store, memory=memory, runtime=world, settings=settings, process=_this_process(settings)
         )
         await switch.load()
+        prices = Prices(store=store, memory=memory, runtime=world)
+        budgets = Budgets(store=store, memory=memory, runtime=world)
+        spend = Spend(memory=memory, budgets=budgets, book=lambda: prices.book, runtime=world)
         registrar = Registrar(store=store, memory=memory, servers=servers, runtime=world)
         yield Wired(
             settings=settings,
@@ -83,8 +87,8 @@ async def wire(settings: Settings, runtime: Runtime | None = None) -> AsyncGener
             ),
             servers=servers,
             registrar=registrar,
-            budgets=Budgets(store=store, memory=memory, runtime=world),
-            prices=Prices(store=store, memory=memory, runtime=world),
+            budgets=budgets,
+            prices=prices,
             calls=Calls(
                 store=store,
                 memory=memory,
@@ -97,6 +101,7 @@ async def wire(settings: Settings, runtime: Runtime | None = None) -> AsyncGener
                 store=store,
                 memory=memory,
                 providers=Providers(_http, secret=secret, clock=world.clock),
+                spend=spend,
                 runtime=world,
             ),
         )

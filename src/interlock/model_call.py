@@ -1,4 +1,4 @@
-"""One governed model call: admit, forward, reply, in the shape of `call.py`.
+"""One governed model call: admit, hold, forward, settle, reply, in the shape of `call.py`.
 
 The decision is made on values in memory and recorded before anything is sent; bytes pass as they come. A call
 has one ending, whoever causes it: the provider, the caller who leaves, or a kill, which cuts a stream
@@ -8,29 +8,43 @@ well-formed. Fallbacks are attempts of their own, along the map of the provider'
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
 from interlock.core.admission import decide_model
+from interlock.core.budget import Refused
+from interlock.core.charge import Ending
+from interlock.core.document import Customer, Models
 from interlock.core.kill import belongs_to
 from interlock.core.model import Decision, Json, Principal, WireFamily, value
 from interlock.core.model_route import Route, RoutingTable
-from interlock.core.usage import Usage, estimated, tokens
+from interlock.core.price_book import Unpriced
+from interlock.core.usage import Usage, estimated
+from interlock.core.window import FOREVER
 from interlock.errors import OutcomeUnknown, StoreError, UpstreamError, UpstreamUnavailable
 from interlock.runtime import Runtime
+from interlock.services.spend import Ask, Attempt, Report, Spend
 from interlock.store.database import JournalEntry, Store
 from interlock.store.flights import Flight
+from interlock.store.live_accounts import LiveAccount
 from interlock.store.memory import Memory
 from interlock.upstream.llm.body import ModelBody, write
 from interlock.upstream.llm.meter import Meter
-from interlock.upstream.llm.providers import Providers
-from interlock.upstream.llm.surface import Surface
+from interlock.upstream.llm.providers import Providers, cap_field
+from interlock.upstream.llm.surface import Operation, Surface
 from interlock.upstream.llm.transport import Headers, Incoming
 
 PATIENCE = 30.0
 """Seconds a call waits for a slot at its provider before it is told to come again."""
+COME_AGAIN = 2
+"""Seconds after which a call that found no room is told to try again."""
+
+STEP = "interlock-step"
+"""The request header in which an agent may name the step that a call belongs to (B1)."""
+
+_LONGEST_LABEL = 200
 _LARGEST_REPLY = 64 * 1024 * 1024
 _WORTH_ANOTHER = frozenset({408, 425, 429})
 
@@ -71,12 +85,20 @@ class ModelRequest:
 
 @value
 class Told:
-    """What the caller is told beside the answer."""
+    """What the caller is told beside the answer. `cost` is nano-dollars, None while not known; `used`
+    is per mille of the limit of `scope`, the budget most used up.
+    """
 
     call: str
     run: str
     requested: str
     served: str = ""
+    cost: int | None = None
+    scope: str = ""
+    state: str = ""
+    used: int = 0
+    degraded: tuple[str, ...] = ()
+    context: int = 0
 
 
 class Caller(Protocol):
@@ -109,6 +131,7 @@ class ModelCalls:
     store: Store
     memory: Memory
     providers: Providers
+    spend: Spend
     runtime: Runtime
 
     def table(self) -> RoutingTable:
@@ -221,52 +244,83 @@ class ModelCall:
 
     async def _attempts(self, routes: tuple[Route, ...], caller: Caller) -> Refusal | None:
         """Try the routes in their order; only the last may answer with a failure."""
-        *others, last = routes
-        for route in others:
-            if await self._attempt(route, caller, last=False) is not _NEXT:
-                return None
-        answer = await self._attempt(last, caller, last=True)
-        return answer if isinstance(answer, Refusal) else None
+        answer: Refusal | _Next | None = None
+        for route in routes:
+            try:
+                async with self._engine.providers.slot(route.provider, patience=PATIENCE):
+                    answer = await self._attempt(route, caller, last=route is routes[-1])
+            except TimeoutError:
+                answer = _Next(_busy(route))
+            if not isinstance(answer, _Next):
+                return answer
+        return answer.refusal if isinstance(answer, _Next) else None
 
     async def _attempt(self, route: Route, caller: Caller, *, last: bool) -> Refusal | _Next | None:
-        providers = self._engine.providers
+        """Hold the money for one attempt, send it, settle it: exactly once, whatever becomes of it."""
+        spend = self._engine.spend
         try:
-            async with providers.slot(route.provider, patience=PATIENCE):
-                return await self._sent(route, caller, last=last)
-        except TimeoutError:
-            return _busy(route) if last else _NEXT
-        except UpstreamError as error:
-            return _lost(error) if last else _NEXT
-
-    async def _sent(self, route: Route, caller: Caller, *, last: bool) -> _Next | None:
-        request = self._request
-        asks_usage = route.provider.usage_in_stream
-        sent = write(request.body, request.surface, model=route.model.name, ask_usage=asks_usage)
-        incoming = await self._engine.providers.send(
-            route, request.surface, query=request.query, headers=request.headers, body=sent
-        )
+            paid = await spend.hold(self._ask(), route)
+        except StoreError as error:
+            return Refusal(why=Why.UNRECORDED, code=error.code, message=f"{_UNRECORDED} {error.message}")
+        if not isinstance(paid, Attempt):
+            return _unpaid(paid)
+        relay = _Relay(self, paid, spend, caller)
         try:
-            if not last and _failed(incoming.status):
-                return _NEXT
-            relay = _Relay(self, route, incoming, caller)
-            if request.body.stream and incoming.status < 400:
-                await relay.stream()
-            else:
-                await relay.whole()
-            return None
+            return await self._sent(relay, last=last)
+        except UpstreamUnavailable as error:
+            relay.ending = Ending.NOT_SENT
+            return _Next(_lost(error))
+        except OutcomeUnknown as error:
+            relay.ending = Ending.FAILED
+            return _Next(_lost(error))
+        except asyncio.CancelledError:
+            relay.ending = Ending.CUT if self.cut else Ending.LEFT
+            raise
         finally:
-            incoming.close()
+            relay.close()
+
+    async def _sent(self, relay: _Relay, *, last: bool) -> _Next | None:
+        request, paid = self._request, relay.paid
+        provider = paid.route.provider
+        sent = write(
+            paid.ask.body,
+            request.surface,
+            model=paid.route.model.name,
+            output_cap=paid.cap,
+            cap_field=cap_field(request.surface, provider),
+            ask_usage=provider.usage_in_stream,
+        )
+        incoming = relay.incoming = await self._engine.providers.send(
+            paid.route, request.surface, query=request.query, headers=request.headers, body=sent
+        )
+        if incoming.status >= 400:
+            relay.ending = Ending.FAILED if incoming.status >= 500 else Ending.REJECTED
+            if not last and _failed(incoming.status):
+                return _Next(None)
+        if paid.ask.body.stream and incoming.status < 400:
+            await relay.stream()
+        else:
+            await relay.whole()
+        return None
+
+    def _ask(self) -> Ask:
+        request, bundle = self._request, self._engine.memory.bundle
+        workflow = None if bundle is None else bundle.workflows.get(request.principal.workflow)
+        document = None if workflow is None else workflow.document
+        customer = None if document is None else document.customer
+        return Ask(
+            principal=request.principal,
+            surface=request.surface,
+            body=request.body,
+            requested=request.body.model,
+            models=Models() if document is None else document.models,
+            customer="" if customer is None else _labelled(customer, request.headers),
+            step=_header(request.headers, STEP),
+        )
 
     def begun(self) -> None:
         """Note that the caller has the head of an answer: from here on there is no refusal."""
         self._begun = True
-
-    def told(self, route: Route) -> Told:
-        """Return what the caller is told of an answer from `route`."""
-        request = self._request
-        return Told(
-            call=self.id, run=request.principal.run, requested=request.body.model, served=route.model.name
-        )
 
     @property
     def request(self) -> ModelRequest:
@@ -279,29 +333,31 @@ class ModelCall:
         return self._ended is _Ended.KILL
 
 
+@dataclass(frozen=True, slots=True)
 class _Next:
-    """The attempt failed, and the next route may do better."""
+    """The attempt failed, and the next route may do better; where there is none, this is the answer."""
 
-
-_NEXT = _Next()
+    refusal: Refusal | None
 
 
 class _Relay:
-    """One answer of a provider on its way to the caller."""
+    """One attempt's answer on its way to the caller, and what it comes to in money."""
 
-    def __init__(self, call: ModelCall, route: Route, incoming: Incoming, caller: Caller) -> None:
-        body = call.request.body
+    def __init__(self, call: ModelCall, paid: Attempt, spend: Spend, caller: Caller) -> None:
+        self.paid = paid
+        self.ending = Ending.ANSWERED
+        self.incoming: Incoming | None = None
         self._call = call
-        self._route = route
-        self._incoming = incoming
+        self._spend = spend
         self._caller = caller
-        self.meter = Meter(call.request.surface, hide_usage=not body.wants_usage)
+        self._tells = paid.ask.body.wants_usage
+        self._meter = Meter(call.request.surface, hide_usage=not self._tells)
 
     async def whole(self) -> None:
         """Pass on an answer that is no stream. Raises `OutcomeUnknown` when it does not come whole."""
         pieces: list[bytes] = []
         size = 0
-        async for piece in self._incoming.chunks():
+        async for piece in self._arriving():
             pieces.append(piece)
             size += len(piece)
             if size > _LARGEST_REPLY:
@@ -309,7 +365,8 @@ class _Relay:
                     "The model provider's answer is too large.", hint="Ask for less at once."
                 )
         body = b"".join(pieces)
-        self.meter.whole(body)
+        self._meter.whole(body)
+        self._settle()
         await self._begin(stream=False)
         await self._caller.send(body)
         await self._caller.end()
@@ -319,37 +376,91 @@ class _Relay:
         await self._begin(stream=True)
         broken: UpstreamError | None = None
         try:
-            async for piece in self._incoming.chunks():
-                events = self.meter.feed(piece)
+            async for piece in self._arriving():
+                events = self._meter.feed(piece)
                 if events:
                     await self._caller.send(events)
         except OutcomeUnknown as error:
-            broken = error
+            self.ending, broken = Ending.BROKEN, error
         except asyncio.CancelledError:
-            if not self._call.cut:
-                raise
-            self._incoming.close()
-            await self._caller.send(self.meter.end(self.usage(), tell_usage=self._tells))
-            await self._caller.end()
+            if self._call.cut:
+                await self._cut()
             raise
-        rest = self.meter.rest()
+        rest = self._meter.rest()
         if rest:
             await self._caller.send(rest)
+        self._settle()
         await self._caller.end(broken)
 
-    def usage(self) -> Usage:
-        """Return what the provider reported, or an estimate from the bytes that passed."""
-        size = self._call.request.body.size
-        return self.meter.usage or estimated(input_tokens=tokens(size), output_bytes=self.meter.output_size)
+    def close(self) -> None:
+        """Give the connection back and settle, if that has not been done."""
+        if self.incoming is not None:
+            self.incoming.close()
+        self._settle()
+
+    async def _cut(self) -> None:
+        """End the stream as the provider would have at the output cap."""
+        self.ending = Ending.CUT
+        if self.incoming is not None:
+            self.incoming.close()
+        self._settle()
+        await self._caller.send(self._meter.end(self.paid.usage or self._seen(), tell_usage=self._tells))
+        await self._caller.end()
+
+    def _settle(self) -> None:
+        if self.paid.cost is None:
+            self._spend.settle(
+                self.paid,
+                Report(
+                    ending=self.ending,
+                    reported=self._meter.usage,
+                    seen=self._seen(),
+                    complete=self._complete,
+                    model=self._meter.model,
+                    service_tier=self._meter.service_tier,
+                ),
+            )
+
+    def _seen(self) -> Usage:
+        """Return the usage that follows from the bytes that passed."""
+        likely = self.paid.quote.likely
+        output = 0 if self._complete else self._meter.output_size
+        return estimated(input_tokens=likely.input, output_bytes=output)
 
     @property
-    def _tells(self) -> bool:
-        return self._call.request.body.wants_usage
+    def _complete(self) -> bool:
+        """Whether what was reported is of the whole answer. One that ended may say so in any event."""
+        ended = (
+            self.ending is Ending.ANSWERED and self._call.request.surface.operation is not Operation.MESSAGE
+        )
+        return self._meter.usage is not None and (self._meter.complete or ended)
+
+    def _arriving(self) -> AsyncIterator[bytes]:
+        assert self.incoming is not None
+        return self.incoming.chunks()
 
     async def _begin(self, *, stream: bool) -> None:
+        assert self.incoming is not None
         self._call.begun()
-        told = self._call.told(self._route)
-        await self._caller.begin(self._incoming.status, self._incoming.headers, told, stream=stream)
+        told = _told(self._call, self.paid)
+        await self._caller.begin(self.incoming.status, self.incoming.headers, told, stream=stream)
+
+
+def _told(call: ModelCall, paid: Attempt) -> Told:
+    """Return what the caller is told of an answer, before its first byte."""
+    used, tightest = paid.usage, max(paid.held.accounts, key=_used, default=None)
+    return Told(
+        call=call.id,
+        run=call.request.principal.run,
+        requested=paid.ask.requested,
+        served=paid.route.model.name,
+        cost=paid.cost,
+        scope="" if tightest is None else tightest.payer.key.scope,
+        state=paid.held.state,
+        used=0 if tightest is None else _used(tightest),
+        degraded=paid.degraded,
+        context=paid.quote.likely.input if used is None else used.input,
+    )
 
 
 _UNRECORDED = "The call was not sent, because it cannot be recorded now:"
@@ -370,9 +481,40 @@ def _refused(decision: Decision) -> Refusal:
     return Refusal(why=why, code=reason.code, message=reason.message + near)
 
 
+def _used(account: LiveAccount) -> int:
+    """Return how much of an account is spent or expected, per mille of its limit."""
+    return (account.spent + account.held_exp) * 1_000 // max(account.limit, 1)
+
+
+def _unpaid(said: Refused | Unpriced) -> Refusal:
+    """Say that there is no money for a call, or no price."""
+    if isinstance(said, Unpriced):
+        message = f"{said.message} {said.hint}"
+        return Refusal(why=Why.FORBIDDEN, code="model_without_price", message=message)
+    details = {
+        "scope": said.scope,
+        "limit_nano_usd": said.limit,
+        "spent_nano_usd": said.spent,
+        "held_nano_usd": said.held,
+        "resets_at_us": None if said.resets_at == FOREVER else said.resets_at,
+    }
+    why, again = (Why.BUSY, COME_AGAIN) if said.transient else (Why.HALTED, None)
+    return Refusal(why=why, code=said.code, message=said.message, retry_after=again, details=details)
+
+
+def _labelled(customer: Customer, headers: Headers) -> str:
+    """Return the customer whose work a call is, as the workflow says it is told (B1)."""
+    said = "" if customer.header is None else _header(headers, customer.header.lower())
+    return said or customer.value or ""
+
+
+def _header(headers: Headers, name: str) -> str:
+    return next((value[:_LONGEST_LABEL] for held, value in headers if held == name), "")
+
+
 def _busy(route: Route) -> Refusal:
     message = f"The provider {route.provider.name} has as many calls under way as its document allows."
-    return Refusal(why=Why.BUSY, code="provider_busy", message=message, retry_after=1)
+    return Refusal(why=Why.BUSY, code="provider_busy", message=message, retry_after=COME_AGAIN)
 
 
 def _lost(error: UpstreamError) -> Refusal:

@@ -14,33 +14,37 @@ SEEN = Usage(input_uncached=12, output=7, source=UsageSource.ESTIMATED)
 
 
 def test_what_the_provider_reports_of_an_answer_is_charged_exactly() -> None:
-    assert charged(Ending.ANSWERED, REPORTED, SEEN) == REPORTED
+    assert charged(Ending.ANSWERED, REPORTED, SEEN, complete=True) == REPORTED
 
 
 def test_an_uncertain_report_is_never_below_what_passed() -> None:
     doubted = replace(REPORTED, source=UsageSource.UNCERTAIN)
-    said = charged(Ending.ANSWERED, doubted, SEEN)
+    said = charged(Ending.ANSWERED, doubted, SEEN, complete=True)
     assert said is not None
     assert (said.input, said.output, said.source) == (12, 7, UsageSource.UNCERTAIN)
 
 
 @pytest.mark.parametrize("ending", [Ending.REJECTED, Ending.NOT_SENT])
 def test_what_was_refused_before_any_output_costs_nothing(ending: Ending) -> None:
-    assert charged(ending, REPORTED, SEEN) is None
+    assert charged(ending, REPORTED, SEEN, complete=True) is None
 
 
 def test_what_was_sent_and_never_answered_costs_its_input_and_is_flagged() -> None:
-    said = charged(Ending.FAILED, None, SEEN)
+    said = charged(Ending.FAILED, None, SEEN, complete=False)
     assert said == Usage(input_uncached=12, source=UsageSource.UNCERTAIN)
 
 
 @pytest.mark.parametrize("ending", [Ending.ANSWERED, Ending.LEFT, Ending.CUT, Ending.BROKEN])
 def test_without_a_report_what_passed_is_charged(ending: Ending) -> None:
-    assert charged(ending, None, SEEN) == SEEN
+    assert charged(ending, None, SEEN, complete=False) == SEEN
 
 
 @pytest.mark.parametrize("ending", [Ending.LEFT, Ending.CUT, Ending.BROKEN])
 def test_an_early_report_is_a_lower_bound_only(ending: Ending) -> None:
-    said = charged(ending, REPORTED, SEEN)
+    said = charged(ending, REPORTED, SEEN, complete=False)
     assert said is not None
     assert (said.input, said.output, said.source) == (12, 7, UsageSource.UNCERTAIN)
+
+
+def test_a_caller_who_leaves_after_the_usage_has_come_is_charged_exactly() -> None:
+    assert charged(Ending.LEFT, REPORTED, SEEN, complete=True) == REPORTED

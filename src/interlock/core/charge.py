@@ -1,7 +1,7 @@
 """How a model call ended, and what is charged for it: the table of endings (B8).
 
-What the provider reports is believed where the call came to its end. What it had reported of a call that
-did not is a lower bound, as is what was seen to pass. What was refused before any output costs nothing.
+What the provider reports of a whole answer is believed. What it had reported of a part is a lower bound, as
+is what was seen to pass. What was refused before any output costs nothing.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ class Ending(StrEnum):
 FREE = frozenset({Ending.REJECTED, Ending.NOT_SENT})
 
 
-def charged(ending: Ending, reported: Usage | None, seen: Usage) -> Usage | None:
+def charged(ending: Ending, reported: Usage | None, seen: Usage, *, complete: bool) -> Usage | None:
     """Return the usage that is charged, None where nothing is.
 
-    `reported` is what the provider said, None where it said nothing; `seen` the estimate of what passed.
+    `reported` is what the provider said, None where it said nothing, `complete` whether that is of the whole
+    answer; `seen` is the estimate of what passed.
     """
     if ending in FREE:
         return None
@@ -43,6 +44,6 @@ def charged(ending: Ending, reported: Usage | None, seen: Usage) -> Usage | None
         return replace(seen, output=0, source=UsageSource.UNCERTAIN)
     if reported is None:
         return seen
-    if ending is Ending.ANSWERED:
+    if complete:
         return at_least(reported, seen)
     return at_least(replace(reported, source=UsageSource.UNCERTAIN), seen)

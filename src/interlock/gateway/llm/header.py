@@ -63,8 +63,21 @@ def own(told: Told) -> Headers:
         "run-id": told.run,
         "requested-model": told.requested,
         "served-model": told.served,
+        "cost-usd": "" if told.cost is None else usd(told.cost),
+        "budget-scope": told.scope,
+        "budget-state": told.state,
+        "budget-used": f"{told.used / 1_000:.3f}" if told.scope else "",
+        "degraded": ";".join(told.degraded),
+        "partial": "true" if told.degraded else "",
+        "context-tokens": str(told.context) if told.context else "",
     }
     return tuple((_PREFIX + name, value) for name, value in said.items() if value)
+
+
+def usd(nano: int) -> str:
+    """Return an amount in dollars, exactly."""
+    whole, part = divmod(nano, 1_000_000_000)
+    return f"{whole}.{part:09d}"
 
 
 def encoded(headers: Headers) -> list[tuple[bytes, bytes]]:

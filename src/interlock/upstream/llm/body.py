@@ -13,13 +13,16 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from interlock.core.model import value
+from interlock.core.context import Size, measure
+from interlock.core.model import Json, value
 from interlock.upstream.llm.surface import Operation, Surface
 
 _encode = msgspec.json.Encoder().encode
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
 _options: Callable[[bytes | Raw], dict[str, Raw] | None] = msgspec.json.Decoder(dict[str, Raw] | None).decode
 _LONGEST_NAME = 256
+_NULL = Raw(b"null")
+_REMOTE = ("previous_response_id", "conversation")
 _USES = 10
 """How often a tool of the provider is taken to run in one call where the request sets no limit."""
 
@@ -57,11 +60,15 @@ _RUN_BY_PROVIDER = {
 
 @value
 class ModelBody:
-    """A request body by its members, and what was read of it. `output_cap` is None where none is set."""
+    """A request body by its members, and what was read of it. `output_cap` is None where none is set.
+
+    `remote` says that the history is at the provider; `server_tools` are the most calls of tools it runs.
+    """
 
     members: Mapping[str, Raw]
     model: str
-    size: int
+    size: Size
+    remote: bool = False
     stream: bool = False
     output_cap: int | None = None
     answers: int = 1
@@ -89,7 +96,8 @@ def read(raw: bytes, surface: Surface) -> ModelBody:
     return ModelBody(
         members=members,
         model=model,
-        size=len(raw),
+        size=measure(raw),
+        remote=any(name in members and members[name] != _NULL for name in _REMOTE),
         stream=bool(said.get("stream")),
         output_cap=max(caps, default=None),
         answers=said.get("n") or 1,
@@ -108,21 +116,28 @@ def write(
     cap_field: str = "",
     ask_usage: bool = False,
 ) -> bytes:
-    """Return the body for a provider: for `model`, with at most `output_cap` tokens of output.
-
-    The cap is lowered in whichever fields the caller used, or set in `cap_field`. `ask_usage` asks for the
-    usage of a stream.
+    """Return the body for a provider: for `model`, and where the caller set no cap, with `output_cap` in
+    `cap_field`. `ask_usage` asks for the usage of a stream.
     """
     members: dict[str, Any] = dict(body.members)
     if model != body.model:
         members["model"] = model
-    if output_cap is not None and output_cap != body.output_cap:
-        used = [name for name in surface.caps if members.get(name, b"null") != b"null"]
-        members.update(dict.fromkeys(used or [cap_field], output_cap))
+    if output_cap is not None and body.output_cap is None:
+        members[cap_field] = output_cap
     if ask_usage and surface.operation is Operation.CHAT and body.stream and not body.wants_usage:
-        options: dict[str, Any] = {**(_options(members.get("stream_options", b"null")) or {})}
+        options: dict[str, Any] = {**(_options(members.get("stream_options", _NULL)) or {})}
         members["stream_options"] = options | {"include_usage": True}
     return _encode(members)
+
+
+def decoded(body: ModelBody) -> dict[str, Json]:
+    """Return a body as plain values, to be changed and given to `rewritten`."""
+    return msgspec.json.decode(_encode(dict(body.members)))
+
+
+def rewritten(changed: Mapping[str, Json], surface: Surface) -> ModelBody:
+    """Return a body that was changed as plain values. Raises `Malformed`."""
+    return read(_encode(changed), surface)
 
 
 def _server_tools(tools: list[_ServerTool]) -> dict[str, int]:

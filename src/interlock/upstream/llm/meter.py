@@ -31,11 +31,15 @@ _READERS: Mapping[Operation, Callable[[Mapping[str, Any]], Usage]] = {
 
 
 class Meter:
-    """The usage of one reply. With `hide_usage`, an event that tells usage alone is not passed on."""
+    """The usage of one reply. With `hide_usage`, an event that tells usage alone is not passed on.
+
+    `complete` says that what was reported is of the whole reply; the first event of a message is not.
+    """
 
     def __init__(self, surface: Surface, *, hide_usage: bool = False) -> None:
         self.model = ""
         self.service_tier = ""
+        self.complete = False
         self._operation = surface.operation
         self._hide = hide_usage
         self._story: Story = STORIES[surface.form or WireFormat.CHAT]()
@@ -118,6 +122,7 @@ class Meter:
         if reported is None:
             return False
         self._usage = counted.merge(self._usage, reported)
+        self.complete = _is_last(said)
         self.model = str(held.get("model") or self.model)
         tier = held.get("service_tier") or reported.get("service_tier")
         self.service_tier = str(tier or self.service_tier)
@@ -138,6 +143,13 @@ class Meter:
             said = _data(event)
             if said is not None:
                 _told(self._story, said)
+
+
+def _is_last(said: Mapping[str, Any]) -> bool:
+    """Whether usage in this event, or whole reply, is of everything: there is no text after it."""
+    if "choices" in said:
+        return all(each.get("finish_reason") for each in said["choices"] or ())
+    return said.get("type") not in ("message_start", "response.in_progress")
 
 
 def _told(story: Story, said: dict[str, Any]) -> None:

@@ -1,0 +1,272 @@
+"""Set money aside for one attempt at a model call, and turn it into what the attempt cost (B1, B2, B8).
+
+In this order: what does not fit is clamped to what fits, waits for calls under way, is refused. A hold ends
+exactly once, whatever becomes of the call; nothing is awaited when it does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from interlock.core.budget import BudgetState, Clamp, Refused
+from interlock.core.charge import Ending, charged
+from interlock.core.context import MEDIA_TOKENS, most_input
+from interlock.core.document import Models
+from interlock.core.habit import Habit, Habits
+from interlock.core.ladder import CapOutput
+from interlock.core.model import SECOND, Principal, value
+from interlock.core.model_route import Route
+from interlock.core.payer import teams_of
+from interlock.core.price_book import PriceBook, Unpriced, price_for
+from interlock.core.pricing import Price, Rates, cost
+from interlock.core.quote import Quote
+from interlock.core.rewrite import rewrite
+from interlock.core.usage import Usage, UsageSource
+from interlock.runtime import Runtime
+from interlock.store.budgets import Budgets, Held
+from interlock.store.memory import Memory
+from interlock.store.model_calls import LedgerRow
+from interlock.upstream.llm.body import ModelBody, decoded, rewritten
+from interlock.upstream.llm.surface import Surface
+
+WAIT = 2 * SECOND
+"""How long a call waits for others to settle before it is told to come again, in microseconds."""
+
+_USUAL_CAP = 16_384
+"""The cap that is set where a budget needs one and nobody knows what the model can write."""
+
+_WIDEST = 2_000_000
+"""Tokens that bound an input where nothing else does: no model's window is wider."""
+
+_NOTHING = Rates(input=0, cache_read=0, cache_write_5m=0, cache_write_1h=0, output=0, reasoning=0)
+_FREE = Price(provider="", model="", version=0, source="", valid_from=0, rates=_NOTHING)
+
+
+@value
+class Ask:
+    """One model call as far as money goes: who asks, what, and what it is booked under."""
+
+    principal: Principal
+    surface: Surface
+    body: ModelBody
+    requested: str
+    models: Models
+    customer: str = ""
+    step: str = ""
+
+
+@value
+class Report:
+    """What is known of an attempt at its end. `complete` says that `reported` is of the whole answer."""
+
+    ending: Ending
+    reported: Usage | None
+    seen: Usage
+    complete: bool
+    model: str = ""
+    service_tier: str = ""
+
+
+class Attempt:
+    """Money set aside for one attempt. `cap` is the output cap to set where the caller set none."""
+
+    __slots__ = ("ask", "cap", "cost", "degraded", "held", "id", "quote", "route", "started_at", "usage")
+
+    def __init__(self, ask: Ask, route: Route, quote: Quote, held: Held, *, cap: int | None, at: int) -> None:
+        self.id = held.attempt
+        self.ask = ask
+        self.route = route
+        self.quote = quote
+        self.held = held
+        self.cap = cap
+        self.started_at = at
+        self.degraded: tuple[str, ...] = ()
+        self.cost: int | None = None
+        self.usage: Usage | None = None
+
+    @property
+    def past_hard(self) -> bool:
+        """Whether a budget has passed its hard limit with this attempt (B4)."""
+        return self.held.state.rank >= BudgetState.DEGRADED.rank
+
+
+class Spend:
+    """The money side of model calls in one process. `book` returns the prices in force."""
+
+    def __init__(
+        self, *, memory: Memory, budgets: Budgets, book: Callable[[], PriceBook], runtime: Runtime
+    ) -> None:
+        self.budgets = budgets
+        self.habits: Habits[tuple[str, str]] = Habits()
+        self._memory = memory
+        self._book = book
+        self._clock = runtime.clock
+        self._ids = runtime.ids
+
+    def price(self, principal: Principal, route: Route) -> Price | Unpriced:
+        """Return what a model costs. Without a price, a call that counts against no money is not charged."""
+        now, provider, model = self._clock.now(), route.provider.name, route.model.name
+        found = price_for(self._book(), provider, model, now=now, budgeted=True)
+        if isinstance(found, Unpriced) and not self.budgets.accounts(principal, now):
+            return _FREE
+        return found
+
+    def habit(self, ask: Ask, route: Route) -> Habit:
+        """Return what is known of this agent's calls to a model."""
+        return self.habits.of((ask.principal.agent, route.model.name))
+
+    def quote(self, ask: Ask, route: Route) -> Quote | Unpriced:
+        """Return what an attempt is held for, before anything is clamped."""
+        price = self.price(ask.principal, route)
+        if isinstance(price, Unpriced):
+            return price
+        body, size = ask.body, ask.body.size
+        window = route.model.window or price.window
+        calls = sum(body.server_tools.values())
+        most = most_input(size, window=window, remote=body.remote, server_calls=calls)
+        cap = self._cap(ask, route, price)
+        expected = self.habit(ask, route).expect(size.text, media=size.media * MEDIA_TOKENS)
+        output = min(expected.output, cap) * body.answers
+        likely = Usage(
+            input_uncached=max(0, expected.input - expected.cached),
+            cache_read=expected.cached,
+            output=output,
+            reasoning=min(expected.reasoning or 0, output),
+        )
+        return Quote(
+            price=price,
+            input=_WIDEST if most is None else most,
+            likely=likely,
+            cap=cap,
+            answers=body.answers,
+            service_tier=body.service_tier,
+            server_tools=body.server_tools,
+        )
+
+    async def hold(self, ask: Ask, route: Route) -> Attempt | Refused | Unpriced:
+        """Set money aside. Waits while only calls under way stand in the way. Raises `StoreError`."""
+        until = self._clock.now() + WAIT
+        while True:
+            said = self.try_hold(ask, route)
+            left = until - self._clock.now()
+            if not isinstance(said, Refused) or not said.transient or left <= 0:
+                break
+            await self.budgets.freed(left / SECOND)
+        return said if not isinstance(said, Attempt) else await self.durable(said)
+
+    def try_hold(self, ask: Ask, route: Route) -> Attempt | Refused | Unpriced:
+        """Set money aside now, clamped to what fits, or say why not."""
+        quote = self.quote(ask, route)
+        if isinstance(quote, Unpriced):
+            return quote
+        ask = self._capped(ask, quote.cap)
+        said = self._held(ask, quote)
+        if isinstance(said, Clamp):
+            quote = quote.within(said.most)
+            ask = self._capped(ask, quote.cap)
+            said = self._held(ask, quote)
+        if isinstance(said, Clamp):
+            raise RuntimeError("a hold that was clamped fits, with no await between")
+        if isinstance(said, Refused):
+            return said
+        bound = bool(said.accounts) or ask.models.output_cap is not None
+        cap = quote.cap if bound and ask.surface.generates else None
+        return Attempt(ask, route, quote, said, cap=cap, at=self._clock.now())
+
+    async def durable(self, attempt: Attempt) -> Attempt | Refused:
+        """Return the attempt when it may be sent, or why it may not. Raises `StoreError`."""
+        try:
+            refused = await self.budgets.durable(attempt.held)
+        except BaseException:
+            self.release(attempt)
+            raise
+        return attempt if refused is None else refused
+
+    def release(self, attempt: Attempt) -> None:
+        """Give an attempt's money back; nothing was sent."""
+        self.budgets.release(attempt.held)
+
+    def settle(self, attempt: Attempt, report: Report) -> None:
+        """Turn the hold into what the attempt cost. A second time changes nothing."""
+        if attempt.cost is not None:
+            return
+        usage = charged(report.ending, report.reported, report.seen, complete=report.complete)
+        attempt.usage = usage
+        if usage is None:
+            attempt.cost = 0
+            self.release(attempt)
+            return
+        attempt.cost = cost(usage, attempt.quote.price, service_tier=report.service_tier)
+        self.budgets.settle(attempt.held, attempt.cost, self._row(attempt, usage, report))
+        if usage.source is UsageSource.PROVIDER:
+            size = attempt.ask.body.size
+            self.habit(attempt.ask, attempt.route).learn(
+                size=size.text,
+                input=usage.input,
+                cached=usage.cache_read,
+                output=usage.output,
+                reasoning=usage.reasoning,
+            )
+
+    def _cap(self, ask: Ask, route: Route, price: Price) -> int:
+        if not ask.surface.generates:
+            return 0
+        wanted = ask.body.output_cap or route.model.max_output or price.max_output or _USUAL_CAP
+        most = ask.models.output_cap
+        return wanted if most is None else min(wanted, most)
+
+    def _capped(self, ask: Ask, cap: int) -> Ask:
+        """Lower the cap that the caller set, with whatever must stay below it."""
+        set_by_caller, form = ask.body.output_cap, ask.surface.form
+        if set_by_caller is None or form is None or cap >= set_by_caller:
+            return ask
+        lowered = rewrite(decoded(ask.body), [CapOutput(tokens=cap)], form)
+        return replace(ask, body=rewritten(lowered, ask.surface))
+
+    def _held(self, ask: Ask, quote: Quote) -> Held | Clamp | Refused:
+        return self.budgets.hold(
+            ask.principal,
+            self._ids.new("att"),
+            exp=quote.exp,
+            most=quote.most,
+            least=quote.least,
+            now=self._clock.now(),
+        )
+
+    def _row(self, attempt: Attempt, usage: Usage, report: Report) -> LedgerRow:
+        ask, price, bundle = attempt.ask, attempt.quote.price, self._memory.bundle
+        principal = ask.principal
+        facts = self._memory.runs.get(principal.run)
+        above = () if facts is None else facts.above
+        organisation = None if bundle is None else bundle.organisation
+        return LedgerRow(
+            attempt=attempt.id,
+            environment=self._memory.environment,
+            run=principal.run,
+            root_run=above[-1][0] if above else principal.run,
+            workflow=principal.workflow,
+            version=principal.workflow_version,
+            agent=principal.agent,
+            team=",".join(() if bundle is None else teams_of(bundle, principal.workflow)),
+            organisation="" if organisation is None else organisation.name,
+            customer=ask.customer,
+            provider=attempt.route.provider.name,
+            requested_model=ask.requested,
+            served_model=report.model or attempt.route.model.name,
+            price_version=price.label if price is not _FREE else "",
+            input_uncached=usage.input_uncached,
+            cache_read=usage.cache_read,
+            cache_write_5m=usage.cache_write_5m,
+            cache_write_1h=usage.cache_write_1h,
+            output=usage.output,
+            reasoning=usage.reasoning,
+            tools=dict(usage.tools),
+            usage_source=usage.source,
+            ending=report.ending,
+            degraded=attempt.degraded,
+            context_tokens=usage.context,
+            started_at=attempt.started_at,
+            ended_at=self._clock.now(),
+            step=ask.step,
+        )
