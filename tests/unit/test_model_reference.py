@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from interlock.core.bundle import BundleInvalid, compile_bundle
-from interlock.core.document import Compression, Degraded, Models, Provider, ProviderModel
+from interlock.core.document import Compression, Models, Provider, ProviderModel
 from interlock.core.model import Shortening, WireFamily
 from support.policies import a_workflow, documents
 
@@ -94,12 +94,6 @@ def test_degradation_in_a_circle_is_said_once() -> None:
         "models.degrade.openai/large": "degrades in a circle: openai/large -> small -> tiny -> openai/large",
         "models.degrade.opus": "degrades in a circle: opus -> opus",
     }
-
-
-def test_a_cap_that_would_never_cut_is_said() -> None:
-    wrong = said(output_cap=100, degraded=Degraded(output_cap=200))
-    assert list(wrong) == ["models.degraded"]
-    assert not said(output_cap=200, degraded=Degraded(output_cap=200))
 
 
 @pytest.mark.parametrize(

@@ -64,8 +64,6 @@ def check_models(workflow: Workflow, served: Serving, flaws: Flaws) -> None:
     for name, other in models.degrade.items():
         _check_swap(name, other, models, served, spec.at("degrade", name))
     _check_circles(models.degrade, spec.at("degrade"))
-    if models.output_cap is not None and models.degraded.output_cap > models.output_cap:
-        spec.at("degraded").add("the degraded output_cap is larger than output_cap, so it would never cut")
     for index, rule in enumerate(workflow.compression):
         if rule.model is not None:
             here = flaws.at("spec", "compression", index, "model")
