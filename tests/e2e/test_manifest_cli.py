@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from interlock.runtime import Runtime
 from interlock.settings import load
 from interlock.store import people
 from interlock.store.database import Store
+from support.served import until
 
 FIXTURE = """\
 manifest: interlock.yaml
@@ -193,6 +195,65 @@ def test_a_live_server_s_tools_are_listed_to_be_mapped(shell: Shell) -> None:
     assert 'metadata: {name: "helpdesk.refund"}' in text
     assert "TODO tier" in text
     assert "Valid for dev: 9 Tool, 1 ToolServer." in shell.ok("validate", "found.yaml")
-    gone = shell.run("init", "other.yaml", "--from-mcp", f"{sys.executable} -c pass")
+    gone = shell.run("init", "other.yaml", "--from-mcp", f"{sys.executable} -c 'print(1)'")
     assert gone.returncode == 3
+    assert len(gone.stderr.splitlines()) == 2
     assert not (shell.folder / "other.yaml").exists()
+
+
+OWNED = """
+---
+apiVersion: interlock/v1
+kind: Person
+metadata: {name: maria}
+spec: {email: maria@example.com, roles: [admin, agent_owner]}
+---
+apiVersion: interlock/v1
+kind: Agent
+metadata: {name: bot}
+spec: {owner: maria}
+---
+apiVersion: interlock/v1
+kind: Workflow
+metadata: {name: support}
+spec: {agent: bot, owner: maria, tools: [{tool: helpdesk.refund}]}
+"""
+
+
+def test_what_is_listed_of_the_help_desk_as_it_comes_can_be_applied_and_governed(shell: Shell) -> None:
+    shell.ok("init", "--from-mcp", f"{sys.executable} -m interlock.testing.helpdesk")
+    assert not (shell.folder / "desk.json").exists(), "listing changes nothing at the server"
+    with (shell.folder / "interlock.yaml").open("a") as file:
+        file.write(OWNED)
+    shell.ok("apply", "--yes", "interlock.yaml")
+    assert {each["state"] for each in shell.json("tools", "list")["items"]} == {"pinned"}
+    worst = shell.ok("blast-radius", "support")
+    assert "not mapped" in worst
+    assert "require_approval" in worst
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_live_server_is_listed_over_a_url(shell: Shell) -> None:
+    script = (
+        "from pathlib import Path; from interlock.testing.helpdesk import build; "
+        "build(Path('desk.json')).run('streamable-http', host='127.0.0.1', port={port})"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = subprocess.Popen([sys.executable, "-c", script.format(port=port)], cwd=shell.folder)
+    try:
+        until(lambda: listens(port), seconds=30)
+        shell.ok("init", "--from-mcp", f"http://127.0.0.1:{port}/mcp")
+        text = (shell.folder / "interlock.yaml").read_text()
+        assert f'url: "http://127.0.0.1:{port}/mcp"' in text
+        assert f'metadata: {{name: "local-{port}.refund"}}' in text
+        assert "Valid for dev: 9 Tool, 1 ToolServer." in shell.ok("validate", "interlock.yaml")
+        elsewhere = shell.run("init", "other.yaml", "--from-mcp", f"http://127.0.0.1:{port}/")
+        assert (elsewhere.returncode, "Many end in /mcp" in elsewhere.stderr) == (3, True)
+    finally:
+        server.terminate()
+        server.wait()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 import shlex
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ TIMEOUT = 60.0
 MAX_TOOLS = 1000
 _NAME = re.compile(r"[!-~]{1,128}")
 _SHOWN = 200
+_NO_SERVER = "Does the command start an MCP server that speaks over stdio?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,15 +46,16 @@ def list_tools(place: str) -> list[Listed]:
     except InterlockError:
         raise
     except Exception as error:
+        hint = "Is this the whole URL of an MCP server? Many end in /mcp." if _is_url(place) else _NO_SERVER
         raise UpstreamUnavailable(
-            f"The server could not be asked for its tools: {_clean(str(_cause(error)))}.",
-            hint="Does the command or URL start an MCP server?",
+            f"The server could not be asked for its tools: {_clean(str(_cause(error)))}.", hint=hint
         ) from error
 
 
 async def _list(place: str) -> list[Listed]:
     from mcp import Client, StdioServerParameters
 
+    logging.getLogger("mcp").setLevel(logging.CRITICAL)  # what goes wrong is in our own error
     if _is_url(place):
         client = Client(place)
     else:
@@ -75,8 +78,16 @@ async def _list(place: str) -> list[Listed]:
 
 def server_name(place: str) -> str:
     """Return a name for the server: its host, its module, or the word of its command that says mcp."""
-    named = (urlsplit(place).hostname or "") if _is_url(place) else _program(_words(place))
+    named = _host(place) if _is_url(place) else _program(_words(place))
     return re.sub(r"[^A-Za-z0-9_-]+", "-", named).strip("-_")[:63] or "server"
+
+
+def _host(url: str) -> str:
+    """Return the host of a URL; an address says nothing to a reader, so its port does."""
+    at = urlsplit(url)
+    host = at.hostname or ""
+    numeric = host == "localhost" or host.replace(".", "").isdigit() or ":" in host
+    return f"local-{at.port}" if numeric and at.port else host
 
 
 def _program(words: list[str]) -> str:
