@@ -39,6 +39,7 @@ from interlock.upstream.declared import DeclaredServers
 from interlock.upstream.llm.providers import Providers
 from interlock.web.api import build_api
 from interlock.wiring import Wired
+from interlock.worker.contexts import context_job
 from interlock.worker.jobs import Job
 from interlock.worker.jobs import start as start_jobs
 from interlock.worker.notices import notice_jobs
@@ -265,6 +266,7 @@ def _jobs(wired: Wired) -> list[Job]:
         ),
         Job(name="sweep tool servers", every=_SWEEP, run=lambda: wired.servers.sweep(is_open)),
         *notice_jobs(wired),
+        context_job(wired),
     ]
 
 

@@ -18,7 +18,9 @@ from interlock.core.context import (
     measure,
     most_input,
     near,
+    reading,
 )
+from interlock.core.sketch import Sketch
 
 
 def readings(*p95s: int, calls: int = 100) -> list[Reading]:
@@ -68,6 +70,27 @@ def test_every_call_of_a_server_tool_reads_the_context_again() -> None:
 @pytest.mark.parametrize(("estimate", "said"), [(899, False), (900, True), (1_000, True), (1_101, False)])
 def test_counting_is_worth_it_near_a_line_only(estimate: int, said: bool) -> None:
     assert near(estimate, 1_000) is said
+
+
+def sketch(*numbers: int) -> Sketch:
+    made = Sketch()
+    for number in numbers:
+        made.add(number)
+    return made
+
+
+def test_a_reading_is_over_all_models_of_a_deployment() -> None:
+    told = reading(7, [(sketch(*[1_000] * 98, 5_000), 10_000), (sketch(8_000), 10_000)])
+    assert (told.version, told.calls, told.mean) == (7, 100, 1_110)
+    assert 1_000 <= told.p95 <= 1_032
+    assert 5_000 <= told.p99 <= 5_160
+    assert told.utilisation in range(100, 104)
+
+
+def test_only_a_known_window_can_be_used() -> None:
+    assert reading(1, [(sketch(500), None)]).utilisation is None
+    assert reading(1, []) == Reading(version=1, calls=0, mean=0, p95=0, p99=0)
+    assert reading(1, [(sketch(500), None), (sketch(900), 1_000)]).utilisation in range(900, 930)
 
 
 def test_a_context_that_grew_by_a_fifth_is_told() -> None:

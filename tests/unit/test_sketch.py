@@ -45,6 +45,9 @@ def test_sketches_add_up(one: list[int], other: list[int]) -> None:
     rows = [(bucket, times, 0) for bucket, times in kept.counts.items()]
     joined.take([*rows[1:], (rows[0][0], rows[0][1], kept.total)])
     assert joined == sketch(one + other)
+    merged = sketch(one)
+    merged.merge(kept)
+    assert merged == joined
     assert joined.mean == sum(one + other) // len(one + other)
 
 

@@ -27,6 +27,7 @@ from interlock.cli import (
     runs,
     schema,
     serve,
+    signals,
     token,
     tools,
     validate,
@@ -60,3 +61,4 @@ def add_all(app: typer.Typer) -> None:
     app.add_typer(tools.app, name="tools")
     app.add_typer(budget.app, name="budget")
     app.add_typer(prices.app, name="prices")
+    app.add_typer(signals.app, name="signals")

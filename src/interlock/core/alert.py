@@ -30,6 +30,7 @@ class AlertKind(StrEnum):
     BUDGET_KILL = "budget.kill"
     BUDGET_ANOMALY = "budget.anomaly"
     KILL = "kill.pressed"
+    CONTEXT_GROWTH = "context.growth"
 
     @property
     def severity(self) -> Severity:
@@ -90,6 +91,14 @@ TEMPLATES: Mapping[AlertKind, FailureMode] = {
         first_action="interlock kill show ID says what was confirmed, what is in flight and what cannot be "
         "reached. Deal with the last two. Two people resume: interlock kill resume ID --reason TEXT.",
         escalate_when="Something in flight does not end, or its effect must be undone by hand.",
+    ),
+    AlertKind.CONTEXT_GROWTH: FailureMode(
+        name="context-growth",
+        symptoms="The contexts of a workflow grew between deployments: longer prompts, larger tool results, "
+        "or a history that is never shortened. Every call costs more, and answers get worse.",
+        first_action="interlock signals context WORKFLOW shows by how much and since which version. Compare "
+        "what that version changed; shorten large tool results by a compression rule.",
+        escalate_when="The 95th percentile fills most of the model's window, or a budget alert follows.",
     ),
 }
 

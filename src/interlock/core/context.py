@@ -8,8 +8,10 @@ by a margin over the best of the latest deployments, so that many small steps ar
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from interlock.core.sketch import Sketch, edge_of
 
 MEDIA_TOKENS = 1_500
 """What an image usually comes to."""
@@ -18,6 +20,7 @@ MOST_MEDIA_TOKENS = 50_000
 """What a piece of media comes to at most, as far as providers say; a long document can be more."""
 
 _PER_MILLE = 1_000
+_P95, _P99 = 950, 990
 _ENCODED = re.compile(rb"[A-Za-z0-9+/=]{4096,}")
 _MEDIA = re.compile(
     rb'"type"\s*:\s*"(?:image_url|input_image|image|input_file|file|document|input_audio|computer_screenshot)"'
@@ -71,6 +74,23 @@ class Reading:
     p95: int
     p99: int
     utilisation: int | None = None
+
+
+def reading(version: int, measured: Iterable[tuple[Sketch, int | None]]) -> Reading:
+    """Return the reading of a deployment: context sizes by model, each with the model's window if known."""
+    sizes, shares = Sketch(), Sketch()
+    for sketch, window in measured:
+        sizes.merge(sketch)
+        for bucket, calls in sketch.counts.items() if window else ():
+            shares.add(edge_of(bucket) * _PER_MILLE // (window or 1), calls)
+    return Reading(
+        version=version,
+        calls=sizes.count,
+        mean=sizes.mean,
+        p95=sizes.percentile(_P95),
+        p99=sizes.percentile(_P99),
+        utilisation=shares.percentile(_P95) if shares.counts else None,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,6 +58,12 @@ class Sketch:
             self.counts[bucket] = self.counts.get(bucket, 0) + times
             self.total += total
 
+    def merge(self, other: Sketch) -> None:
+        """Add all that `other` holds."""
+        for bucket, times in other.counts.items():
+            self.counts[bucket] = self.counts.get(bucket, 0) + times
+        self.total += other.total
+
     def halve(self) -> None:
         """Let what was added count half, so that what comes counts more; what was rare is forgotten."""
         halved = {bucket: times // 2 for bucket, times in self.counts.items() if times > 1}

@@ -23,7 +23,9 @@ from interlock.web import (
     oauth,
     people,
     prices,
+    providers,
     runs,
+    signals,
     spend,
     tools,
 )
@@ -75,6 +77,20 @@ def build_api(wired: Wired) -> Starlette:
 
 
 NOUNS = (
-    actions, agents, alerts, approvals, audit, incidents, kills, manifest, oauth, people, prices, runs, spend,
+    actions,
+    agents,
+    alerts,
+    approvals,
+    audit,
+    incidents,
+    kills,
+    manifest,
+    oauth,
+    people,
+    prices,
+    providers,
+    runs,
+    signals,
+    spend,
     tools,
-)  # fmt: skip
+)

@@ -1,0 +1,18 @@
+"""The clock's part of context sizes: sum up the ledger, tell of workflows whose contexts grew (B6)."""
+
+from __future__ import annotations
+
+from interlock.core.model import SECOND
+from interlock.services.watch_contexts import EVERY, known_windows, watch_contexts
+from interlock.wiring import Wired
+from interlock.worker.jobs import Job
+
+
+def context_job(wired: Wired) -> Job:
+    """Return the job of one process; several may do it side by side."""
+
+    async def watch() -> None:
+        windows = known_windows(await wired.prices.ready(), wired.runtime.clock.now())
+        await watch_contexts(store=wired.store, memory=wired.memory, windows=windows)
+
+    return Job(name="watch contexts", every=EVERY / SECOND, run=watch)
