@@ -560,7 +560,7 @@ def test_the_doctor_tries_to_get_past_the_gateway(target: Target) -> None:
     good = target.server.cli("doctor", "--workflow", "work", "--json")
     checks = json.loads(good.stdout)
     assert good.returncode == 0, good.stdout + good.stderr
-    assert len(checks) == 9
+    assert len(checks) == 10
     assert all(each["ok"] for each in checks)
     nowhere = target.server.cli("doctor", "--workflow", "no-such-workflow")
     assert nowhere.returncode == 1
@@ -577,7 +577,7 @@ def test_the_doctor_is_not_fooled_by_a_server_that_lets_everything_through() -> 
             self._say(said)
 
         def _say(self, body: dict[str, Any]) -> None:
-            raw = json.dumps({**body, "entries": []}).encode()
+            raw = json.dumps({**body, "items": []}).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(raw)))
             self.end_headers()
