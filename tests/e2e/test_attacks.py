@@ -380,6 +380,7 @@ DECLARED: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/api/v1/keys"): WATCHERS,
     ("POST", "/api/v1/keys"): frozenset({"admin"}),
     ("POST", "/api/v1/keys/{kid}/revoke"): frozenset({"admin"}),
+    ("GET", "/api/v1/providers"): ANYONE,
     ("GET", "/api/v1/runs"): EVERY_ROLE,
     ("POST", "/api/v1/runs"): frozenset({"developer", *STOPPERS}),
     ("GET", "/api/v1/runs/{run}"): EVERY_ROLE,

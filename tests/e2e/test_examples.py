@@ -1,0 +1,43 @@
+"""Every example does what its page says, with the vendor's SDK and a scripted model (B1 to B5)."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from interlock.testing.model_server import ModelServer, load_script
+from support.served import served
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+BUDGETED = EXAMPLES / "budgeted-agent"
+
+
+def test_every_example_has_a_test_here() -> None:
+    assert {each.name for each in EXAMPLES.iterdir() if each.is_dir()} == {BUDGETED.name}
+
+
+def test_a_loop_is_metered_then_degraded_then_stopped(tmp_path: Path) -> None:
+    manifest = (BUDGETED / "interlock.yaml").read_text()
+    with ModelServer(load_script(BUDGETED / "script.json")) as models:
+        declared = manifest.replace("http://127.0.0.1:8100", models.url)
+        with served(tmp_path / "data", declared) as server:
+            ended = subprocess.run(
+                [sys.executable, str(BUDGETED / "agent.py")],
+                env={
+                    **os.environ,
+                    "OPENAI_BASE_URL": f"{server.url}/v1",
+                    "OPENAI_API_KEY": server.token("refunds"),
+                },
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+            doctor = server.json("doctor")
+    states = re.findall(r"budget (\w+)", ended.stdout)
+    assert list(dict.fromkeys(states)) == ["ok", "soft", "degraded"]
+    assert re.fullmatch(r"turn \d+: 402 \w+\n", ended.stderr)
+    assert len(models.received) == len(states)
+    assert all(each["ok"] for each in doctor)
