@@ -1,4 +1,4 @@
-"""The loopback forwarder of `interlock run`: the agent's MCP client talks to it, it adds the run's token.
+"""The loopback forwarder of `interlock run`: MCP and model clients talk to it, it adds the run's token.
 
 It listens on a free port of 127.0.0.1 under a path nobody can guess, so other users of the machine cannot
 borrow the run. Bytes pass through both ways as they come; nothing is buffered, decoded or kept.
@@ -7,10 +7,12 @@ borrow the run. Bytes pass through both ways as they come; nothing is buffered, 
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 
 import aiohttp
 from aiohttp import web
+from yarl import URL
 
 from interlock.cli.client import Endpoint
 from interlock.cli.session import RunSession
@@ -27,12 +29,10 @@ _HOP = frozenset(
         "upgrade",
     }
 )
-_OURS = _HOP | {"host", "authorization", "cookie", "forwarded", "x-forwarded-for"}
-_LATER = {
-    "openai": "Model calls in the OpenAI form",
-    "anthropic": "Model calls in the Anthropic form",
-    "otlp": "OpenTelemetry traces",
-}
+_OURS = _HOP | {"host", "authorization", "cookie", "forwarded", "x-api-key", "x-forwarded-for"}
+_MODELS = frozenset({"openai", "anthropic"})
+_MODEL_PATH = re.compile(r"/v1(/[A-Za-z0-9][A-Za-z0-9._:@-]*)+")
+_LATER = {"otlp": "OpenTelemetry traces"}
 
 
 class Forwarder:
@@ -84,22 +84,24 @@ class Forwarder:
         surface, rest = request.match_info["surface"], request.match_info["rest"]
         if surface in _LATER:
             return _not_yet(_LATER[surface])
-        if surface != "mcp" or rest not in ("", "/"):  # nothing else of the server can be reached from here
+        path = _path(surface, rest)
+        if path is None:
             raise web.HTTPNotFound
         try:
-            return await self._forward(request)
+            return await self._forward(request, path)
         except aiohttp.ClientError as error:
             return _error(
                 502, "upstream_unavailable", f"Interlock cannot be reached: {type(error).__name__}."
             )
 
-    async def _forward(self, request: web.Request) -> web.StreamResponse:
-        query = f"?{request.query_string}" if request.query_string else ""
+    async def _forward(self, request: web.Request, path: str) -> web.StreamResponse:
+        said = request.rel_url.raw_query_string
+        query = f"?{said}" if said else ""
         headers = [(name, value) for name, value in request.headers.items() if name.lower() not in _OURS]
         headers.append(("Authorization", f"Bearer {self._session.token}"))
         async with self._session.client.request(
             request.method,
-            f"{self._place.base_url}/mcp{query}",
+            URL(f"{self._place.base_url}{path}{query}", encoded=True),
             headers=headers,
             data=request.content if request.can_read_body else None,
             allow_redirects=False,
@@ -114,13 +116,18 @@ class Forwarder:
             return response
 
 
+def _path(surface: str, rest: str) -> str | None:
+    """Return where on the server a surface goes; nothing else of it can be reached from here."""
+    if surface == "mcp" and rest in ("", "/"):
+        return "/mcp"
+    return rest if surface in _MODELS and _MODEL_PATH.fullmatch(rest) else None
+
+
 def _not_yet(what: str) -> web.Response:
     return _error(501, "not_implemented", f"{what} are not governed by this version of Interlock yet.")
 
 
 def _error(status: int, code: str, message: str) -> web.Response:
-    hint = "interlock run --direct-models leaves the model provider's address and key to the program."
     return web.json_response(
-        {"error": {"code": code, "message": message, "hint": hint if status == 501 else "interlock doctor"}},
-        status=status,
+        {"error": {"code": code, "message": message, "hint": "interlock doctor"}}, status=status
     )

@@ -1,0 +1,134 @@
+"""Model calls through the gateway: priced, held, clamped, refused, settled once (B1 to B5, B8)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from interlock.core.document import Budget, Models
+from interlock.store.model_calls import LedgerRow
+from interlock.testing import ModelServer, Reply, UsageAt
+from support.model_gateway import CLAUDE, GPT, ModelGateway, a_model_gateway, manifest, providers
+
+pytestmark = pytest.mark.anyio
+DOLLAR = 1_000_000_000
+WIRES: dict[str, tuple[str, dict[str, Any]]] = {
+    "chat": ("/v1/chat/completions", {}),
+    "responses": ("/v1/responses", {"input": "hi"}),
+    "messages": ("/v1/messages", {"model": CLAUDE, "max_tokens": 100}),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstreams:
+    """The scripted providers."""
+
+    acme: ModelServer
+    claude: ModelServer
+
+
+@pytest.fixture
+def upstreams() -> Iterator[Upstreams]:
+    with ModelServer() as acme, ModelServer() as claude:
+        yield Upstreams(acme=acme, claude=claude)
+
+
+@asynccontextmanager
+async def gateway(
+    upstreams: Upstreams, data: Path, budget: Budget | None = None, **workflow: Any
+) -> AsyncGenerator[tuple[ModelGateway, str]]:
+    documents = manifest(providers(upstreams.acme, upstreams.claude), budget, **workflow)
+    async with a_model_gateway(documents, data) as running:
+        yield running, await running.token()
+
+
+def run_of(running: ModelGateway) -> str:
+    return next(iter(running.wired.memory.runs))
+
+
+async def test_a_call_is_charged_to_the_last_nano_dollar(upstreams: Upstreams, tmp_path: Path) -> None:
+    upstreams.acme.script(Reply(input_tokens=100, cached_tokens=40, output_tokens=10))
+    async with gateway(upstreams, tmp_path, Budget(run=DOLLAR)) as (running, token):
+        answer = await running.ask(token)
+        assert answer.status_code == 200, answer.text
+        (row,) = await running.rows(run_of(running))
+    assert row.cost == 60 * 2_000 + 40 * 500 + 10 * 8_000
+    assert answer.headers["x-interlock-cost-usd"] == "0.000220000"
+    assert answer.headers["x-interlock-budget-scope"].startswith("run run_")
+    assert (row.ending, row.usage_source, row.served_model) == ("answered", "provider", GPT)
+    assert upstreams.acme.received[0].body["max_tokens"] == 4_000
+
+
+async def test_a_budget_clamps_then_refuses_and_no_sdk_repeats_it(
+    upstreams: Upstreams, tmp_path: Path
+) -> None:
+    upstreams.acme.script(Reply(output_tokens=10_000))
+    budget = Budget(run=10_000_000, kill=1_500, hard=1_500, soft=1_000)
+    async with gateway(upstreams, tmp_path, budget) as (running, token):
+        first = await running.ask(token)
+        second = await running.ask(token)
+        rows = await running.rows(run_of(running))
+    assert first.status_code == 200
+    sent = upstreams.acme.received[0].body["max_tokens"]
+    assert 256 <= sent < 4_000
+    assert second.status_code == 402
+    assert second.headers["x-should-retry"] == "false"
+    assert second.json()["error"]["code"] in ("request_exceeds_budget", "run_halted")
+    assert second.json()["error"]["interlock"]["limit_nano_usd"] == 10_000_000
+    assert sum(row.cost for row in rows) <= 15_000_000
+    assert len(upstreams.acme.received) == 1
+
+
+VARIANTS = [
+    (wire, at, split) for wire in ("chat", "responses", "messages") for at in UsageAt for split in (0, 5)
+]
+
+
+async def test_usage_is_found_wherever_it_stands(upstreams: Upstreams, tmp_path: Path) -> None:
+    async with gateway(upstreams, tmp_path) as (running, _):
+        for wire, at, split in VARIANTS:
+            row, text = await streamed(upstreams, running, wire, at, split)
+            said = (wire, at, split)
+            if at is UsageAt.MISSING:
+                assert row.usage_source == "estimated", said
+                assert row.output > 0, said
+            else:
+                assert (row.usage_source, row.output, row.input_uncached) == ("provider", 9, 50), said
+                assert row.cost == 50 * 2_000 + 9 * 8_000, said
+            assert '"choices":[]' not in text, said
+            assert "three" in text, said
+
+
+async def streamed(
+    upstreams: Upstreams, running: ModelGateway, wire: str, at: UsageAt, split: int
+) -> tuple[LedgerRow, str]:
+    """Stream one reply in a run of its own; return its row of the ledger and what came."""
+    reply = Reply(text="one two three four", input_tokens=50, output_tokens=9, usage=at, split=split)
+    upstreams.acme.script(reply)
+    upstreams.claude.script(reply)
+    path, body = WIRES[wire]
+    token = await running.token()
+    answer = await running.ask(token, path, stream=True, **body)
+    (row,) = await running.rows(answer.headers["x-interlock-run-id"])
+    return row, answer.text
+
+
+async def test_a_model_out_of_scope_is_refused_and_nobody_is_called(
+    upstreams: Upstreams, tmp_path: Path
+) -> None:
+    async with gateway(upstreams, tmp_path, models=Models(pin={"main": GPT})) as (running, token):
+        aliased = await running.ask(token, model="main")
+        refused = await running.ask(token, model="small-test")
+        unknown = await running.ask(token, model="gpt-tset")
+    assert aliased.status_code == 200
+    assert upstreams.acme.received[0].body["model"] == GPT
+    assert refused.status_code == 403
+    assert refused.json()["error"]["code"] == "model_not_in_scope"
+    assert unknown.status_code == 404
+    assert "gpt-test" in unknown.json()["error"]["message"]
+    assert len(upstreams.acme.received) == 1

@@ -1,0 +1,150 @@
+"""The LLM gateway in this process, on a real socket, in front of scripted model servers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import uvicorn
+
+from interlock.app import wire
+from interlock.core.bundle import compile_bundle
+from interlock.core.document import (
+    Agent,
+    AnyDocument,
+    Budget,
+    DeclaredPrice,
+    DeclaredRates,
+    Models,
+    Person,
+    Provider,
+    ProviderModel,
+    Workflow,
+    key,
+)
+from interlock.core.model import WireFamily
+from interlock.gateway.llm.front import LlmGateway
+from interlock.services.open_run import open_run
+from interlock.settings import Settings
+from interlock.store import bundles, model_calls
+from interlock.store import documents as stored
+from interlock.store.model_calls import LedgerRow
+from interlock.testing import ModelServer
+from interlock.wiring import Wired
+
+GPT, SMALL, CLAUDE = "gpt-test", "small-test", "claude-test"
+PRICE = DeclaredPrice(rates=DeclaredRates(input=2_000_000, output=8_000_000, cache_read=500_000))
+"""2,000, 8,000 and 500 nano-dollars a token."""
+CHEAP = DeclaredPrice(rates=DeclaredRates(input=200_000, output=800_000))
+
+
+def a_model(name: str, price: DeclaredPrice | None = PRICE, **changes: Any) -> ProviderModel:
+    """Return a model that writes up to 4,000 tokens."""
+    return ProviderModel(**{"name": name, "price": price, "window": 100_000, "max_output": 4_000} | changes)
+
+
+def a_provider(name: str, url: str, *models: ProviderModel, **changes: Any) -> Provider:
+    """Return a provider in the OpenAI format, unless it says otherwise."""
+    values: dict[str, Any] = {"wire_formats": (WireFamily.OPENAI,), "models": models, "drain": 0}
+    return Provider(name=name, base_url=url, **values | changes)
+
+
+def providers(acme: ModelServer, claude: ModelServer, **changes: Any) -> tuple[Provider, ...]:
+    """Return a provider of each format; `changes` are of the first."""
+    return (
+        a_provider("acme", f"{acme.url}/v1", a_model(GPT), a_model(SMALL, CHEAP), **changes),
+        a_provider("claude", claude.url, a_model(CLAUDE), wire_formats=(WireFamily.ANTHROPIC,)),
+    )
+
+
+def manifest(
+    serving: tuple[Provider, ...], budget: Budget | None = None, **workflow: Any
+) -> tuple[AnyDocument, ...]:
+    """Return documents in which `bot` runs `chat`, which may call every model."""
+    values: dict[str, Any] = {"models": Models(allow=("*",))}
+    return (
+        Person(name="maria", email="maria@example.com", roles=("agent_owner", "approver")),
+        Agent(name="bot", owner="maria"),
+        *serving,
+        Workflow(name="chat", agent="bot", owner="maria", budget=budget, **values | workflow),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelGateway:
+    """A running gateway and what stands behind it."""
+
+    wired: Wired
+    url: str
+    port: int
+    http: httpx2.AsyncClient
+
+    async def token(self) -> str:
+        """Open a run of `chat` and return its token."""
+        wired = self.wired
+        opened = await open_run(
+            store=wired.store,
+            memory=wired.memory,
+            keyring=wired.keyring,
+            settings=wired.settings,
+            workflow="chat",
+            started_by="test",
+            scope=None,
+        )
+        return opened.token.token
+
+    async def apply(self, documents: tuple[AnyDocument, ...]) -> None:
+        """Put documents in force."""
+        wired = self.wired
+        memory, bundle = wired.memory, compile_bundle(documents, environment=wired.memory.environment)
+        versions = {key(each)[:2]: 1 for each in bundle.documents}
+        base = await wired.store.read(lambda found: stored.head_version(found, memory.environment))
+        await wired.store.transact(
+            lambda each: bundles.put_in_force(each, memory, bundle, versions, base=base, by="maria")
+        )
+        await wired.prices.ready()
+
+    async def ask(self, token: str, path: str = "/v1/chat/completions", **body: Any) -> httpx2.Response:
+        """Call a model as a plain HTTP client does."""
+        sent = {"model": GPT, "messages": [{"role": "user", "content": "hi"}], **body}
+        return await self.http.post(path, json=sent, headers={"Authorization": f"Bearer {token}"})
+
+    async def rows(self, run: str) -> list[LedgerRow]:
+        """Return what the ledger has of a run, once everything settled is written."""
+        await self.wired.budgets.flush()
+        return await self.wired.store.read(lambda found: model_calls.of_run(found, run))
+
+
+@asynccontextmanager
+async def a_model_gateway(
+    documents: tuple[AnyDocument, ...], data: Path, **settings: Any
+) -> AsyncGenerator[ModelGateway]:
+    """Yield a gateway that serves `documents` from the data directory `data`."""
+    async with wire(Settings(data=data, **settings)) as wired:
+        await wired.prices.start()
+        await wired.budgets.start()
+        server = uvicorn.Server(
+            uvicorn.Config(
+                LlmGateway(wired), host="127.0.0.1", port=0, lifespan="off", log_level="error", ws="none"
+            )
+        )
+        serving = asyncio.create_task(server.serve())
+        while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        url = f"http://127.0.0.1:{port}"
+        async with httpx2.AsyncClient(base_url=url, timeout=30) as http:
+            found = ModelGateway(wired=wired, url=url, port=port, http=http)
+            await found.apply(documents)
+            try:
+                yield found
+            finally:
+                server.should_exit = True
+                await serving
+                await wired.models.providers.close()
+                await wired.budgets.close()
