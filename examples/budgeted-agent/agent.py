@@ -1,4 +1,4 @@
-"""An agent with a job for a model and a loop that does not know when to stop. Nothing in it is Interlock's."""
+"""An agent whose loop does not know when to stop. Nothing in it is Interlock's."""
 
 import sys
 
