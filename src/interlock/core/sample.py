@@ -7,10 +7,12 @@ word on what comes out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, cast
 
 from interlock.core.model import Json
+from interlock.core.pattern import LONGEST, matching
 
 UNBOUNDED = 1_000_000_000
 """Stands for a number that nothing limits."""
@@ -19,7 +21,6 @@ Schema = Mapping[str, Json]
 
 _DEPTH = 6
 _MOST = 6
-_LENGTH = 1000
 _ITEMS = 100
 _INNER = 10
 _LARGEST = 2**63
@@ -51,20 +52,53 @@ def samples(schema: Schema, root: Schema, depth: int = 0) -> list[Json]:
     """Return at most six values that `schema` accepts; `root` is where its references lead."""
     if depth > _DEPTH:
         return ["x"]
-    for key in ("enum", "examples"):
-        if found := _list(schema.get(key)):
-            return found[:_MOST]
-    for key in ("const", "default"):
-        if key in schema:
-            return [schema[key]]
-    if isinstance(schema.get("$ref"), str):
-        return samples(_referred(schema["$ref"], root), root, depth + 1)
-    for key in ("anyOf", "oneOf", "allOf"):
-        if parts := [_mapping(each) for each in _list(schema.get(key))]:
-            return [each for part in parts for each in samples(part, root, depth + 1)][:_MOST]
+    if found := _list(schema.get("enum")):
+        return sorted(found, key=_far, reverse=True)[:_MOST]
+    if "const" in schema:
+        return [schema["const"]]
+    if parts := _parts(schema, root):
+        return [each for part in parts for each in samples(part, root, depth + 1)][:_MOST]
     kinds = schema.get("type")
     several = _list(kinds) if isinstance(kinds, list) else [kinds]
-    return [each for kind in several for each in _of_kind(kind, schema, root, depth)][:_MOST]
+    made = [each for kind in several for each in _of_kind(kind, schema, root, depth)]
+    hints = [*_list(schema.get("examples")), *([schema["default"]] if "default" in schema else [])]
+    words = all(isinstance(each, str) for each in made)  # a text that is shown is likelier to be a good one
+    return ([*hints, *made] if words else [*made, *hints])[:_MOST]
+
+
+def capped(bound: int, schema: Schema) -> Json:
+    """Return the largest number up to `bound` that `schema` accepts, if there is one."""
+    return _number({**schema, "maximum": min(bound, _whole(schema.get("maximum"), bound))})
+
+
+def property_of(schema: Schema, path: str) -> Schema:
+    """Return the schema of the argument at a dotted path; an empty one where nothing is said of it."""
+    found = schema
+    for step in path.split("."):
+        found = _mapping(_mapping(found.get("properties")).get(step))
+    return found
+
+
+def _parts(schema: Schema, root: Schema) -> list[Schema]:
+    """Return the schemas that this one is made of, each with what is said beside it; none if it is plain."""
+    if isinstance(schema.get("$ref"), str):
+        beside = {key: value for key, value in schema.items() if key != "$ref"}
+        return [{**_referred(schema["$ref"], root), **beside}]
+    for key in ("anyOf", "oneOf"):
+        if choices := [_mapping(each) for each in _list(schema.get(key))]:
+            beside = {name: value for name, value in schema.items() if name != key}
+            return [{**beside, **each} for each in choices]
+    if together := [_mapping(each) for each in _list(schema.get("allOf"))]:
+        merged = {name: value for name, value in schema.items() if name != "allOf"}
+        for each in together:
+            merged |= each
+        return [merged]
+    return []
+
+
+def _far(value: Json) -> tuple[int, float]:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return (1, value) if number else (0, 0)
 
 
 def _of_kind(kind: Json, schema: Schema, root: Schema, depth: int) -> list[Json]:
@@ -84,12 +118,27 @@ def _of_kind(kind: Json, schema: Schema, root: Schema, depth: int) -> list[Json]
             return [_text(schema)]
 
 
-def _number(schema: Schema) -> int:
-    least = _whole(schema.get("minimum"), _whole(schema.get("exclusiveMinimum"), -UNBOUNDED - 1) + 1)
-    most = _whole(schema.get("maximum"), _whole(schema.get("exclusiveMaximum"), UNBOUNDED + 1) - 1)
-    step = _whole(schema.get("multipleOf"), 1)
-    largest = most // step * step if step > 0 else most
-    return max(largest, least)
+def _number(schema: Schema) -> int | float:
+    """Return the largest whole number that is accepted; a fraction where only a fraction is."""
+    least = _bound(schema, "minimum", "exclusiveMinimum", up=True)
+    most = _bound(schema, "maximum", "exclusiveMaximum", up=False)
+    step = max(_whole(schema.get("multipleOf"), 1), 1)
+    largest = most // step * step
+    if largest >= least:
+        return largest
+    low = _finite(schema.get("minimum"), _finite(schema.get("exclusiveMinimum"), least))
+    high = _finite(schema.get("maximum"), _finite(schema.get("exclusiveMaximum"), low))
+    return (low + high) / 2 if low < high else least
+
+
+def _bound(schema: Schema, closed: str, opened: str, *, up: bool) -> int:
+    """Return the outermost whole number that both forms of one bound allow."""
+    toward, rounded = (1, math.ceil) if up else (-1, math.floor)
+    bounds = [rounded(_finite(schema[closed], -toward * UNBOUNDED))] if closed in schema else []
+    if opened in schema:
+        beyond = _finite(schema[opened], -toward * (UNBOUNDED + 1))
+        bounds.append(rounded(beyond) + toward * (rounded(beyond) == beyond))
+    return (max if up else min)(bounds, default=-toward * UNBOUNDED)
 
 
 def _array(schema: Schema, root: Schema, depth: int) -> list[Json]:
@@ -97,20 +146,21 @@ def _array(schema: Schema, root: Schema, depth: int) -> list[Json]:
     least = min(_whole(schema.get("minItems"), 0), _ITEMS // (depth + 1) ** 3)
     most = _whole(schema.get("maxItems"), max(3, least))
     if schema.get("uniqueItems") is True:
-        return each[: max(most, 0)]
+        distinct = [value for index, value in enumerate(each) if value not in each[:index]]
+        return distinct[: max(most, 0)]
     return [each[index % len(each)] for index in range(max(min(most, max(len(each), least)), 0))]
 
 
 def _text(schema: Schema) -> str:
+    least = _least_length(schema)
     if isinstance(schema.get("pattern"), str):
-        return _matching(_first_choice(schema["pattern"])).ljust(_least_length(schema), "x")
-    if (known := _FORMATS.get(str(schema.get("format")))) is not None:
-        return known
-    return "x" * _least_length(schema, 1)
+        return matching(schema["pattern"], least).ljust(least, "x")
+    known = _FORMATS.get(str(schema.get("format")), "x")
+    return known.ljust(least, "x")[: max(_whole(schema.get("maxLength"), LONGEST), 0)]
 
 
-def _least_length(schema: Schema, otherwise: int = 0) -> int:
-    return min(max(_whole(schema.get("minLength"), otherwise), 0), _LENGTH)
+def _least_length(schema: Schema) -> int:
+    return min(max(_whole(schema.get("minLength"), 0), 0), LONGEST)
 
 
 def _referred(reference: str, root: Schema) -> Schema:
@@ -122,9 +172,13 @@ def _referred(reference: str, root: Schema) -> Schema:
 
 
 def _whole(value: Json, otherwise: int) -> int:
+    return int(_finite(value, otherwise))
+
+
+def _finite(value: Json, otherwise: float) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
         return otherwise
-    return int(value)
+    return value
 
 
 def _mapping(value: Json) -> Mapping[str, Any]:
@@ -133,82 +187,3 @@ def _mapping(value: Json) -> Mapping[str, Any]:
 
 def _list(value: Json) -> list[Json]:
     return cast("list[Json]", value) if isinstance(value, list) else []
-
-
-_CLASSES = {"d": "0", "w": "x", "s": " ", "S": "x", "D": "x", "W": "-", "b": "", "B": ""}
-
-
-def _matching(pattern: str) -> str:
-    """Return a text that a plain pattern matches: each part as seldom as it may be, the first of several."""
-    text, made, at = list(pattern[:_LENGTH]), "", 0
-    while at < len(text) and len(made) < _LENGTH:
-        part, at = _part(text, at)
-        count, at = _times(text, at)
-        made += part * count
-    return made[:_LENGTH]
-
-
-def _part(text: list[str], at: int) -> tuple[str, int]:
-    """Return one text that the part of a pattern at `at` matches, and where the next part begins."""
-    match text[at]:
-        case "^" | "$":
-            return "", at + 1
-        case "\\":
-            escaped = text[at + 1] if at + 1 < len(text) else ""
-            return _CLASSES.get(escaped, escaped), at + 2
-        case "[":
-            return _of_class(text, at + 1)
-        case "(":
-            end = _closing(text, at)
-            inner = "".join(text[at + 1 : end]).removeprefix("?:")
-            return _matching(_first_choice(inner)) if inner else "", end + 1
-        case ".":
-            return "x", at + 1
-        case plain:
-            return plain, at + 1
-
-
-def _of_class(text: list[str], at: int) -> tuple[str, int]:
-    end = at if text[at : at + 1] == ["\\"] else at + 1
-    while end < len(text) and text[end] != "]":
-        end += 2 if text[end] == "\\" else 1
-    first = text[at] if at < len(text) else ""
-    if first == "^":
-        others = set(text[at + 1 : end])
-        return next((each for each in "x0-_ A" if each not in others), ""), end + 1
-    if first == "\\":
-        escaped = text[at + 1] if at + 1 < len(text) else ""
-        return _CLASSES.get(escaped, escaped), end + 1
-    return first, end + 1
-
-
-def _closing(text: list[str], at: int) -> int:
-    depth = 0
-    for index in range(at, len(text)):
-        depth += (text[index] == "(") - (text[index] == ")")
-        if depth == 0:
-            return index
-    return len(text)
-
-
-def _first_choice(inner: str) -> str:
-    depth = 0
-    for index, each in enumerate(inner):
-        depth += (each == "(") - (each == ")")
-        if each == "|" and depth == 0:
-            return inner[:index]
-    return inner
-
-
-def _times(text: list[str], at: int) -> tuple[int, int]:
-    """Return how often the part before `at` must stand, and where the next part begins."""
-    count, after = 1, at
-    if at < len(text) and text[at] in "*+?":
-        count, after = int(text[at] == "+"), at + 1
-    elif at < len(text) and text[at] == "{" and "}" in text[at:]:
-        after = text.index("}", at) + 1
-        least = "".join(text[at + 1 : after - 1]).partition(",")[0]
-        count = min(int(least), _LENGTH) if least.isascii() and least.isdigit() and len(least) < 6 else 1
-    if after > at and after < len(text) and text[after] == "?":
-        after += 1
-    return count, after

@@ -14,12 +14,13 @@ from interlock.core import narrowing
 from interlock.core.document import Conditions
 from interlock.core.model import Json
 from interlock.core.policy.operator import OPERATORS, Unclear
-from interlock.core.sample import UNBOUNDED, Schema, required
+from interlock.core.sample import UNBOUNDED, Schema, capped, property_of, required, samples
 
 __all__ = ["ARGS", "UNBOUNDED", "Schema", "arguments"]
 
 ARGS = "args."
 _COMBINATIONS = 128
+_MOST = 6
 
 
 def arguments(
@@ -35,13 +36,13 @@ def arguments(
     `measures` and `sinks` name arguments that decide how far a call reaches: a number, and who is reached.
     """
     choices = dict(_of_schema(schema))
-    for name in measures:
-        choices.setdefault(name, [UNBOUNDED])
-    for name in sinks:
-        choices.setdefault(name, ["anyone"])
+    for names, unsaid in ((measures, UNBOUNDED), (sinks, "anyone")):
+        for name in names:
+            choices.setdefault(name, _declared(schema, name) or [unsaid])
     for name, asked in where.items():
         if name.startswith(ARGS):
-            choices[name] = _choices(asked, scope, choices.get(name, []))
+            more = choices.get(name) or _declared(schema, name)
+            choices[name] = _choices(asked, scope, property_of(schema, name.removeprefix(ARGS)), more)
     names = [name for name in choices if choices[name]]
     for values in islice(product(*(choices[name] for name in names)), _COMBINATIONS):
         yield _nested(zip(names, values, strict=True))
@@ -63,14 +64,26 @@ def _of_schema(schema: Schema) -> dict[str, list[Json]]:
     return {ARGS + name: values for name, values in required(schema).items() if "." not in name}
 
 
-def _choices(asked: Json, scope: Mapping[str, Json], more: list[Json]) -> list[Json]:
-    """Return the values that satisfy one condition, those that reach furthest first."""
+def _declared(schema: Schema, name: str) -> list[Json]:
+    """Return values of an argument that the schema declares; none where it does not."""
+    declared = property_of(schema, name.removeprefix(ARGS))
+    return samples(declared, schema) if declared else []
+
+
+def _choices(asked: Json, scope: Mapping[str, Json], declared: Schema, more: list[Json]) -> list[Json]:
+    """Return the values that satisfy one condition, those that reach furthest first.
+
+    `declared` is the argument's own schema: a bound of the condition is lowered to a number that it accepts.
+    """
     operators = {name: _resolved(operand, scope) for name, operand in narrowing.operators(asked).items()}
     if operators.get("present") is False:
         return []
     tests = [OPERATORS[name](operand) for name, operand in operators.items() if name in OPERATORS]
-    fitting = [each for each in (*_candidates(operators), *more) if all(_holds(test, each) for test in tests)]
-    return sorted(fitting, key=_far, reverse=True)[:6]
+    bounds = [each for each in operators.values() if isinstance(each, int) and not isinstance(each, bool)]
+    lowered = (capped(each - below, declared) for each in bounds for below in (0, 1)) if declared else ()
+    guessed = (*lowered, *more, *_candidates(operators))
+    fitting = [each for each in guessed if all(_holds(test, each) for test in tests)]
+    return sorted(fitting, key=_far, reverse=True)[:_MOST]
 
 
 def _resolved(operand: Json, scope: Mapping[str, Json]) -> Json:
