@@ -45,7 +45,8 @@ CHEAP = DeclaredPrice(rates=DeclaredRates(input=200_000, output=800_000))
 
 def a_model(name: str, price: DeclaredPrice | None = PRICE, **changes: Any) -> ProviderModel:
     """Return a model that writes up to 4,000 tokens."""
-    return ProviderModel(**{"name": name, "price": price, "window": 100_000, "max_output": 4_000} | changes)
+    values: dict[str, Any] = {"name": name, "price": price, "window": 100_000, "max_output": 4_000}
+    return ProviderModel(**values | changes)
 
 
 def a_provider(name: str, url: str, *models: ProviderModel, **changes: Any) -> Provider:
