@@ -17,8 +17,21 @@ import sqlalchemy as sa
 
 from interlock.core import change
 from interlock.core.bundle import BundleInvalid
-from interlock.core.document import Agent, AnyDocument, Grant, Person, Policy, Rule, ToolServer, Workflow
-from interlock.core.model import Verdict
+from interlock.core.document import (
+    Agent,
+    AnyDocument,
+    Budget,
+    Grant,
+    Models,
+    Person,
+    Policy,
+    Provider,
+    ProviderModel,
+    Rule,
+    ToolServer,
+    Workflow,
+)
+from interlock.core.model import Verdict, WireFamily
 from interlock.errors import NotFound, NotPermitted, StateConflict, UsageError
 from interlock.runtime import Runtime
 from interlock.services.apply import Applied, Apply, Order
@@ -92,6 +105,10 @@ class Office:
     def limit(self) -> Any:
         assert self.memory.bundle is not None
         return self.memory.bundle.workflows["refunds"].document.tools[0]
+
+    def flow(self) -> Workflow:
+        assert self.memory.bundle is not None
+        return self.memory.bundle.workflows["refunds"].document
 
     def label(self) -> str:
         assert self.memory.bundle is not None
@@ -412,3 +429,44 @@ async def test_documents_that_cannot_be_read_deny_everything_and_say_so(office: 
     assert await load_bundle(office.store, memory, office.settings) is None
     assert memory.bundle is None
     assert (await office.kinds())[-1] == "manifest.unusable"
+
+
+HOUSE = Provider(
+    name="house",
+    base_url="https://models.example.com/v1",
+    wire_formats=(WireFamily.OPENAI,),
+    models=(ProviderModel(name="large"), ProviderModel(name="small")),
+)
+
+
+def spending(run: int, *models: str, at: str = HOUSE.base_url) -> tuple[AnyDocument, ...]:
+    """Return a manifest whose workflow may call `models` for `run` nano-dollars a run."""
+    return manifest(
+        more=(replace(HOUSE, base_url=at),), models=Models(allow=models), budget=Budget(run=run, day=100)
+    )
+
+
+@story
+async def test_less_money_acts_at_once_and_one_more_model_waits(office: Office) -> None:
+    await office.apply(spending(9, "small"), author=None)
+    done = await office.apply(spending(5, "small", "large"))
+    assert done.acted
+    assert sorted(str(each.words) for each in done.differences) == [
+        "budget of a run narrowed from 0.000000009 USD to 0.000000005 USD",
+        "model large added",
+    ]
+    flow = office.flow()
+    assert (flow.budget, flow.models.allow) == (Budget(run=5, day=100), ("small",))
+    await office.approve(done.change, "maria")
+    assert office.flow().models.allow == ("small", "large")
+
+
+@story
+async def test_another_address_of_a_provider_waits_for_who_owns_a_workflow_of_it(
+    office: Office,
+) -> None:
+    await office.apply(spending(9, "small"), author=None)
+    done = await office.apply(spending(9, "small", at="https://elsewhere.example.com/v1"))
+    assert (done.acted, done.waits_for) == (False, ("maria", "root"))
+    assert office.memory.bundle is not None
+    assert office.memory.bundle.providers["house"].base_url == HOUSE.base_url
