@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
-from itertools import count
 from typing import Any
 
 import pytest
@@ -13,34 +12,9 @@ from interlock.core.model import DAY
 from interlock.errors import UsageError
 from interlock.store import model_calls
 from interlock.store.database import Store
-from interlock.store.model_calls import LedgerRow
 from interlock.store.spendings import CORRECTION, DIMENSIONS, Spending, spendings
 from interlock.web.spend import moment
-
-MONDAY = 20_779 * DAY
-_numbers = count()
-
-
-def a_row(**values: Any) -> LedgerRow:
-    """Return what one attempt left in the ledger."""
-    given: dict[str, Any] = {
-        "attempt": f"att_{next(_numbers)}",
-        "environment": "dev",
-        "run": "run_1",
-        "root_run": "run_1",
-        "workflow": "refunds",
-        "version": 1,
-        "agent": "bot",
-        "provider": "openai",
-        "requested_model": "gpt-5",
-        "served_model": "gpt-5",
-        "price_version": "openai/gpt-5@1",
-        "ending": "complete",
-        "started_at": MONDAY,
-        "ended_at": MONDAY,
-    }
-    return LedgerRow(**{**given, **values})
-
+from support.ledger import MONDAY, a_row
 
 ROWS = [
     a_row(cost=1_000, input_uncached=10, cache_read=90, output=5, reasoning=2, team="support"),

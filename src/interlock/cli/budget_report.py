@@ -43,9 +43,9 @@ def report(
 
 
 def dollars(nano: int, *, digits: int = 4) -> str:
-    """Return an amount for people, rounded up to `digits` decimals: something never looks like nothing."""
-    unit = 10 ** (9 - digits)
-    return f"${Decimal(-(-nano // unit)).scaleb(-digits):,.{digits}f}"
+    """Return an amount for people, rounded away from zero: something never looks like nothing."""
+    units = -(-abs(nano) // 10 ** (9 - digits))
+    return f"{'-' if nano < 0 else ''}${Decimal(units).scaleb(-digits):,.{digits}f}"
 
 
 def _pair(text: str) -> tuple[str, str]:

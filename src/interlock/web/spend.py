@@ -1,10 +1,11 @@
-"""The cost attribution report over HTTP: who spent how much, on what, for whom (B1)."""
+"""Spend over HTTP: who spent how much, on what, for whom (B1), and the provider's bill beside it (B8)."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -12,13 +13,23 @@ from starlette.routing import Route
 from interlock.core.model import SECOND, Json
 from interlock.errors import UsageError
 from interlock.manifest import quantity
+from interlock.services.reconcile import book, reconcile
 from interlock.store.spendings import DIMENSIONS, Spending, spendings
 from interlock.web.auth import person_of
+from interlock.web.body import read_body
 from interlock.web.errors import json_response
 from interlock.wiring import Wired
 
 _MOST = 4
 _SUMS = ("calls", "input", "cached", "output", "reasoning", "cost", "uncertain", "unpriced", "degraded")
+
+
+class BillBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A provider's export, as it came. `apply` books the differences."""
+
+    export: str
+    provider: str = ""
+    apply: bool = False
 
 
 async def report(request: Request) -> Response:
@@ -42,6 +53,30 @@ async def report(request: Request) -> Response:
             "total": {name: sum(getattr(each, name) for each in found) for name in _SUMS},
         }
     )
+
+
+async def bill(request: Request) -> Response:
+    """Hold a provider's export against the ledger, line by line; an administrator may book what differs."""
+    wired: Wired = request.app.state.wired
+    await person_of(request)
+    body = await read_body(request, BillBody)
+    if body.apply:
+        found = await book(
+            wired.store,
+            body.export,
+            provider=body.provider,
+            environment=wired.settings.environment,
+            by=(await person_of(request, "admin")).name,
+        )
+    else:
+        now = wired.runtime.clock.now()
+        found = await reconcile(wired.store, body.export, provider=body.provider, now=now)
+    lines = [{**msgspec.to_builtins(line), "day": _date(line.day)} for line in found.lines]
+    return json_response({"provider": found.provider, "items": lines, "booked": found.booked})
+
+
+def _date(day: int) -> str:
+    return datetime.fromtimestamp(day * 86_400, tz=UTC).date().isoformat()
 
 
 def moment(text: str, *, now: int) -> int:
@@ -82,4 +117,7 @@ def _item(spending: Spending, by: list[str]) -> dict[str, Json]:
     return {**dict(zip(by, values.pop("group"), strict=True)), **values}
 
 
-routes = [Route("/api/v1/spend", report, methods=["GET"])]
+routes = [
+    Route("/api/v1/spend", report, methods=["GET"]),
+    Route("/api/v1/spend/reconcile", bill, methods=["POST"]),
+]
