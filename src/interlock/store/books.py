@@ -54,7 +54,7 @@ class Books:
 
     async def start(self) -> None:
         """Charge what dead processes left and begin an epoch. Raises `StoreError`."""
-        self.epoch = await self._begin()
+        self.epoch = await self._begin(sole=self._store.alone)
         self._keeper = self._runtime.scheduler.spawn(self._keep(), name="budget slices")
 
     async def close(self) -> None:
@@ -204,19 +204,18 @@ class Books:
             if account is not None:
                 account.learn(position, written=written[id_], processes=done.processes)
 
-    async def _begin(self) -> str:
+    async def _begin(self, *, sole: bool) -> str:
         """Begin an epoch, after charging what dead processes left."""
-        alone = self._store.alone
 
         def work(transaction: Transaction) -> str:
-            epochs.recover(transaction, self._environment, own=self.epoch, sole=alone)
+            epochs.recover(transaction, self._environment, own=self.epoch, sole=sole)
             return epochs.begin(transaction, self._environment, self._lease)
 
         return await self._store.transact(work)
 
     async def _begin_anew(self) -> None:
         """Go on after this process was given up for dead: what is under way is covered by the charge."""
-        lost, self.epoch = self.epoch, await self._begin()
+        lost, self.epoch = self.epoch, await self._begin(sole=False)
         log.warning("this process was given up for dead; its budgets begin anew")
         for account in self.accounts.values():
             account.leased = account.due = 0

@@ -1,0 +1,55 @@
+"""A process that spends from shared budgets until it is told to stop: `spender.py DATA DATABASE NAME`.
+
+Says `ready` when it begins and `done` when nothing more fits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+from pathlib import Path
+
+from interlock.core.budget import Refused
+from interlock.core.document import Budget
+from interlock.core.model import SECOND
+from interlock.store.live_accounts import Held
+from support.money import Purse, a_bundle
+
+SHARED = a_bundle(workflow=Budget(day=20_000), organisation=Budget(month=30_000))
+
+
+def say(text: str) -> None:
+    """Tell the parent, at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+async def spend(purse: Purse, chance: random.Random, name: str) -> None:
+    """Spend a call at a time until nothing more fits."""
+    for number in range(1_000):
+        most = chance.randrange(50, 200)
+        held = purse.hold(most // 2, most, attempt=f"{name}-{number}", least=1)
+        if isinstance(held, Refused) and held.transient:
+            await purse.budgets.freed(0.05)
+            continue
+        if not isinstance(held, Held):
+            return
+        if await purse.budgets.durable(held) is None:
+            await asyncio.sleep(0.002)
+            purse.settle(held, chance.randrange(most + 1))
+
+
+async def main(data: str, database: str, name: str) -> None:
+    """Spend from eight callers at once."""
+    purse = await Purse.open(Path(data), database, SHARED, engine=False, lease=1 * SECOND)
+    say("ready")
+    chance = random.Random(name)
+    callers = asyncio.gather(*(spend(purse, chance, f"{name}-{each}") for each in range(8)))
+    await callers
+    await purse.close()
+    say("done")
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
