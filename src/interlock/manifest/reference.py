@@ -16,7 +16,8 @@ _KINDS = {
     "Tool": "One entry of the blast-radius map. It is complete with `tier`, `effect`, `blast_radius`; until "
     "then the tool counts as `high_blast_radius`, and in `production` it cannot be called (A1, A2).",
     "Agent": "A non-human identity with one accountable owner (H1, H3).",
-    "Workflow": "What an agent may do: its scope, its rules and who answers for it (A3, G7).",
+    "Workflow": "What an agent may do: its scope, its rules, its models, its budget and who answers for it "
+    "(A3, B2, G7). A model is named as `name` or `provider/name`.",
     "Policy": "Rules that hold for every workflow.",
     "Organisation": "The whole: what all workflows together may spend (B2). There is at most one.",
     "Provider": "An upstream that serves models, with its credentials, limits and prices. Nothing is "
@@ -41,10 +42,10 @@ Every document has four fields:
 | `spec` | what the kind says |
 
 How values are written: durations as `30s`, `15m`, `24h`, `90d`; percentages as `70%`; money as `2.00`, read
-exactly, never through a binary float; dates as `2027-06-30`; secrets only as `secret://env/NAME`, never in
-the manifest. A file is at most 1024 KiB of UTF-8, nested at most 40 deep. Duplicate keys, YAML tags, merge
-keys and unknown fields are errors with file, line, column and a near name. Rules and conditions are
-described in [policy](policy.md).
+exactly, never through a binary float, and prices of models in dollars per million tokens; sizes as `16KiB`;
+dates as `2027-06-30`; secrets only as `secret://env/NAME`, never in the manifest. A file is at most 1024 KiB
+of UTF-8, nested at most 40 deep. Duplicate keys, YAML tags, merge keys and unknown fields are errors with
+file, line, column and a near name. Rules and conditions are described in [policy](policy.md).
 """
 
 
