@@ -15,6 +15,7 @@ import typer
 
 from interlock.cli.client import Endpoint, endpoint, raise_for_error, stored_token
 from interlock.cli.output import emit, table, warn
+from interlock.cli.provider_checks import provider_checks
 from interlock.cli.session import CODE, GRANT
 from interlock.errors import InterlockError, TokenInvalid
 from interlock.settings import Settings, load, misspelt
@@ -61,6 +62,7 @@ def _checks(place: Endpoint, settings: Settings, workflow: str) -> list[Check]:
             _refuses(client, "a page of another site is refused", 403, origin="http://canary.invalid"),
             _publishes_keys(client),
         ]
+        checks += _providers(client, settings.token or stored_token(settings))
         return checks + (_canary_run(client, settings, workflow) if workflow else [])
 
 
@@ -88,6 +90,15 @@ def _refuses(client: httpx2.Client, check: str, status: int, **headers: str) -> 
 def _publishes_keys(client: httpx2.Client) -> Check:
     keys = client.get("/.well-known/jwks.json").json().get("keys", [])
     return {"check": "verification keys are published", "ok": bool(keys), "detail": f"{len(keys)} key(s)"}
+
+
+def _providers(client: httpx2.Client, person: str) -> list[Check]:
+    """Say what would fail the calls of model providers. Only who is signed in may see them."""
+    if not person:
+        return []
+    found = client.get("/api/v1/providers", headers={"Authorization": f"Bearer {person}"})
+    raise_for_error(found)
+    return provider_checks(found.json()["items"])
 
 
 def _canary_run(client: httpx2.Client, settings: Settings, workflow: str) -> list[Check]:
