@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,11 +49,9 @@ def test_what_is_no_subject_is_told(wrong: str) -> None:
 def test_a_call_belongs_to_its_environment_agent_workflow_run_and_tool() -> None:
     named = {"environment:dev", "agent:bot", "workflow:orders", "run:run_1", "tool:shop.write"}
     assert set(CALL) == {EVERYTHING, *named}
-    child = belongs_to(environment="dev", agent="bot", workflow="orders", run="run_2", root="run_1")
-    assert child[-2:] == ("run:run_2", "run:run_1")
-    root = belongs_to(environment="dev", agent="bot", workflow="orders", run="run_1", root="run_1")
-    assert root[-1] == "run:run_1"
-    assert len(root) == len(set(root))
+    above = (("run_1", "refunds"), ("run_0", "desk"))
+    child = belongs_to(environment="dev", agent="bot", workflow="orders", run="run_2", above=above)
+    assert set(child) >= {"run:run_2", "run:run_1", "run:run_0", "workflow:refunds", "workflow:desk"}
 
 
 @given(
@@ -91,3 +91,5 @@ def test_an_order_says_in_a_line_who_stopped_what_and_why(subject: str, named: s
         at=1,
     )
     assert order.summary == f"maria pressed the kill switch (freeze) for {named}: odd refunds"
+    halted = replace(order, source=KillSource.BUDGET, by="budget")
+    assert halted.summary == f"A budget halted {named}: odd refunds"

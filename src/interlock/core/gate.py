@@ -269,6 +269,7 @@ def killed(snapshot: Snapshot, request: Request) -> dict[str, KillLevel]:
         workflow=principal.workflow,
         run=principal.run,
         tool=request.tool,
+        above=() if snapshot.run is None else snapshot.run.above,
     )
     return kill.standing(snapshot.kill, subjects)
 

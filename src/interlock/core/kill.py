@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Self
 
 EVERYTHING = "*"
+_ABOVE = ("run", "workflow")
 
 
 class KillLevel(StrEnum):
@@ -68,6 +69,8 @@ class KillOrder:
     def summary(self) -> str:
         """What happened, in a line."""
         what = "everything" if self.subject == EVERYTHING else "the " + self.subject.replace(":", " ", 1)
+        if self.source is KillSource.BUDGET:
+            return f"A budget halted {what}: {self.reason}"
         return f"{self.by} pressed the kill switch ({self.level.value}) for {what}: {self.reason}"
 
 
@@ -90,16 +93,29 @@ def scope_of(subject: str) -> tuple[KillScope, str]:
 
 
 def belongs_to(
-    *, environment: str, agent: str, workflow: str, run: str = "", root: str = "", tool: str = ""
+    *,
+    environment: str,
+    agent: str,
+    workflow: str,
+    run: str = "",
+    tool: str = "",
+    above: Iterable[tuple[str, str]] = (),
 ) -> tuple[str, ...]:
-    """Return every subject whose kill reaches a call, or a run, of these. `root` is the run that began it."""
-    named = (("run", run), ("run", root), ("tool", tool))
+    """Return every subject whose kill reaches a call, or a run, of these.
+
+    `above` are the runs that this one was started from, each its id and workflow (B9).
+    """
+    named = (
+        ("run", run),
+        ("tool", tool),
+        *(pair for each in above for pair in zip(_ABOVE, each, strict=True)),
+    )
     return (
         EVERYTHING,
         f"environment:{environment}",
         f"agent:{agent}",
         f"workflow:{workflow}",
-        *dict.fromkeys(f"{kind}:{name}" for kind, name in named if name),
+        *(f"{kind}:{name}" for kind, name in named if name),
     )
 
 

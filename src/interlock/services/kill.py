@@ -11,7 +11,7 @@ import logging
 from dataclasses import dataclass, field
 
 from interlock.core.alert import AlertKind
-from interlock.core.kill import KillLevel, KillOrder, KillScope, scope_of
+from interlock.core.kill import KillLevel, KillOrder, KillScope, KillSource, scope_of
 from interlock.errors import StoreError
 from interlock.runtime import Runtime
 from interlock.settings import Settings
@@ -121,12 +121,18 @@ class KillSwitch:
 
     def _write(self, transaction: Transaction, order: KillOrder) -> None:
         if not kills.record(transaction, self.memory, order):
+            self._known_before(transaction, order)
             return
         ended = self._end(transaction, order.subject, order.level, order.by)
         event = alert_events.raise_alert(transaction, self.memory, _alarm(order))
         kills.name_incident(transaction, order.id, None if event is None else event.incident)
         body = {"runs_ended": list(ended)}
         kills.put_report(transaction, order.id, self.process, self.memory.environment, body)
+
+    def _known_before(self, transaction: Transaction, order: KillOrder) -> None:
+        """What two people let go on is not stopped by the same kill once more."""
+        if kills.get(transaction.connection, order.id).state is KillState.RESUMED:
+            transaction.on_commit(lambda: self.memory.lift_kill(order.id))
 
     def _end(self, transaction: Transaction, subject: str, level: KillLevel, by: str) -> list[str]:
         """Where it is a stop, end the runs it reaches with what waits in them; return their ids."""
@@ -159,16 +165,16 @@ class KillSwitch:
 
 
 def _reached(transaction: Transaction, environment: str, scope: KillScope, name: str) -> list[Run]:
-    """Return this environment's open runs of what is stopped; a run's own children are among them."""
-    family = {name, *runs.descendants(transaction.connection, name)} if scope is KillScope.RUN else set[str]()
-    here = [run for run in runs.open_runs(transaction.connection) if run.environment == environment]
-    return [run for run in here if _is_of(run, scope, name, family)]
+    """Return this environment's open runs of what is stopped, and the runs that these began (B9)."""
+    connection = transaction.connection
+    here = [run for run in runs.open_runs(connection) if run.environment == environment]
+    named = {name} if scope is KillScope.RUN else {run.id for run in here if _is_of(run, scope, name)}
+    family = named.union(*(runs.descendants(connection, each) for each in named))
+    return [run for run in here if run.id in family]
 
 
-def _is_of(run: Run, scope: KillScope, name: str, family: set[str]) -> bool:
+def _is_of(run: Run, scope: KillScope, name: str) -> bool:
     match scope:
-        case KillScope.RUN:
-            return run.id in family
         case KillScope.WORKFLOW:
             return run.workflow == name
         case KillScope.AGENT:
@@ -177,13 +183,14 @@ def _is_of(run: Run, scope: KillScope, name: str, family: set[str]) -> bool:
             return run.environment == name
         case KillScope.ALL:
             return True
-        case KillScope.TOOL:
+        case KillScope.RUN | KillScope.TOOL:
             return False
 
 
 def _alarm(order: KillOrder) -> Raised:
+    by_budget = order.source is KillSource.BUDGET
     return Raised(
-        kind=AlertKind.KILL,
+        kind=AlertKind.BUDGET_KILL if by_budget else AlertKind.KILL,
         subject=order.subject,
         period=order.id,
         summary=order.summary,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from interlock.core.kill import belongs_to, refuses, standing
+from interlock.core.kill import refuses, standing
 from interlock.store.flights import Flight
 from interlock.store.memory import Memory
 from interlock.upstream.executor import Bridge, Dispatch, Executor, NotSent, Outcome, Unknown
@@ -28,13 +28,7 @@ class Send:
         """Carry `dispatch` out and say how it ended."""
         tool = f"{dispatch.server}.{dispatch.tool}"
         caller = dispatch.principal
-        subjects = belongs_to(
-            environment=self.memory.environment,
-            agent=caller.agent,
-            workflow=caller.workflow,
-            run=caller.run,
-            tool=tool,
-        )
+        subjects = self.memory.subjects(caller, tool)
         levels = standing(self.memory.kill, subjects).values() if self.memory.kill else ()
         if any(refuses(level, reads=dispatch.action is None) for level in levels):
             return NotSent(message=_STOPPED)

@@ -16,7 +16,7 @@ from interlock.core.admission import Approved, RunFacts, Snapshot
 from interlock.core.budget import Ledger
 from interlock.core.bundle import Bundle
 from interlock.core.identity import Revocations
-from interlock.core.kill import KillLevel, Kills, strictest
+from interlock.core.kill import KillLevel, Kills, belongs_to, strictest
 from interlock.core.model import AutonomyTier, BreakerState, Json, Pin, Principal
 from interlock.core.reach import Measured
 from interlock.store.flights import Flights
@@ -170,6 +170,18 @@ class Memory:
             self.flights.cut(subject)
         for told in self.on_kill:
             told(subject, level)
+
+    def subjects(self, principal: Principal, tool: str = "") -> tuple[str, ...]:
+        """Return every subject whose kill reaches a call of `principal`, its run's ancestors among them."""
+        run = self.runs.get(principal.run)
+        return belongs_to(
+            environment=self.environment,
+            agent=principal.agent,
+            workflow=principal.workflow,
+            run=principal.run,
+            tool=tool,
+            above=() if run is None else run.above,
+        )
 
     def lift_kill(self, kill: str) -> None:
         """Refuse no more by this kill; what others stop stays stopped."""

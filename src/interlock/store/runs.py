@@ -129,13 +129,18 @@ def _not_stopped(memory: Memory, request: RunStart) -> None:
         environment=memory.environment,
         agent=request.agent,
         workflow=request.workflow,
-        root=request.parent or "",
+        above=_above(memory, request.parent),
     )
     for subject, level in standing(memory.kill, subjects).items():
         raise StateConflict(
             f"No new run may start: {subject} is under a kill of level {level.value}.",
             hint="interlock kill list; two people resume.",
         )
+
+
+def _above(memory: Memory, parent: str | None) -> tuple[tuple[str, str], ...]:
+    facts = None if parent is None else memory.runs.get(parent)
+    return () if facts is None else ((facts.run, facts.workflow), *facts.above)
 
 
 def descendants(connection: sa.Connection, run: str) -> list[str]:

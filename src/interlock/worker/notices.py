@@ -1,8 +1,9 @@
-"""The clock's part of the kill switch and of notices: watch the kill file, follow the record, tell people."""
+"""The clock's part of the kill switch and of notices: watch the file, follow the record, tell people."""
 
 from __future__ import annotations
 
 from interlock.services.deliver import Deliver
+from interlock.services.notify import Notify
 from interlock.settings import secret
 from interlock.upstream.notify.mail import mail_server
 from interlock.wiring import Wired
@@ -12,8 +13,10 @@ LOOK, FOLLOW, RETRY, DELIVER = 0.1, 0.25, 1.0, 1.0
 
 
 def notice_jobs(wired: Wired) -> list[Job]:
-    """Return the jobs of one process. Where a database may be shared, kills of others are followed."""
+    """Listen to budgets, and return the jobs; where a database may be shared, kills of others are followed."""
     settings, switch = wired.settings, wired.kill
+    notify = Notify(store=wired.store, memory=wired.memory, runtime=wired.runtime, press=switch.press)
+    wired.budgets.on_event.append(notify.on_budget)
     server = mail_server(
         settings.smtp, sender=settings.mail_from, password=settings.smtp_password, ca=settings.smtp_ca
     )
@@ -29,6 +32,7 @@ def notice_jobs(wired: Wired) -> list[Job]:
     jobs = [
         Job(name="watch the kill file", every=LOOK, run=switch.watch),
         Job(name="record kills", every=RETRY, run=switch.record),
+        Job(name="raise alerts", every=RETRY, run=notify.flush),
         Job(name="deliver notices", every=DELIVER, run=deliver),
     ]
     if settings.database:

@@ -1,0 +1,167 @@
+"""Tell people what budgets do, and halt what reached its kill ceiling (B3, B4, B5).
+
+A budget speaks in the tick in which it happens. A halt is pressed in that tick; the alerts are written a
+moment later, each once for its account and window, and wait here while the store cannot be written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from interlock.core.alert import AlertKind
+from interlock.core.budget import Account, AccountKey, BudgetState, Crossed, Overrun, ScopeKind
+from interlock.core.bundle import Bundle
+from interlock.core.document import Budget, Organisation, Team
+from interlock.core.kill import KillLevel, KillOrder, KillScope, KillSource
+from interlock.core.model import Json
+from interlock.errors import StoreError
+from interlock.runtime import Runtime
+from interlock.store import alert_events
+from interlock.store.alert_events import Raised
+from interlock.store.database import Store
+from interlock.store.memory import Memory
+
+_KINDS = {
+    BudgetState.SOFT: AlertKind.BUDGET_SOFT,
+    BudgetState.DEGRADED: AlertKind.BUDGET_HARD,
+    BudgetState.HALTED: AlertKind.BUDGET_KILL,
+}
+_HALTS = frozenset({ScopeKind.RUN, ScopeKind.WORKFLOW, ScopeKind.AGENT})
+_DOLLAR, _CENT = 1_000_000_000, 10_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notify:
+    """What listens to budgets. `press` is the kill switch; `flush` writes what waits."""
+
+    store: Store
+    memory: Memory
+    runtime: Runtime
+    press: Callable[[KillOrder], None]
+    _waiting: dict[tuple[str, str, str], Raised] = field(
+        default_factory=dict[tuple[str, str, str], Raised], init=False
+    )
+
+    def on_budget(self, event: Crossed | Overrun) -> None:
+        """Take what a budget says, in its tick. Never waits, never raises for the store."""
+        if isinstance(event, Overrun):
+            self._wait(_overrun(event, self._workflow(event.run)))
+        elif event.state in _KINDS:
+            self._crossed(event)
+
+    async def flush(self) -> None:
+        """Raise what waits. Raises `StoreError`; it waits on."""
+        for key, raised in list(self._waiting.items()):
+            await self.store.transact(
+                lambda transaction, raised=raised: alert_events.raise_alert(transaction, self.memory, raised)
+            )
+            self._waiting.pop(key, None)
+
+    def _crossed(self, event: Crossed) -> None:
+        account, workflow = event.account, self._workflow(event.run)
+        halts = event.state is BudgetState.HALTED and account.key.kind in _HALTS
+        if halts and not account.limits.shadow:
+            self.press(self._halt(account, workflow))  # which raises the alert with its own commit
+            return
+        budget = _budget_of(self.memory.bundle, account.key, workflow)
+        self._wait(
+            Raised(
+                kind=_KINDS[event.state],
+                subject=f"{account.key.kind.value}:{account.key.name}",
+                period=_period(account.key),
+                summary=_summary(account),
+                facts={**_facts(account), "run": event.run},
+                workflow=workflow,
+                route=() if budget is None else budget.route,
+                by="budget",
+            )
+        )
+
+    def _halt(self, account: Account, workflow: str) -> KillOrder:
+        key = account.key
+        own = f"{self.memory.environment}/{key.kind}/{key.name}/{_period(key)}"
+        return KillOrder(
+            id=f"kill_{sha256(own.encode()).hexdigest()[:26]}",
+            subject=f"{KillScope(key.kind.value).value}:{key.name}",
+            level=KillLevel.STOP,
+            reason=_summary(account),
+            by="budget",
+            source=KillSource.BUDGET,
+            at=self.runtime.clock.now(),
+            workflow=workflow,
+        )
+
+    def _wait(self, raised: Raised) -> None:
+        key = (raised.kind.value, raised.subject, raised.period)
+        if key not in self._waiting:
+            self._waiting[key] = raised
+            self.runtime.scheduler.spawn(self._soon(), name="raise an alert")
+
+    async def _soon(self) -> None:
+        try:
+            await self.flush()
+        except StoreError:
+            return  # the clock tries again, and says so
+
+    def _workflow(self, run: str) -> str:
+        facts = self.memory.runs.get(run)
+        return "" if facts is None else facts.workflow
+
+
+def _budget_of(bundle: Bundle | None, key: AccountKey, workflow: str) -> Budget | None:
+    """Return the budget that an account is of, as it was declared."""
+    if bundle is None:
+        return None
+    match key.kind:
+        case ScopeKind.RUN | ScopeKind.WORKFLOW:
+            found = bundle.workflows.get(workflow)
+            return None if found is None else found.document.budget
+        case ScopeKind.AGENT:
+            agent = bundle.agents.get(key.name)
+            return None if agent is None else agent.budget
+        case ScopeKind.TEAM:
+            teams = (each for each in bundle.documents if isinstance(each, Team) and each.name == key.name)
+            return next((each.budget for each in teams), None)
+        case ScopeKind.ORGANISATION:
+            wholes = (each for each in bundle.documents if isinstance(each, Organisation))
+            return next((each.budget for each in wholes), None)
+
+
+def _overrun(event: Overrun, workflow: str) -> Raised:
+    return Raised(
+        kind=AlertKind.BUDGET_ANOMALY,
+        subject=f"run:{event.run}",
+        period=event.attempt,
+        summary=f"A call cost {_usd(event.cost)}, and {_usd(event.most)} was the most it could cost.",
+        facts={"attempt": event.attempt, "cost": event.cost, "most": event.most},
+        workflow=workflow,
+        by="budget",
+    )
+
+
+def _summary(account: Account) -> str:
+    shadow = " (shadow: nothing is refused)" if account.limits.shadow else ""
+    used = account.used // 10
+    return f"{account.key.scope}: {used} % of {_usd(account.limits.limit)} is spent or on its way{shadow}"
+
+
+def _facts(account: Account) -> Mapping[str, Json]:
+    return {
+        "scope": account.key.scope,
+        "limit": account.limits.limit,
+        "spent": account.spent,
+        "held": account.held_exp,
+        "state": account.state.value,
+        "resets_at": account.key.resets_at,
+        "shadow": account.limits.shadow,
+    }
+
+
+def _period(key: AccountKey) -> str:
+    return f"{key.window.value}:{key.start}"
+
+
+def _usd(nano: int) -> str:
+    return f"{nano // _DOLLAR}.{nano % _DOLLAR // _CENT:02d} USD"
