@@ -22,6 +22,7 @@ from interlock.model_call import ModelCalls
 from interlock.runtime import Runtime, settle_collector
 from interlock.services.authenticate import Authenticator
 from interlock.services.checkpoint import checkpoint
+from interlock.services.degrade import Degrade
 from interlock.services.expire_runs import EVERY, expire_runs
 from interlock.services.import_prices import Prices
 from interlock.services.kill import KillSwitch
@@ -103,6 +104,7 @@ async def wire(settings: Settings, runtime: Runtime | None = None) -> AsyncGener
                 memory=memory,
                 providers=Providers(_http, secret=secret, clock=world.clock),
                 spend=spend,
+                degrade=Degrade(memory=memory, price=spend.price, habits=spend.habits),
                 runtime=world,
             ),
         )

@@ -25,11 +25,13 @@ from interlock.core.usage import Usage, estimated
 from interlock.core.window import FOREVER
 from interlock.errors import OutcomeUnknown, StoreError, UpstreamError, UpstreamUnavailable
 from interlock.runtime import Runtime
-from interlock.services.spend import Ask, Attempt, Report, Spend
+from interlock.services.degrade import Degrade
+from interlock.services.spend import Attempt, Report, Spend
 from interlock.store.database import JournalEntry, Store
 from interlock.store.flights import Flight
 from interlock.store.live_accounts import LiveAccount
 from interlock.store.memory import Memory
+from interlock.upstream.llm.ask import Ask
 from interlock.upstream.llm.body import ModelBody, write
 from interlock.upstream.llm.meter import Meter
 from interlock.upstream.llm.providers import Providers, cap_field
@@ -132,6 +134,7 @@ class ModelCalls:
     memory: Memory
     providers: Providers
     spend: Spend
+    degrade: Degrade
     runtime: Runtime
 
     def table(self) -> RoutingTable:
@@ -259,7 +262,7 @@ class ModelCall:
         """Hold the money for one attempt, send it, settle it: exactly once, whatever becomes of it."""
         spend = self._engine.spend
         try:
-            paid = await spend.hold(self._ask(), route)
+            paid = await spend.hold(self._ask(), route, self._engine.degrade)
         except StoreError as error:
             return Refusal(why=Why.UNRECORDED, code=error.code, message=f"{_UNRECORDED} {error.message}")
         if not isinstance(paid, Attempt):

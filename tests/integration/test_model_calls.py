@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,9 +12,20 @@ from typing import Any
 import pytest
 
 from interlock.core.document import Budget, Models
+from interlock.core.kill import KillLevel
 from interlock.store.model_calls import LedgerRow
 from interlock.testing import ModelServer, Reply, UsageAt
-from support.model_gateway import CLAUDE, GPT, ModelGateway, a_model_gateway, manifest, providers
+from support.model_gateway import (
+    CLAUDE,
+    GPT,
+    SMALL,
+    ModelGateway,
+    a_model,
+    a_model_gateway,
+    a_provider,
+    manifest,
+    providers,
+)
 
 pytestmark = pytest.mark.anyio
 DOLLAR = 1_000_000_000
@@ -132,3 +144,113 @@ async def test_a_model_out_of_scope_is_refused_and_nobody_is_called(
     assert unknown.status_code == 404
     assert "gpt-test" in unknown.json()["error"]["message"]
     assert len(upstreams.acme.received) == 1
+
+
+SWAP = Models(allow=("*",), degrade={GPT: SMALL})
+
+
+async def test_beyond_the_hard_limit_a_cheaper_model_answers_and_says_so(
+    upstreams: Upstreams, tmp_path: Path
+) -> None:
+    upstreams.acme.script(Reply(input_tokens=1_000, output_tokens=1_000))
+    budget = Budget(run=10_000_000, kill=5_000)
+    async with gateway(upstreams, tmp_path, budget, models=SWAP) as (running, token):
+        first = await running.ask(token, max_tokens=1_000)
+        second = await running.ask(token, max_tokens=1_000)
+        rows = await running.rows(run_of(running))
+    assert "x-interlock-degraded" not in first.headers
+    assert "model" in second.headers["x-interlock-degraded"].split(";")
+    assert second.headers["x-interlock-served-model"] == SMALL
+    assert second.headers["x-interlock-requested-model"] == GPT
+    assert second.headers["x-interlock-budget-state"] == "degraded"
+    assert second.headers["x-interlock-partial"] == "true"
+    assert upstreams.acme.received[1].body["model"] == SMALL
+    assert (rows[1].requested_model, rows[1].served_model) == (GPT, SMALL)
+    assert "model" in rows[1].degraded
+    assert rows[1].cost < rows[0].cost
+
+
+async def test_in_shadow_nothing_changes_and_the_ledger_says_what_would_have(
+    upstreams: Upstreams, tmp_path: Path
+) -> None:
+    upstreams.acme.script(Reply(input_tokens=1_000, output_tokens=1_000))
+    budget = Budget(run=10_000_000, kill=5_000, shadow=True)
+    async with gateway(upstreams, tmp_path, budget, models=SWAP) as (running, token):
+        await running.ask(token, max_tokens=1_000)
+        answer = await running.ask(token, max_tokens=1_000)
+        rows = await running.rows(run_of(running))
+    assert [each.body["model"] for each in upstreams.acme.received] == [GPT, GPT]
+    assert "shadow:model" in rows[1].degraded
+    assert "x-interlock-partial" not in answer.headers
+
+
+async def test_a_fallback_answers_where_the_first_provider_fails(
+    upstreams: Upstreams, tmp_path: Path
+) -> None:
+    upstreams.acme.script(Reply(status=503, text="no"))
+    backup = a_provider("backup", f"{upstreams.claude.url}/v1", a_model("other-test"))
+    serving = providers(upstreams.acme, upstreams.claude, fallbacks={GPT: ("backup/other-test",)})
+    async with a_model_gateway(manifest((*serving, backup)), tmp_path) as running:
+        answer = await running.ask(await running.token())
+        rows = await running.rows(run_of(running))
+    assert answer.status_code == 200
+    assert answer.headers["x-interlock-served-model"] == "other-test"
+    assert upstreams.claude.received[0].body["model"] == "other-test"
+    assert [(row.ending, row.usage_source) for row in rows] == [
+        ("failed", "uncertain"),
+        ("answered", "provider"),
+    ]
+
+
+ERRORS = [
+    (Reply(status=429, text="slow down", headers={"retry-after": "3"}), False),
+    (Reply(status=400, text="bad"), False),
+    (Reply(status=500, text="oh"), True),
+]
+
+
+async def test_an_error_of_the_provider_passes_and_costs_what_the_table_says(
+    upstreams: Upstreams, tmp_path: Path
+) -> None:
+    async with gateway(upstreams, tmp_path, Budget(run=DOLLAR)) as (running, _):
+        for reply, costs in ERRORS:
+            upstreams.acme.script(reply)
+            answer = await running.ask(await running.token())
+            rows = await running.rows(answer.headers["x-interlock-run-id"])
+            assert answer.status_code == reply.status
+            assert reply.text in answer.text
+            assert answer.headers.get("retry-after") == reply.headers.get("retry-after")
+            assert bool(rows) is costs
+            assert not running.wired.budgets._books.holds
+
+
+ENDS = {
+    "chat": '"finish_reason":"length"',
+    "responses": "response.incomplete",
+    "messages": '"stop_reason":"max_tokens"',
+}
+
+
+async def test_a_kill_ends_a_stream_well_formed_and_charges_what_passed(
+    upstreams: Upstreams, tmp_path: Path
+) -> None:
+    endless = Reply(text="word " * 400, pace=0.01, output_tokens=500)
+    upstreams.acme.script(endless)
+    upstreams.claude.script(endless)
+    async with gateway(upstreams, tmp_path, Budget(run=DOLLAR)) as (running, _):
+        for wire, (path, body) in WIRES.items():
+            token = await running.token()
+            run = running.wired.authenticator.verify(token).run
+            asking = asyncio.create_task(running.ask(token, path, stream=True, **body))
+            await asyncio.sleep(0.4)
+            running.wired.memory.put_kill(f"kil_{wire}", f"run:{run}", KillLevel.STOP)
+            answer, refused = await asking, await running.ask(token, path, **body)
+            (row,) = await running.rows(run)
+            assert answer.status_code == 200
+            assert ENDS[wire] in answer.text
+            assert answer.text.endswith("\n\n")
+            assert row.ending == "cut"
+            assert row.usage_source in ("estimated", "uncertain")
+            assert row.output > 0
+            assert refused.status_code == 402
+            assert refused.headers["x-should-retry"] == "false"

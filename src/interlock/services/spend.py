@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Protocol
 
-from interlock.core.budget import BudgetState, Clamp, Refused
+from interlock.core.budget import BudgetState, Clamp, Granted, Refused
 from interlock.core.charge import Ending, charged
 from interlock.core.context import MEDIA_TOKENS, most_input
-from interlock.core.document import Models
 from interlock.core.habit import Habit, Habits
 from interlock.core.ladder import CapOutput
 from interlock.core.model import SECOND, Principal, value
@@ -27,8 +27,8 @@ from interlock.runtime import Runtime
 from interlock.store.budgets import Budgets, Held
 from interlock.store.memory import Memory
 from interlock.store.model_calls import LedgerRow
-from interlock.upstream.llm.body import ModelBody, decoded, rewritten
-from interlock.upstream.llm.surface import Surface
+from interlock.upstream.llm.ask import Ask
+from interlock.upstream.llm.body import decoded, rewritten
 
 WAIT = 2 * SECOND
 """How long a call waits for others to settle before it is told to come again, in microseconds."""
@@ -43,17 +43,27 @@ _NOTHING = Rates(input=0, cache_read=0, cache_write_5m=0, cache_write_1h=0, outp
 _FREE = Price(provider="", model="", version=0, source="", valid_from=0, rates=_NOTHING)
 
 
-@value
-class Ask:
-    """One model call as far as money goes: who asks, what, and what it is booked under."""
+class Stepped(Protocol):
+    """A call after the ladder, and the names of the steps it took."""
 
-    principal: Principal
-    surface: Surface
-    body: ModelBody
-    requested: str
-    models: Models
-    customer: str = ""
-    step: str = ""
+    @property
+    def ask(self) -> Ask: ...
+    @property
+    def route(self) -> Route: ...
+    @property
+    def degraded(self) -> tuple[str, ...]: ...
+
+
+class Ladder(Protocol):
+    """What makes a call cheaper (B4)."""
+
+    def keeps(self, run: str) -> bool:
+        """Whether the calls of a run take its steps even below every limit."""
+        ...
+
+    def down(self, ask: Ask, route: Route, *, slack: int | None) -> Stepped:
+        """Return what becomes of a call. `slack` is the money left until the kill, None below every limit."""
+        ...
 
 
 @value
@@ -87,8 +97,25 @@ class Attempt:
 
     @property
     def past_hard(self) -> bool:
-        """Whether a budget has passed its hard limit with this attempt (B4)."""
-        return self.held.state.rank >= BudgetState.DEGRADED.rank
+        """Whether a budget has passed its hard limit with this attempt, or would have, out of shadow (B4)."""
+        would = self.held.would
+        shadowed = would is not None and (not isinstance(would, Granted) or _past(would.state))
+        return _past(self.held.state) or shadowed
+
+    @property
+    def slack(self) -> int:
+        """The money left until the kill on the tightest account, without this attempt."""
+        return min(
+            (
+                each.payer.limits.ceiling - each.spent - each.held_exp + self.held.exp
+                for each in self.held.accounts
+            ),
+            default=0,
+        )
+
+
+def _past(state: BudgetState) -> bool:
+    return state.rank >= BudgetState.DEGRADED.rank
 
 
 class Spend:
@@ -144,16 +171,33 @@ class Spend:
             server_tools=body.server_tools,
         )
 
-    async def hold(self, ask: Ask, route: Route) -> Attempt | Refused | Unpriced:
+    async def hold(self, ask: Ask, route: Route, ladder: Ladder) -> Attempt | Refused | Unpriced:
         """Set money aside. Waits while only calls under way stand in the way. Raises `StoreError`."""
         until = self._clock.now() + WAIT
         while True:
-            said = self.try_hold(ask, route)
+            said = self.stepwise(ask, route, ladder)
             left = until - self._clock.now()
             if not isinstance(said, Refused) or not said.transient or left <= 0:
                 break
             await self.budgets.freed(left / SECOND)
         return said if not isinstance(said, Attempt) else await self.durable(said)
+
+    def stepwise(self, ask: Ask, route: Route, ladder: Ladder) -> Attempt | Refused | Unpriced:
+        """Set money aside now, for a cheaper call beyond a hard limit or where the run was there before."""
+        degraded: tuple[str, ...] = ()
+        if ladder.keeps(ask.principal.run):
+            kept = ladder.down(ask, route, slack=None)
+            ask, route, degraded = kept.ask, kept.route, kept.degraded
+        said = self.try_hold(ask, route)
+        if isinstance(said, Attempt) and said.past_hard:
+            stepped = ladder.down(ask, route, slack=said.slack)
+            degraded = tuple(dict.fromkeys((*degraded, *stepped.degraded)))
+            if stepped.ask is not ask:
+                self.release(said)
+                said = self.try_hold(stepped.ask, stepped.route)
+        if isinstance(said, Attempt):
+            said.degraded = degraded
+        return said
 
     def try_hold(self, ask: Ask, route: Route) -> Attempt | Refused | Unpriced:
         """Set money aside now, clamped to what fits, or say why not."""

@@ -9,6 +9,7 @@ from interlock.upstream.llm.transport import Headers
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
 _PREFIX = "x-interlock-"
+_SHADOW = "shadow:"
 _HOP = frozenset(
     {
         "connection",
@@ -68,7 +69,7 @@ def own(told: Told) -> Headers:
         "budget-state": told.state,
         "budget-used": f"{told.used / 1_000:.3f}" if told.scope else "",
         "degraded": ";".join(told.degraded),
-        "partial": "true" if told.degraded else "",
+        "partial": "true" if any(not step.startswith(_SHADOW) for step in told.degraded) else "",
         "context-tokens": str(told.context) if told.context else "",
     }
     return tuple((_PREFIX + name, value) for name, value in said.items() if value)

@@ -1,0 +1,138 @@
+"""Take a model call down the ladder: beyond a hard limit, or because its run went there before (B4).
+
+What a run keeps, the models that were swapped and where its histories are cut, is forgotten with the run. In
+shadow nothing is changed, and what would have been done is told all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from interlock.core.bundle import Bundle
+from interlock.core.context import MEDIA_TOKENS
+from interlock.core.degradation import allowance
+from interlock.core.document import Budget
+from interlock.core.habit import Habits
+from interlock.core.ladder import Call, ModelFacts, Situation
+from interlock.core.model import Principal, Reason, value
+from interlock.core.model_route import Route
+from interlock.core.payer import teams_of
+from interlock.core.price_book import Unpriced
+from interlock.core.pricing import Price, expected
+from interlock.core.terms import facts_of, terms_of
+from interlock.core.treatment import Remembered, treat
+from interlock.store.memory import Memory
+from interlock.upstream.llm.ask import Ask
+from interlock.upstream.llm.body import decoded, rewritten
+
+Pricer = Callable[[Principal, Route], Price | Unpriced]
+USUAL_CALLS = 20
+"""Calls that a run is thought to make: what is left until the kill is shared by those it still makes."""
+
+_SHADOW = "shadow:"
+
+
+@value
+class Stepped:
+    """A call after the ladder: what goes where, and the names of its steps, with `shadow:` in shadow."""
+
+    ask: Ask
+    route: Route
+    degraded: tuple[str, ...] = ()
+
+
+class Degrade:
+    """The ladder in one process, and what each run keeps of it."""
+
+    def __init__(self, *, memory: Memory, price: Pricer, habits: Habits[tuple[str, str]]) -> None:
+        self._memory = memory
+        self._price = price
+        self._habits = habits
+        self._kept: dict[str, Remembered] = {}
+        self._calls: dict[str, int] = {}
+        memory.on_run_over.append(self._forget)
+
+    def keeps(self, run: str) -> bool:
+        """Whether the calls of a run take its steps even below every limit."""
+        return run in self._kept
+
+    def down(self, ask: Ask, route: Route, *, slack: int | None) -> Stepped:
+        """Return what becomes of a call. `slack` is the money left until the kill, None below every limit."""
+        bundle, form, run = self._memory.bundle, ask.surface.form, ask.principal.run
+        budget = None if bundle is None else _budget(bundle, ask.principal.workflow)
+        if bundle is None or form is None or budget is None:
+            return Stepped(ask=ask, route=route)
+        self._calls[run] = made = self._calls.get(run, 0) + 1
+        terms = terms_of(ask.models, budget)
+        size = ask.body.size
+        treated = treat(
+            decoded(ask.body),
+            form,
+            expected=self._habits.of((ask.principal.agent, route.model.name)).expect(
+                size.text, media=size.media * MEDIA_TOKENS
+            ),
+            situation=Situation(
+                terms=terms,
+                models=self._facts(bundle, ask, terms.swaps.get(ask.body.model)),
+                price=lambda call: self._cost(bundle, ask, call),
+                allowance=None
+                if slack is None
+                else allowance(slack=slack, calls_made=made, usual_calls=USUAL_CALLS),
+            ),
+            remembered=self._kept.get(run, Remembered()),
+        )
+        names = treated.plan.names
+        if terms.shadow:
+            return Stepped(ask=ask, route=route, degraded=tuple(_SHADOW + name for name in names))
+        if not names:
+            return Stepped(ask=ask, route=route)
+        if treated.remembered:
+            self._kept[run] = treated.remembered
+        served = self._route(bundle, ask, treated.plan.call.model) or route
+        changed = replace(ask, body=rewritten(treated.body, ask.surface))
+        return Stepped(ask=changed, route=served, degraded=names)
+
+    def _route(self, bundle: Bundle, ask: Ask, model: str) -> Route | None:
+        found = bundle.routes.choose(ask.models, model, ask.surface.family)
+        return None if isinstance(found, Reason) else found[0]
+
+    def _facts(self, bundle: Bundle, ask: Ask, swap: str | None) -> dict[str, ModelFacts]:
+        """Return what is known of the model asked for, and of the one that may take its place."""
+        names = [ask.body.model] if swap is None else [ask.body.model, swap]
+        routes = {name: self._route(bundle, ask, name) for name in names}
+        return {name: facts_of(route.model) for name, route in routes.items() if route is not None}
+
+    def _cost(self, bundle: Bundle, ask: Ask, call: Call) -> int | None:
+        route = self._route(bundle, ask, call.model)
+        price = None if route is None else self._price(ask.principal, route)
+        if price is None or isinstance(price, Unpriced):
+            return None
+        return expected(
+            price,
+            input_tokens=call.input,
+            cache_share_permille=call.cached * 1_000 // max(call.input, 1),
+            output_tokens=call.output,
+            n=call.answers,
+            service_tier=call.service_tier,
+            tool_calls=call.server_tools,
+        )
+
+    def _forget(self, run: str) -> None:
+        self._kept.pop(run, None)
+        self._calls.pop(run, None)
+
+
+def _budget(bundle: Bundle, workflow: str) -> Budget | None:
+    """Return the budget whose terms hold: the workflow's, else its agent's, a team's, the organisation's."""
+    compiled = bundle.workflows.get(workflow)
+    if compiled is None:
+        return None
+    agent, organisation = bundle.agents.get(compiled.document.agent), bundle.organisation
+    declared = (
+        compiled.document.budget,
+        None if agent is None else agent.budget,
+        *(bundle.teams[name].budget for name in teams_of(bundle, workflow)),
+        None if organisation is None else organisation.budget,
+    )
+    return next((each for each in declared if each is not None), None)

@@ -1,0 +1,21 @@
+"""One model call as far as money goes: who asks, what, and what it is booked under."""
+
+from __future__ import annotations
+
+from interlock.core.document import Models
+from interlock.core.model import Principal, value
+from interlock.upstream.llm.body import ModelBody
+from interlock.upstream.llm.surface import Surface
+
+
+@value
+class Ask:
+    """One model call. `requested` is the model that the caller named, whatever `body` asks for by now."""
+
+    principal: Principal
+    surface: Surface
+    body: ModelBody
+    requested: str
+    models: Models
+    customer: str = ""
+    step: str = ""
