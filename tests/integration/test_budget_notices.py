@@ -91,14 +91,11 @@ def test_at_the_kill_ceiling_the_workflow_is_halted_in_the_tick_with_an_incident
             assert events.keys() == {AlertKind.BUDGET_SOFT, AlertKind.BUDGET_HARD, AlertKind.BUDGET_KILL}
             halted = events[AlertKind.BUDGET_KILL]
             assert halted.incident is not None
-            (open_one,) = await house.purse.store.read(
-                lambda found: incidents.listed(found, "dev", state="open")
-            )
-            assert open_one.summary.startswith(
-                "A budget halted the workflow orders: workflow orders, per day"
-            )
-            (kill,) = await store.read(lambda found: kills.listed(found, "dev"))
-            assert (kill.source, kill.pressed_by, kill.incident) == ("budget", "budget", open_one.id)
+            store = house.purse.store
+            (found,) = await store.read(lambda connection: incidents.listed(connection, "dev", state="open"))
+            assert found.summary.startswith("A budget halted the workflow orders: workflow orders, per day")
+            (kill,) = await store.read(lambda connection: kills.listed(connection, "dev"))
+            assert (kill.source, kill.pressed_by, kill.incident) == ("budget", "budget", found.id)
 
     asyncio.run(story())
 

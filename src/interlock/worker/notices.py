@@ -13,7 +13,7 @@ LOOK, FOLLOW, RETRY, DELIVER = 0.1, 0.25, 1.0, 1.0
 
 
 def notice_jobs(wired: Wired) -> list[Job]:
-    """Listen to budgets, and return the jobs; where a database may be shared, kills of others are followed."""
+    """Listen to budgets, and return the jobs; on a shared database, the kills of others are followed too."""
     settings, switch = wired.settings, wired.kill
     notify = Notify(store=wired.store, memory=wired.memory, runtime=wired.runtime, press=switch.press)
     wired.budgets.on_event.append(notify.on_budget)
