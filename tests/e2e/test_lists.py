@@ -63,6 +63,7 @@ spec:
   owner: maria
   tools: [{{tool: desk.refund, max_calls: 5}}]
   approvals: {{approvers: [maria]}}
+  budget: {{hour: 1, day: 5, month: 50}}
 """
 AGENT = """
 import asyncio, os

@@ -82,12 +82,8 @@ class Budgets:
         """Charge what dead processes left and learn how the accounts stand. Raises `StoreError`."""
         await self._books.start()
         self._memory.on_run_over.append(self._run_over)
-        now, memory = self._clock.now(), self._memory
-        lines: list[Line] = [[(run, facts.workflow), *facts.above] for run, facts in memory.runs.items()]
-        lines += [[(NO_RUN, name)] for name in memory.bundle.workflows] if memory.bundle is not None else []
-        for line in lines:
-            for account in self._accounts(line, now):
-                self._books.refresh(account)
+        for account in self._open():
+            self._books.refresh(account)
         await self._books.flush()
 
     async def close(self) -> None:
@@ -129,6 +125,10 @@ class Budgets:
     def accounts(self, principal: Principal, now: int) -> tuple[Account, ...]:
         """Return the accounts that a call is charged to, as they stand; those of other processes as known."""
         return tuple([each.freeze() for each in self._standing(principal, now).accounts])
+
+    def now(self) -> dict[str, Account]:
+        """Return every account by its id: those of workflows in their present windows, and of open runs."""
+        return {each.id: each.freeze() for each in self._open()}
 
     async def durable(self, held: Held) -> Refused | None:
         """Return when the call may be sent, or why it may not: then the hold is gone.
@@ -244,6 +244,12 @@ class Budgets:
                 account.declare(payer)
             found.append(account)
         return tuple(found)
+
+    def _open(self) -> dict[LiveAccount, None]:
+        memory, now = self._memory, self._clock.now()
+        lines: list[Line] = [[(NO_RUN, name)] for name in memory.bundle.workflows] if memory.bundle else []
+        lines += [[(run, facts.workflow), *facts.above] for run, facts in memory.runs.items() if facts.open]
+        return {account: None for line in lines for account in self._accounts(line, now)}
 
     def _in_use(self) -> set[LiveAccount]:
         return {account for standing in self._standings.values() for account in standing.accounts}

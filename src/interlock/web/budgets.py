@@ -1,0 +1,140 @@
+"""Budgets over HTTP: how accounts stand, how their windows ended, what a run was charged for (B1, B2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from interlock.core.budget import Account, ScopeKind
+from interlock.core.model import Json
+from interlock.core.window import FOREVER
+from interlock.errors import UsageError
+from interlock.store import accounts, holds, model_calls, runs
+from interlock.store.accounts import AccountRow
+from interlock.store.model_calls import LedgerRow
+from interlock.web.auth import person_of
+from interlock.web.errors import json_response
+from interlock.web.page import list_response, page_of
+from interlock.wiring import Wired
+
+
+async def standing(request: Request) -> Response:
+    """List the accounts whose window is open, and those of open runs, with what is held on them."""
+    await person_of(request)
+    wired: Wired = request.app.state.wired
+    kind, name = _asked(request)
+    now = wired.budgets.now()
+    wanted = {
+        id_: account
+        for id_, account in now.items()
+        if kind in ("", account.key.kind) and name in ("", account.key.name)
+    }
+    rows = await wired.store.read(
+        lambda connection: {row.id: row for row in accounts.named(connection, wanted)}
+    )
+    return list_response(_standing(id_, account, rows.get(id_)) for id_, account in wanted.items())
+
+
+async def history(request: Request) -> Response:
+    """List all windows of accounts, the newest first, with what was spent in each."""
+    await person_of(request)
+    wired: Wired = request.app.state.wired
+    kind, name = _asked(request)
+    page, environment = page_of(request), wired.settings.environment
+    found = await wired.store.read(
+        lambda connection: accounts.listed(
+            connection, environment, kind=kind, name=name, limit=page.rows, before=page.before
+        )
+    )
+    kept, following = page.cut(found, lambda row: row.id)
+    return list_response(map(_window, kept), following)
+
+
+async def explain(request: Request) -> Response:
+    """Say what a run was charged for, call by call, and how the accounts that paid stand."""
+    await person_of(request)
+    wired: Wired = request.app.state.wired
+    name = request.path_params["run"]
+    run = await wired.store.read(lambda connection: runs.get(connection, name))
+    rows = await wired.store.read(lambda connection: model_calls.of_run(connection, name))
+    paying = {account for row in rows for account in row.accounts}
+    paid = await wired.store.read(lambda connection: accounts.named(connection, paying))
+    uncertain = await wired.store.read(lambda connection: holds.uncertain(connection, paying))
+    return json_response(
+        {
+            "run": name,
+            "workflow": run.workflow,
+            "state": run.state.value,
+            "parent": run.parent,
+            "cost": sum(row.cost for row in rows),
+            "accounts": [{**_window(row), "charged": row.charged + uncertain.get(row.id, 0)} for row in paid],
+            "calls": [_call(row) for row in rows],
+        }
+    )
+
+
+def _asked(request: Request) -> tuple[str, str]:
+    kind = request.query_params.get("kind", "")
+    if kind and kind not in set(ScopeKind):
+        raise UsageError(f"There is no scope {kind[:40]!r}.", hint=", ".join(ScopeKind))
+    return kind, request.query_params.get("name", "")
+
+
+def _standing(id_: str, account: Account, row: AccountRow | None) -> dict[str, Json]:
+    limits = account.limits
+    return {
+        "id": id_,
+        "kind": account.key.kind.value,
+        "name": account.key.name,
+        "window": account.key.window.value,
+        "starts_at": account.key.start,
+        "resets_at": _or_never(account.key.resets_at),
+        "state": account.state.value,
+        "used": account.used,
+        "limit": limits.limit,
+        "ceiling": limits.ceiling,
+        "spent": account.spent,
+        "held": account.held_exp,
+        "held_most": account.held_max,
+        "charged": row.charged if row is not None else 0,
+        "shadow": limits.shadow,
+    }
+
+
+def _window(row: AccountRow) -> dict[str, Json]:
+    return {
+        "id": row.id,
+        "kind": row.key.kind.value,
+        "name": row.key.name,
+        "window": row.key.window.value,
+        "starts_at": row.key.start,
+        "resets_at": _or_never(row.key.resets_at),
+        "limit": row.allowance,
+        "ceiling": row.ceiling,
+        "spent": row.spent,
+        "leased": row.leased,
+        "charged": row.charged,
+    }
+
+
+def _call(row: LedgerRow) -> dict[str, Json]:
+    shown: dict[str, Json] = {field: getattr(row, field) for field in row.__struct_fields__}
+    return shown | {each: _listed(shown[each]) for each in ("degraded", "accounts")}
+
+
+def _listed(values: Iterable[str]) -> list[str]:
+    return list(values)
+
+
+def _or_never(moment: int) -> int | None:
+    return None if moment == FOREVER else moment
+
+
+routes = [
+    Route("/api/v1/budgets", standing, methods=["GET"]),
+    Route("/api/v1/budgets/history", history, methods=["GET"]),
+    Route("/api/v1/budgets/runs/{run}", explain, methods=["GET"]),
+]
