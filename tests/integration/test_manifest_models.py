@@ -247,6 +247,10 @@ GOLDEN: list[tuple[str, str]] = [
         "m.yaml:4:38: spec.customer: expected a header or a value, not this mapping",
     ),
     (
+        document("Workflow", "{agent: a, owner: m, customer: {header: Authorization}}"),
+        "m.yaml:4:38: spec.customer: expected a header that holds no secret, not this mapping",
+    ),
+    (
         document(
             "Workflow",
             '{agent: a, owner: m, compression: [{tool: "*", above: 1k, to: 1}, {tool: "*", above: 1, to: 2}]}',

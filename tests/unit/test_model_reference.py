@@ -59,6 +59,13 @@ def test_a_model_that_nobody_serves_is_said_with_a_near_name() -> None:
     }
 
 
+def test_a_model_that_is_served_in_another_environment_only_is_said_so() -> None:
+    other = a_provider("openai", "large", environment="production")
+    assert said(SERVED[2], other, pin={"main": "large"}) == {
+        "models.pin.main": "no provider serves the model 'large': it is declared by openai for production"
+    }
+
+
 def test_a_name_that_several_providers_serve_must_be_made_plain() -> None:
     assert said(pin={"main": "large"}) == {
         "models.pin.main": "several providers serve 'large': "

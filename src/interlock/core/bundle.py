@@ -27,7 +27,7 @@ from interlock.core.document import (
     Workflow,
     key,
 )
-from interlock.core.model_reference import check_models, check_provider, serving
+from interlock.core.model_reference import check_models, check_provider, served_by
 from interlock.core.model_route import RoutingTable
 from interlock.core.policy.condition import Setting
 from interlock.core.policy.flaw import Flaws, Path
@@ -184,7 +184,8 @@ class _Compiler:
         check_circles(self.tools, {name: self._of(tool) for name, tool in self.tools.items()})
 
     def _check_models(self) -> None:
-        served = serving(self.providers.values())
+        elsewhere = [each for each in self.left_out if isinstance(each, Provider)]
+        served = served_by(self.providers.values(), elsewhere)
         for provider in self.providers.values():
             check_provider(provider, served, self._of(provider))
         for workflow in self.workflows.values():

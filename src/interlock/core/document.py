@@ -417,6 +417,9 @@ class FailureMode:
     escalate_when: str
 
 
+_NEEDED = ("failure_modes", "escalation", "rollback", "owner")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runbook(Document):
     """What a person who is woken needs (G1). `escalation` names people and teams in their order."""
@@ -430,13 +433,8 @@ class Runbook(Document):
     @property
     def missing(self) -> tuple[str, ...]:
         """What it still needs before an alert may rest on it; nothing when it is complete."""
-        healthy = {f"baseline.{each.name}": getattr(self.baseline, each.name) for each in fields(Baseline)}
-        needed = healthy | {
-            "failure_modes": self.failure_modes or None,
-            "escalation": self.escalation or None,
-            "rollback": self.rollback or None,
-            "owner": self.owner,
-        }
+        needed = {f"baseline.{each.name}": getattr(self.baseline, each.name) for each in fields(Baseline)}
+        needed |= {name: getattr(self, name) or None for name in _NEEDED}
         return tuple(name for name, said in needed.items() if said is None)
 
 

@@ -7,18 +7,46 @@ that the model is served in. What could never take effect is a problem too: it r
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from interlock.core.document import Models, Provider, Workflow
 from interlock.core.model import WireFamily
 from interlock.core.model_route import ANY, Route, permits
 from interlock.core.policy.flaw import Flaws, near
 
-Serving = Mapping[str, tuple[Route, ...]]
-"""Who serves a model, by its name and by provider/name."""
+Routes = Mapping[str, tuple[Route, ...]]
 
 
-def serving(providers: Iterable[Provider]) -> Serving:
-    """Return who serves each model that `providers` declare."""
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Who serves a model, by its name and by provider/name: here, and in other environments."""
+
+    here: Routes
+    elsewhere: Routes
+
+    def need(self, name: str, flaws: Flaws) -> bool:
+        """Whether a model is served here; note a flaw where it is not."""
+        if name in self.here:
+            return True
+        others = [
+            f"{each.provider.name} for {each.provider.environment}" for each in self.elsewhere.get(name, ())
+        ]
+        where = f": it is declared by {', '.join(others)}" if others else ""
+        flaws.add(f"no provider serves the model {name!r}{where}", near=near(name, self.here))
+        return False
+
+    @property
+    def providers(self) -> set[str]:
+        """The names of the providers."""
+        return {route.provider.name for routes in self.here.values() for route in routes}
+
+
+def served_by(providers: Iterable[Provider], elsewhere: Iterable[Provider] = ()) -> Served:
+    """Return who serves each model; `elsewhere` are the providers of other environments."""
+    return Served(_routes(providers), _routes(elsewhere))
+
+
+def _routes(providers: Iterable[Provider]) -> Routes:
     found: dict[str, list[Route]] = {}
     for provider in providers:
         for model in provider.models:
@@ -28,7 +56,7 @@ def serving(providers: Iterable[Provider]) -> Serving:
     return {name: tuple(routes) for name, routes in found.items()}
 
 
-def check_provider(provider: Provider, served: Serving, flaws: Flaws) -> None:
+def check_provider(provider: Provider, served: Served, flaws: Flaws) -> None:
     """Check that a provider declares each model once, and that its fallbacks exist and speak as it does."""
     spec = flaws.at("spec")
     own: set[str] = set()
@@ -44,8 +72,8 @@ def check_provider(provider: Provider, served: Serving, flaws: Flaws) -> None:
             _check_fallback(provider, name, other, served, here.at(index))
 
 
-def _check_fallback(provider: Provider, name: str, other: str, served: Serving, flaws: Flaws) -> None:
-    labels = {route.label: route for routes in served.values() for route in routes}
+def _check_fallback(provider: Provider, name: str, other: str, served: Served, flaws: Flaws) -> None:
+    labels = {route.label: route for routes in served.here.values() for route in routes}
     if other == f"{provider.name}/{name}":
         flaws.add(f"{name!r} cannot fall back to itself")
     elif other not in labels:
@@ -54,7 +82,7 @@ def _check_fallback(provider: Provider, name: str, other: str, served: Serving, 
         flaws.add(f"{other} does not speak {_formats(provider.wire_formats)}, and nothing is translated")
 
 
-def check_models(workflow: Workflow, served: Serving, flaws: Flaws) -> None:
+def check_models(workflow: Workflow, served: Served, flaws: Flaws) -> None:
     """Check the models in a workflow's scope, what may serve in their place, and what summarises."""
     models, spec = workflow.models, flaws.at("spec", "models")
     for role, name in models.pin.items():
@@ -71,12 +99,11 @@ def check_models(workflow: Workflow, served: Serving, flaws: Flaws) -> None:
                 here.add(f"the workflow may not call {rule.model!r}: pin or allow it")
 
 
-def _need_one(name: str, served: Serving, flaws: Flaws) -> bool:
+def _need_one(name: str, served: Served, flaws: Flaws) -> bool:
     """Whether a name means one model for each wire format; note a flaw where it means none or several."""
-    routes = served.get(name, ())
-    if not routes:
-        flaws.add(f"no provider serves the model {name!r}", near=near(name, served))
+    if not served.need(name, flaws):
         return False
+    routes = served.here[name]
     spoken = [family for route in routes for family in route.provider.wire_formats]
     if len(spoken) > len(set(spoken)):
         labels = " or ".join(route.label for route in routes)
@@ -85,25 +112,22 @@ def _need_one(name: str, served: Serving, flaws: Flaws) -> bool:
     return True
 
 
-def _check_allowed(name: str, served: Serving, flaws: Flaws) -> None:
-    if name == ANY or name in served:
-        return
-    providers = {route.provider.name for routes in served.values() for route in routes}
-    if not name.endswith(f"/{ANY}"):
-        flaws.add(f"no provider serves the model {name!r}", near=near(name, served))
-    elif name.removesuffix(f"/{ANY}") not in providers:
-        everything = [f"{provider}/{ANY}" for provider in sorted(providers)]
-        flaws.add(f"unknown Provider {name.removesuffix(f'/{ANY}')!r}", near=near(name, everything))
+def _check_allowed(name: str, served: Served, flaws: Flaws) -> None:
+    provider, _, all_of_it = name.rpartition("/")
+    if all_of_it != ANY:
+        served.need(name, flaws)
+    elif provider and provider not in served.providers:
+        everything = [f"{each}/{ANY}" for each in sorted(served.providers)]
+        flaws.add(f"unknown Provider {provider!r}", near=near(name, everything))
 
 
-def _check_swap(name: str, other: str, models: Models, served: Serving, flaws: Flaws) -> None:
-    if name not in served:
-        flaws.add(f"no provider serves the model {name!r}", near=near(name, served))
-    elif not _in_scope(name, models, served):
+def _check_swap(name: str, other: str, models: Models, served: Served, flaws: Flaws) -> None:
+    known = served.need(name, flaws)
+    if known and not _in_scope(name, models, served):
         flaws.add(f"the workflow may not call {name!r}: pin or allow it")
-    if not _need_one(other, served, flaws) or name not in served:
+    if not _need_one(other, served, flaws) or not known:
         return
-    unheard = _spoken(served[name]) - _spoken(served[other])
+    unheard = _spoken(served.here[name]) - _spoken(served.here[other])
     if unheard:
         flaws.add(f"{other!r} does not speak {_formats(sorted(unheard))}, and nothing is translated")
 
@@ -119,8 +143,8 @@ def _check_circles(degrade: Mapping[str, str], flaws: Flaws) -> None:
             flaws.at(start).add(f"degrades in a circle: {' -> '.join((*way, start))}")
 
 
-def _in_scope(name: str, models: Models, served: Serving) -> bool:
-    return any(permits(models, route) for route in served.get(name, ()))
+def _in_scope(name: str, models: Models, served: Served) -> bool:
+    return any(permits(models, route) for route in served.here.get(name, ()))
 
 
 def _spoken(routes: Iterable[Route]) -> set[WireFamily]:

@@ -22,6 +22,8 @@ from interlock.manifest.field import (
     Tokens,
 )
 
+_SECRET_HEADERS = frozenset({"authorization", "x-api-key", "api-key", "cookie", "proxy-authorization"})
+
 
 class BudgetSpec(Strict):
     run: Money | None = Field(None, description="limit of one run, in the currency; 2.00 is two dollars")
@@ -99,4 +101,6 @@ class CustomerSpec(Strict):
     def _one(self) -> Self:
         if (self.header is None) == (self.value is None):
             raise ValueError("expected a header or a value")
+        if self.header is not None and self.header.lower() in _SECRET_HEADERS:
+            raise ValueError("expected a header that holds no secret")
         return self
