@@ -35,7 +35,9 @@ prices = st.builds(
     valid_from=st.just(0),
     rates=rates,
     tiers=tiers,
-    tools=st.dictionaries(st.sampled_from(["web_search", "file_search"]), rate),
+    tools=st.dictionaries(
+        st.sampled_from(["web_search", "file_search", "input_audio", "output_audio"]), rate
+    ),
     request=rate,
     service_tiers=st.dictionaries(st.sampled_from(["flex", "priority"]), tariffs),
 )
@@ -121,6 +123,7 @@ def test_a_bound_counts_the_standard_tariff_beside_a_cheaper_one() -> None:
     parts=st.tuples(count, count, count, count, count, count),
     tools=st.dictionaries(st.sampled_from(["web_search", "file_search", "other"]), st.integers(0, 5)),
     slack=st.tuples(count, count),
+    audio=count,
     asked=st.sampled_from(["", "flex", "priority", "unheard_of"]),
 )
 def test_no_call_costs_more_than_its_bound(
@@ -128,6 +131,7 @@ def test_no_call_costs_more_than_its_bound(
     parts: tuple[int, int, int, int, int, int],
     tools: dict[str, int],
     slack: tuple[int, int],
+    audio: int,
     asked: str,
 ) -> None:
     uncached, read, short, long, spoken, reasoning = parts
@@ -138,7 +142,7 @@ def test_no_call_costs_more_than_its_bound(
         cache_write_1h=long,
         output=spoken + reasoning,
         reasoning=reasoning,
-        tools=tools,
+        tools={**tools, "input_audio": audio % (uncached + 1), "output_audio": audio % (spoken + 1)},
     )
     most = upper_bound(
         price,

@@ -86,6 +86,10 @@ def test_a_count_that_cannot_be_right_makes_the_usage_uncertain(wrong: object) -
     assert openai_chat({"prompt_tokens": wrong, "completion_tokens": 7}) == Usage(output=7, source=UNCERTAIN)
 
 
+def test_a_whole_number_may_come_with_a_decimal_point() -> None:
+    assert embeddings({"prompt_tokens": 12.0}) == Usage(input_uncached=12)
+
+
 def test_what_is_not_an_object_at_all_is_uncertain() -> None:
     nothing: Any = ["prompt_tokens"]
     assert openai_chat(nothing) == Usage(source=UNCERTAIN)

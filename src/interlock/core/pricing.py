@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import field
 
 from interlock.core.model import value
-from interlock.core.usage import Usage
+from interlock.core.usage import INPUT_AUDIO, OUTPUT_AUDIO, Usage
 
 PICO_PER_NANO = 1000
 MANIFEST, CEILING = "manifest", "ceiling"
@@ -75,11 +75,13 @@ class Tier:
 
 @value
 class Tariff:
-    """The rates of one service tier, and how they change with the length of the input."""
+    """The rates of one service tier, and how they change with the length of the input.
+
+    `tiers` are in ascending order of `above`.
+    """
 
     rates: Rates
     tiers: tuple[Tier, ...] = ()
-    """In ascending order of `above`."""
 
     def at(self, input_tokens: int) -> Rates:
         """Return the rates of a call with so many input tokens."""
@@ -95,8 +97,11 @@ class Tariff:
 
 
 @value
-class Price:
-    """One version of what a model costs at a provider. A version never changes; a new price is a new one."""
+class Price(Tariff):
+    """One version of what a model costs at a provider: its standard tariff and all that may apply beside it.
+
+    A version never changes; a new price is a new one.
+    """
 
     provider: str
     model: str
@@ -104,8 +109,6 @@ class Price:
     source: str
     """Where it comes from: a price list with its version, `manifest`, or `ceiling`."""
     valid_from: int
-    rates: Rates
-    tiers: tuple[Tier, ...] = ()
     tools: Mapping[str, int] = field(default_factory=dict[str, int])
     """Pico-dollars for what `Usage.tools` counts: per call of a tool, and what an audio token costs more."""
     request: int = 0
@@ -122,16 +125,10 @@ class Price:
         declared = f"{self.source}-" if self.source in DECLARED else ""
         return f"{self.provider}/{self.model}@{declared}{self.version}"
 
-    @property
-    def standard(self) -> Tariff:
-        """The tariff of a call that asks for no service tier."""
-        return Tariff(rates=self.rates, tiers=self.tiers)
-
 
 def cost(usage: Usage, price: Price, *, service_tier: str = "") -> int:
     """Return what the call cost, in nano-dollars. `service_tier` is the one that the provider served."""
-    tariff = price.service_tiers.get(service_tier)
-    rates = (tariff or price.standard).at(usage.input)
+    rates = (price.service_tiers.get(service_tier) or price).at(usage.input)
     spoken = usage.output - usage.reasoning
     return _nano(
         usage.input_uncached * rates.input
@@ -157,14 +154,12 @@ def upper_bound(
 
     `input_tokens` bounds the input, `output_cap` each of the `n` outputs, `tool_calls` the calls of
     server-side tools. A tier that is asked for may be refused, so the standard one counts as well; one
-    that is not in the price counts as the dearest that is.
+    that is not in the price counts as the dearest that is. Any token may be audio where that costs more.
     """
     rates = [rates for tariff in _possible(price, service_tier) for rates in tariff.up_to(input_tokens)]
-    return _nano(
-        input_tokens * max(one.dearest_input for one in rates)
-        + output_cap * n * max(one.dearest_output for one in rates)
-        + _fees(tool_calls or {}, price)
-    )
+    heard = max([one.dearest_input for one in rates]) + price.tools.get(INPUT_AUDIO, 0)
+    said = max([one.dearest_output for one in rates]) + price.tools.get(OUTPUT_AUDIO, 0)
+    return _nano(input_tokens * heard + output_cap * n * said + _fees(tool_calls or {}, price))
 
 
 def expected(
@@ -190,13 +185,16 @@ def expected(
 
 def _possible(price: Price, service_tier: str) -> list[Tariff]:
     if service_tier in STANDARD_TIERS:
-        return [price.standard]
+        return [price]
     asked = price.service_tiers.get(service_tier)
-    return [price.standard, *([asked] if asked else price.service_tiers.values())]
+    return [price, *([asked] if asked else price.service_tiers.values())]
 
 
 def _fees(calls: Mapping[str, int], price: Price) -> int:
-    return price.request + sum(count * price.tools.get(tool, 0) for tool, count in calls.items())
+    fees = price.request
+    for tool, count in calls.items():
+        fees += count * price.tools.get(tool, 0)
+    return fees
 
 
 def _nano(pico: int) -> int:

@@ -20,6 +20,9 @@ MOST_TOKENS = 1_000_000_000
 TOKENS_PER_KILOBYTE = 300
 """What a thousand bytes of text come to where nothing has been learned yet; prose has about 250."""
 
+INPUT_AUDIO, OUTPUT_AUDIO = "input_audio", "output_audio"
+"""Names under which audio tokens are counted once more, because they cost more."""
+
 
 class UsageSource(StrEnum):
     """How far the counts can be trusted."""
@@ -63,33 +66,33 @@ class Usage:
 class _Counts:
     """Reads counts out of a provider's object, and remembers whether one could not be believed."""
 
-    __slots__ = ("certain", "raw")
+    __slots__ = ("certain",)
 
-    def __init__(self, raw: Mapping[str, Json]) -> None:
-        self.raw = raw
+    def __init__(self) -> None:
         self.certain = True
 
-    def read(self, *path: str, required: bool = False) -> int:
-        """Return the count at `path`; 0 where there is none."""
-        found: Json = self.raw
-        for name in path:
-            found = _member(found, name)
+    def read(self, holder: Mapping[str, Json], name: str, *, required: bool = False) -> int:
+        """Return the count of that name; 0 where there is none."""
+        found = holder.get(name)
+        if type(found) is int and 0 <= found <= MOST_TOKENS:
+            return found
         if found is None:
             self.certain = self.certain and not required
             return 0
         return self._believed(found)
 
+    def part(self, count: int, whole: int) -> int:
+        """Return `count`, which can be no more than the `whole` it is a part of."""
+        if count <= whole:
+            return count
+        self.certain = False
+        return whole
+
     def _believed(self, found: Json) -> int:
-        whole = isinstance(found, int | float) and not isinstance(found, bool) and found == found // 1
-        if whole and 0 <= found <= MOST_TOKENS:
+        if isinstance(found, float) and found.is_integer() and 0 <= found <= MOST_TOKENS:
             return int(found)
         self.certain = False
         return 0
-
-    def part(self, count: int, whole: int) -> int:
-        """Return `count`, which can be no more than the `whole` it is a part of."""
-        self.certain = self.certain and count <= whole
-        return min(count, whole)
 
     @property
     def source(self) -> UsageSource:
@@ -101,42 +104,44 @@ def openai_chat(raw: Mapping[str, Json]) -> Usage:
 
     Some count reasoning beside the completion, not in it; there the total says so, and the total counts.
     """
-    counts = _Counts(raw)
-    prompt = counts.read("prompt_tokens", required=True)
-    reasoning = counts.read("completion_tokens_details", "reasoning_tokens")
-    output = max(counts.read("completion_tokens", required=True), counts.read("total_tokens") - prompt)
-    return _openai(counts, prompt, output, reasoning, details="prompt_tokens_details")
+    counts, raw = _Counts(), _object(raw)
+    prompt = counts.read(raw, "prompt_tokens", required=True)
+    beside = counts.read(raw, "total_tokens") - prompt
+    output = max(counts.read(raw, "completion_tokens", required=True), beside)
+    cached = counts.read(raw, "prompt_cache_hit_tokens") or counts.read(raw, "cached_tokens")
+    read, said = _object(raw.get("prompt_tokens_details")), _object(raw.get("completion_tokens_details"))
+    return _openai(counts, prompt, output, read, said, cached=cached)
 
 
 def openai_responses(raw: Mapping[str, Json], items: Iterable[Json] = ()) -> Usage:
     """Return the usage of an OpenAI response; `items` is its `output`, in which its tool calls stand."""
-    counts = _Counts(raw)
-    prompt = counts.read("input_tokens", required=True)
-    reasoning = counts.read("output_tokens_details", "reasoning_tokens")
-    output = counts.read("output_tokens", required=True)
-    usage = _openai(counts, prompt, output, reasoning, details="input_tokens_details")
-    return replace(usage, tools={**usage.tools, **_server_tools(items)})
+    counts, raw = _Counts(), _object(raw)
+    prompt = counts.read(raw, "input_tokens", required=True)
+    output = counts.read(raw, "output_tokens", required=True)
+    read, said = _object(raw.get("input_tokens_details")), _object(raw.get("output_tokens_details"))
+    return _openai(counts, prompt, output, read, said, tools=_server_tools(items))
 
 
 def embeddings(raw: Mapping[str, Json]) -> Usage:
     """Return the usage of an embeddings call, which has no output."""
-    counts = _Counts(raw)
-    prompt = counts.read("prompt_tokens", required=True)
+    counts = _Counts()
+    prompt = counts.read(_object(raw), "prompt_tokens", required=True)
     return Usage(input_uncached=prompt, source=counts.source)
 
 
 def anthropic(raw: Mapping[str, Json]) -> Usage:
     """Return the usage of an Anthropic message; join the events of a stream with `merge` first."""
-    counts = _Counts(raw)
-    long = counts.read("cache_creation", "ephemeral_1h_input_tokens")
-    short = counts.read("cache_creation", "ephemeral_5m_input_tokens")
-    written = counts.read("cache_creation_input_tokens")
-    output = counts.read("output_tokens", required=True)
-    thinking = counts.read("output_tokens_details", "thinking_tokens")
-    searches = counts.read("server_tool_use", "web_search_requests")
+    counts, raw = _Counts(), _object(raw)
+    created = _object(raw.get("cache_creation"))
+    long = counts.read(created, "ephemeral_1h_input_tokens")
+    short = counts.read(created, "ephemeral_5m_input_tokens")
+    written = counts.read(raw, "cache_creation_input_tokens")
+    output = counts.read(raw, "output_tokens", required=True)
+    thinking = counts.read(_object(raw.get("output_tokens_details")), "thinking_tokens")
+    searches = counts.read(_object(raw.get("server_tool_use")), "web_search_requests")
     return Usage(
-        input_uncached=counts.read("input_tokens", required=True),
-        cache_read=counts.read("cache_read_input_tokens"),
+        input_uncached=counts.read(raw, "input_tokens", required=True),
+        cache_read=counts.read(raw, "cache_read_input_tokens"),
         cache_write_5m=max(short, written - long),
         cache_write_1h=long,
         output=output,
@@ -157,9 +162,9 @@ def reported(event: Mapping[str, Json]) -> Mapping[str, Json] | None:
     It stands at the top, in the `response` or `message` that the event carries, or in a vendor's field.
     """
     for holder in (event, event.get("response"), event.get("message"), event.get("x_groq")):
-        found = _member(holder, "usage")
-        if found and isinstance(found, Mapping):
-            return cast(Mapping[str, Json], found)
+        found = _object(_object(holder).get("usage"))
+        if found:
+            return found
     return None
 
 
@@ -189,25 +194,35 @@ def at_least(usage: Usage, seen: Usage) -> Usage:
     )
 
 
-def _openai(counts: _Counts, prompt: int, output: int, reasoning: int, *, details: str) -> Usage:
-    cached = counts.read(details, "cached_tokens") or counts.read("prompt_cache_hit_tokens")
-    cached = counts.part(cached or counts.read("cached_tokens"), prompt)
-    written = counts.part(counts.read(details, "cache_write_tokens"), prompt - cached)
-    heard = counts.part(counts.read(details, "audio_tokens"), prompt)
-    spoken = counts.part(counts.read("completion_tokens_details", "audio_tokens"), output)
+def _openai(
+    counts: _Counts,
+    prompt: int,
+    output: int,
+    read: Mapping[str, Json],
+    said: Mapping[str, Json],
+    *,
+    cached: int = 0,
+    tools: Mapping[str, int] | None = None,
+) -> Usage:
+    """Return the usage of which `read` and `said` are the details; `cached` is a count outside of them."""
+    cached = counts.part(counts.read(read, "cached_tokens") or cached, prompt)
+    written = counts.part(counts.read(read, "cache_write_tokens"), prompt - cached)
+    heard = counts.part(counts.read(read, "audio_tokens"), prompt)
+    spoken = counts.part(counts.read(said, "audio_tokens"), output)
+    apart = {name: count for name, count in ((INPUT_AUDIO, heard), (OUTPUT_AUDIO, spoken)) if count}
     return Usage(
         input_uncached=prompt - cached - written,
         cache_read=cached,
         cache_write_5m=written,
         output=output,
-        reasoning=counts.part(reasoning, output),
-        tools={name: count for name, count in (("input_audio", heard), ("output_audio", spoken)) if count},
+        reasoning=counts.part(counts.read(said, "reasoning_tokens"), output),
+        tools=apart | dict(tools or {}),
         source=counts.source,
     )
 
 
-def _member(holder: Json, name: str) -> Json:
-    return cast(Mapping[str, Json], holder).get(name) if isinstance(holder, Mapping) else None
+def _object(found: Json) -> dict[str, Json]:
+    return cast(dict[str, Json], found) if isinstance(found, dict) else {}
 
 
 _SERVER_TOOLS: Mapping[str, str] = {
@@ -220,7 +235,7 @@ _SERVER_TOOLS: Mapping[str, str] = {
 def _server_tools(items: Iterable[Json]) -> dict[str, int]:
     calls: dict[str, int] = {}
     for item in items:
-        name = _SERVER_TOOLS.get(str(_member(item, "type")))
+        name = _SERVER_TOOLS.get(str(_object(item).get("type")))
         if name is not None:
             calls[name] = calls.get(name, 0) + 1
     return calls

@@ -23,6 +23,7 @@ from interlock.core.model import SECOND
 from interlock.core.model_name import Pattern
 from interlock.core.price_book import ListedProvider, Listing
 from interlock.core.pricing import Price, Rates, Tariff, Tier
+from interlock.core.usage import INPUT_AUDIO, OUTPUT_AUDIO
 from interlock.errors import UpstreamUnavailable
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ _TOOLS: Mapping[str, str] = {
     "code_execution": "code_executions_kcount",
 }
 _SURCHARGES: Mapping[str, tuple[str, str]] = {
-    "input_audio": ("input_audio_mtok", "input_mtok"),
-    "output_audio": ("output_audio_mtok", "output_mtok"),
+    INPUT_AUDIO: ("input_audio_mtok", "input_mtok"),
+    OUTPUT_AUDIO: ("output_audio_mtok", "output_mtok"),
 }
 _SERVICES = ("service_tier", "speed")
 _WORDS: Mapping[str, str] = {
