@@ -108,7 +108,8 @@ def _command_section(path: tuple[str, ...], command: Any) -> str:
     rows = [(f"`{_argument(each)}`", each.help or "") for each in arguments]
     rows += [(f"`{', '.join([*each.opts, *each.secondary_opts])}`", _option_help(each)) for each in options]
     text = inspect.cleandoc(command.help or "").replace("\f", "")
-    parts = [f"## {' '.join(path[1:])}\n", f"{text}\n", f"    {usage}\n"]
+    example = (command.epilog or "").replace("Example: ", "    ")
+    parts = [f"## {' '.join(path[1:])}\n", f"{text}\n", f"    {usage}\n{example}\n"]
     return "\n".join([*parts, _table(("", ""), rows)] if rows else parts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from docs.generate import commands, pages
 from typer.main import get_command
 
+from interlock.cli.examples import examples
 from interlock.cli.main import assemble
 from interlock.settings import PREFIX, Settings
 
@@ -36,7 +38,18 @@ def test_every_setting_is_documented() -> None:
     ],
 )
 def test_every_command_and_option_explains_itself(command: Any) -> None:
+    assert command.epilog, "give it an example in cli/examples.py"
     assert command.help
     for each in command.params:
         if each.param_type_name == "option" and not each.hidden and "--help" not in each.opts:
             assert each.help, each.name
+
+
+@pytest.mark.parametrize("line", examples().values())
+def test_every_example_is_a_command_with_the_options_that_it_has(line: str) -> None:
+    words = shlex.split(line.partition(" > ")[0])[1:]
+    command: Any = get_command(assemble())
+    while hasattr(command, "commands"):
+        command, words = command.commands[words[0]], words[1:]
+    with command.make_context("interlock", words):
+        pass

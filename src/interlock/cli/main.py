@@ -39,9 +39,10 @@ def _options(
 @cache
 def assemble() -> typer.Typer:
     """Return the command with every noun added, once."""
-    from interlock.cli import commands
+    from interlock.cli import commands, examples
 
     commands.add_all(app)
+    examples.add_examples(app)
     return app
 
 

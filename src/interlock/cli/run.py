@@ -86,10 +86,7 @@ def run(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print how it ended as JSON, last.")] = False,
 ) -> None:
-    """Run an agent program governed: its tool calls go through Interlock, and no secret goes into it.
-
-    interlock run refunds -- python agent.py
-    """
+    """Run an agent program governed: its tool calls go through Interlock, and no secret goes into it."""
     launch = Launch(
         workflow=workflow,
         command=command,
