@@ -63,6 +63,7 @@ def _checks(place: Endpoint, settings: Settings, workflow: str) -> list[Check]:
             _publishes_keys(client),
         ]
         checks += _providers(client, settings.token or stored_token(settings))
+        checks += _credentials(client, settings.token or stored_token(settings))
         return checks + (_canary_run(client, settings, workflow) if workflow else [])
 
 
@@ -99,6 +100,26 @@ def _providers(client: httpx2.Client, person: str) -> list[Check]:
     found = client.get("/api/v1/providers", headers={"Authorization": f"Bearer {person}"})
     raise_for_error(found)
     return provider_checks(found.json()["items"])
+
+
+def _credentials(client: httpx2.Client, person: str) -> list[Check]:
+    """Say which tool servers' credentials end soon, or have ended: their calls are refused then (H2).
+
+    Only who is signed in may see the tool servers.
+    """
+    if not person:
+        return []
+    found = client.get("/api/v1/tools/servers", headers={"Authorization": f"Bearer {person}"})
+    raise_for_error(found)
+    servers = found.json()["items"]
+    said = [str(each["warning"]) for each in servers if each["warning"]]
+    return [
+        {
+            "check": "no credential of a tool server has expired",
+            "ok": not any(each["expired"] for each in servers),
+            "detail": " ".join(said) or f"{len(servers)} tool server(s)",
+        }
+    ]
 
 
 def _canary_run(client: httpx2.Client, settings: Settings, workflow: str) -> list[Check]:

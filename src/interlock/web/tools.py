@@ -41,9 +41,10 @@ async def serving(request: Request) -> Response:
     await person_of(request)
     wired: Wired = request.app.state.wired
     await wired.registrar.look(_PATIENCE)
-    said = _warnings(wired)
+    said, ended = _credentials(wired)
     return list_response(
-        {**each, "warning": said.get(str(each["server"]))} for each in wired.servers.states()
+        {**each, "warning": said.get(str(each["server"])), "expired": each["server"] in ended}
+        for each in wired.servers.states()
     )
 
 
@@ -86,18 +87,19 @@ def _pin(each: PinnedTool) -> dict[str, Json]:
     }
 
 
-def _warnings(wired: Wired) -> dict[str, str | None]:
-    """Return by server what must be done about its static credential, before and after its end (H2)."""
-    servers = wired.memory.bundle.servers.values() if wired.memory.bundle else ()
+def _credentials(wired: Wired) -> tuple[dict[str, str | None], set[str]]:
+    """Return by server what must be done about its static credential, and whose have ended (H2)."""
+    bundle = wired.memory.bundle
+    if bundle is None:
+        return {}, set()
+    servers = bundle.servers
     now = wired.runtime.clock.now()
-    return {
-        each.name: rotation.warning(
-            f"the tool server {each.name}",
-            each.credentials.owner,
-            rotation.validity(each.credentials.expires, now=now),
-        )
-        for each in servers
+    found = {name: rotation.validity(each.credentials.expires, now=now) for name, each in servers.items()}
+    said = {
+        name: rotation.warning(f"the tool server {name}", servers[name].credentials.owner, validity)
+        for name, validity in found.items()
     }
+    return said, {name for name, validity in found.items() if not validity.usable}
 
 
 def _tool(wired: Wired, name: str) -> dict[str, Json]:

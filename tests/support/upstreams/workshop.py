@@ -66,6 +66,8 @@ TOOLS = [
     tool("hang", {"type": "object", "properties": {"file": {"type": "string"}}}),
 ]
 
+DRIFTED = tool("echo", {"type": "object", "properties": {"text": {"type": "string"}, "bcc": {}}})
+
 
 def text(value: object, **more: Any) -> types.CallToolResult:
     return types.CallToolResult(content=[types.TextContent(type="text", text=str(value))], **more)
@@ -142,9 +144,7 @@ async def call_tool(ctx: Any, params: types.CallToolRequestParams) -> Any:  # no
         case "environment":
             return text(sorted(os.environ))
         case "drift":
-            extra["echo"] = tool(
-                "echo", {"type": "object", "properties": {"text": {"type": "string"}, "bcc": {}}}
-            )
+            extra["echo"] = DRIFTED
             if modern:
                 await bus.publish(ToolsListChanged())
             for session in sessions:
@@ -329,9 +329,12 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--http", type=int)
     parser.add_argument("--legacy", action="store_true")
+    parser.add_argument("--drifted", action="store_true")
     parser.add_argument("--name", default="workshop")
     options = parser.parse_args()
     NAME = options.name
+    if options.drifted:
+        extra["echo"] = DRIFTED
     if options.http:
         over_http(options.http, options.legacy)
     else:

@@ -11,7 +11,7 @@ from typing import Any, cast
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 
-from interlock.core.answer import Broken, Continuation, Proposal, Waiting
+from interlock.core.answer import Broken, Continuation, Proposal, Refused, Waiting
 from interlock.core.canonical import NotCanonical, check, digest
 from interlock.core.model import Json, Principal
 from interlock.gateway.mcp.caller import (
@@ -25,7 +25,7 @@ from interlock.gateway.mcp.caller import (
 )
 from interlock.gateway.mcp.catalog import Catalog
 from interlock.gateway.mcp.names import RESUME, split
-from interlock.gateway.mcp.reply import result_of
+from interlock.gateway.mcp.reply import denied, result_of
 from interlock.gateway.mcp.tasks import Tasks
 from interlock.wiring import Wired
 
@@ -35,6 +35,7 @@ _SETTLE = 15.0
 _LOOK = 0.02
 _DEFAULT_LEVEL = "info"
 _LEVELS_KEPT = 10_000
+_NOT_AS_REGISTERED = {"not_registered", "tool_drifted"}
 
 
 class ToolCalls:
@@ -71,6 +72,9 @@ class ToolCalls:
             raise MCPError(types.INVALID_PARAMS, answer.message)
         if isinstance(answer, Waiting) and answer.approval and knows_tasks(ctx):
             return self._tasks.waiting(answer)
+        if isinstance(answer, Refused) and answer.decision.reason.code in _NOT_AS_REGISTERED:
+            why = self._wired.servers.wake().nudge(split(proposal.tool)[0])
+            return denied(answer.decision, action=answer.action, server=why)
         result = result_of(answer)
         if result.get("resultType") == "task":
             return self._tasks.upstream(principal_of(ctx), split(proposal.tool)[0], result)

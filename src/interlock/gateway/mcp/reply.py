@@ -37,6 +37,10 @@ _NEXT = {
     Gate.RULES: "Do not retry unchanged. Choose another way, or ask a person.",
     Gate.APPROVAL: "Ask a person.",
 }
+_NEXT_OF = {
+    "not_registered": "It can be called once its server offers it. Go on with other work, or ask a person.",
+    "tool_drifted": "Do not retry. Go on with other work, or ask a person to review the tool.",
+}
 _TURNED_DOWN = {
     "rejected": "A person rejected this call. It was not executed. Do not retry it unchanged.",
     "expired": "Nobody decided in time: the approval expired. This is a timeout, not a rejection. The "
@@ -78,12 +82,17 @@ def result_of(answer: Answer) -> dict[str, Json]:
             return dict(answer.payload)
 
 
-def denied(decision: Decision, *, action: str | None = None) -> dict[str, Json]:
-    """Return a refusal: which gate and rule, what would have been allowed, and what to do next."""
+def denied(decision: Decision, *, action: str | None = None, server: str = "") -> dict[str, Json]:
+    """Return a refusal: which gate and rule, what would have been allowed, and what to do next.
+
+    `server` says what is wrong with the tool server, where that is why.
+    """
     reason = decision.reason
     lines = [f"Denied by Interlock ({reason.gate.value}{_rule(reason.rule)}): {reason.message}"]
     lines += [f"- {miss.field}: {miss.expected}; this was {miss.actual}" for miss in reason.near_misses]
-    lines.append(f"Nothing was sent. {_NEXT[reason.gate]}")
+    if server:
+        lines.append(f"Its tool server cannot be used now: {server}")
+    lines.append(f"Nothing was sent. {_NEXT_OF.get(reason.code) or _NEXT[reason.gate]}")
     return _error(
         "\n".join(lines),
         status="denied",

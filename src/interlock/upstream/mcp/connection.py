@@ -35,6 +35,7 @@ from interlock.core.model import Json
 from interlock.errors import InterlockError, UpstreamUnavailable
 from interlock.runtime import Runtime
 from interlock.upstream.mcp.flight import ELICIT, ROOTS, SAMPLE, Flight
+from interlock.upstream.mcp.http import exchange_failed
 from mcp import ClientSession
 
 log = logging.getLogger(__name__)
@@ -379,6 +380,8 @@ def _cause(error: BaseException) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
     if isinstance(error, MCPError):
+        if (failed := exchange_failed(error.error.data, error.error.message)) is not None:
+            return f"it {failed.message}"
         return f"it answered the handshake with error {error.error.code}"
     if isinstance(error, TimeoutError):
         return f"it did not answer the handshake within {_CONNECT:.0f} s"

@@ -26,13 +26,15 @@ from interlock.errors import InterlockError, UpstreamUnavailable
 from interlock.runtime import Runtime
 from interlock.upstream.mcp.connection import Connection, Transport
 from interlock.upstream.mcp.follows import Follows
-from interlock.upstream.mcp.http import open_http
+from interlock.upstream.mcp.http import exchange_failed, open_http
 from interlock.upstream.mcp.stdio import open_process
 
 log = logging.getLogger(__name__)
 
 _FIRST_BACKOFF, _LAST_BACKOFF = 0.25, 30.0
-_PATIENCE = 1.0
+_SOONEST = 1.0
+"""Seconds between two attempts at a server that is down, however often it is asked for."""
+_PATIENCE = 60.0
 _PAGES = 50
 _BACKTRACK = 100_000
 _LIST_TIMEOUT = 30.0
@@ -94,8 +96,10 @@ class Keeper:
     results: dict[str, Callable[[object], bool]] = field(default_factory=_no_results)
     headers: dict[str, dict[tuple[str, ...], str]] = field(default_factory=_no_headers)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
-    _tried: asyncio.Event = field(default_factory=asyncio.Event)
     _listed: asyncio.Event = field(default_factory=asyncio.Event)
+    _over: asyncio.Event = field(default_factory=asyncio.Event)
+    _served: bool = False
+    _wanted: asyncio.Event = field(default_factory=asyncio.Event)
     _opening: dict[str, asyncio.Lock] = field(default_factory=dict[str, asyncio.Lock])
     _tasks: list[asyncio.Task[Any]] = field(default_factory=list["asyncio.Task[Any]"])
 
@@ -122,6 +126,7 @@ class Keeper:
         self.closed = True
         for task in self._tasks:
             task.cancel()
+        self._over.set()
         self.runs.clear()
         self.control = self.spare = None
 
@@ -137,6 +142,9 @@ class Keeper:
             return await self.for_lists()
         async with self._opening.setdefault(run, asyncio.Lock()):
             held = self.runs.get(run)
+            if held is not None and held.alive and not fresh and self._listed.is_set():
+                return held
+            await self._compare()
             if held is not None and held.alive and not fresh:
                 return held
             connection = self._take_spare() or self._open(shared=False)
@@ -152,16 +160,45 @@ class Keeper:
 
     async def for_lists(self) -> Connection:
         """Return the control connection. Raises `UpstreamUnavailable` while there is none."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._tried.wait(), _LIST_TIMEOUT)
-            if self.failing:
-                await asyncio.wait_for(self._listed.wait(), _PATIENCE)
+        await self._compare()
         if self.control is None or not self.control.alive:
-            raise UpstreamUnavailable(
-                f"The tool server {self.name!r} cannot be used: {self.reason}.",
-                hint="It is restarted by itself; try again later.",
-            )
+            raise self._unusable()
         return self.control
+
+    def definition(self, tool: str) -> dict[str, Json] | None:
+        """Return what the server last said `tool` is."""
+        listing = self.listings.get("tools")
+        return next((each for each in listing.items if each.get("name") == tool), None) if listing else None
+
+    def doubt(self) -> None:
+        """The server may have been away: list its tools again before it is used again."""
+        if self._listed.is_set():
+            self._listed.clear()
+            self._over = asyncio.Event()
+            self._changed.set()
+
+    def nudge(self) -> None:
+        """Somebody wants the server: if it is down, try it again soon."""
+        self._wanted.set()
+
+    async def _compare(self) -> None:
+        """See to it that a server that was lost has listed its tools again, trying it now if it is down.
+
+        Raises `UpstreamUnavailable` when it cannot be used.
+        """
+        if self._listed.is_set():
+            return
+        self.nudge()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._over.wait(), _PATIENCE)
+        if not self._listed.is_set():
+            raise self._unusable()
+
+    def _unusable(self) -> UpstreamUnavailable:
+        return UpstreamUnavailable(
+            f"The tool server {self.name!r} cannot be used: {self.reason}.",
+            hint="It is restarted by itself; try again later.",
+        )
 
     async def release(self, run: str) -> None:
         """End the connection of a run that is over, and what it followed. What was sent may still answer."""
@@ -267,24 +304,35 @@ class Keeper:
         return open_
 
     async def _keep(self) -> None:
-        backoff = _FIRST_BACKOFF
+        backoff, scheduler = _FIRST_BACKOFF, self.around.runtime.scheduler
         while not self.closed:
             started = self.around.runtime.clock.monotonic()
+            self._wanted.clear()
+            self._served = False
             self.control = connection = self._open(shared=self.document.stateless)
             try:
                 await self._serve(connection)
             except (InterlockError, MCPError, TimeoutError) as error:
-                self.failing = True
-                self._tried.set()
-                self.reason = connection.reason or str(error)
-                log.warning("tool server %s: %s", self.name, self.reason)
-            self._listed.clear()
-            self.told(self.name, "", "interlock/lost", {})
-            await connection.close()
+                self._failed(connection.reason or _said(error))
+            scheduler.spawn(connection.close(), name=f"close {self.name}")
             if self.around.runtime.clock.monotonic() - started > _LAST_BACKOFF:
                 backoff = _FIRST_BACKOFF
-            await self.around.runtime.scheduler.sleep(backoff)
+            soonest = min(backoff, _SOONEST)
+            await scheduler.sleep(soonest)
+            await _first(scheduler.sleep(backoff - soonest), self._wanted.wait())
             backoff = min(backoff * 2, _LAST_BACKOFF)
+
+    def _failed(self, reason: str) -> None:
+        """The control connection is lost. Who waits hears why, or of the next attempt if it had served."""
+        self.failing, self.reason = True, reason
+        log.warning("tool server %s: %s", self.name, reason)
+        self._listed.clear()
+        over = self._over
+        if not self._served or over.is_set():
+            self._over = asyncio.Event()
+        if not self._served:
+            over.set()
+        self.told(self.name, "", "interlock/lost", {})
 
     async def _serve(self, connection: Connection) -> None:
         """List the tools now and whenever they change, until the connection is lost."""
@@ -309,9 +357,11 @@ class Keeper:
                 self.listings["tools"] = Listing(items=tools, at=self.around.runtime.clock.monotonic())
                 self.told(self.name, "", "interlock/listed", {})
                 self.failing = False
-                self._tried.set()
+                self._served = True
                 self._listed.set()
-                await _first(self._changed.wait(), connection.ended.wait())
+                self._over.set()
+                again = self.around.runtime.scheduler.sleep(_LIST_TTL)
+                await _first(self._changed.wait(), connection.ended.wait(), again)
         finally:
             listening.cancel()
         raise UpstreamUnavailable(f"The tool server {self.name!r} was lost: {connection.reason}.")
@@ -330,8 +380,10 @@ class Keeper:
             ) as subscription:
                 async for _ in subscription:
                     pass  # each event also reaches the connection's message handler
-        except (MCPError, SubscriptionLost, TimeoutError, InterlockError) as error:
-            log.debug("tool server %s does not tell of changes: %s", self.name, type(error).__name__)
+        except MCPError as error:
+            log.debug("tool server %s does not tell of changes: %s", self.name, error.error.code)
+        except (SubscriptionLost, TimeoutError, InterlockError):
+            self.doubt()
 
 
 def _result_checks(tools: list[dict[str, Json]]) -> dict[str, Callable[[object], bool]]:
@@ -380,6 +432,14 @@ def _offers(connection: Connection, kind: str) -> bool:
             return offered.prompts is not None
         case _:
             return offered.resources is not None
+
+
+def _said(error: InterlockError | MCPError | TimeoutError) -> str:
+    """Return what went wrong in a few words, none of them a server's."""
+    if isinstance(error, MCPError):
+        failed = exchange_failed(error.error.data, error.error.message)
+        return f"it {failed.message}" if failed else f"it answered with error {error.error.code}"
+    return str(error) or "it did not answer in time"
 
 
 async def _first(*waits: Any) -> None:

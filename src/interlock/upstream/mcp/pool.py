@@ -84,6 +84,14 @@ class ToolServers:
         """Return each server's name, whether it is connected, which protocol it speaks, and why not."""
         return [_state(keeper) for keeper in self._keepers.values()]
 
+    def nudge(self, server: str) -> str:
+        """Try a server that is down again soon, because it is asked for; return why it is, or ""."""
+        keeper = self._keepers.get(server)
+        if keeper is None or (keeper.control is not None and keeper.control.alive):
+            return ""
+        keeper.nudge()
+        return keeper.reason
+
     async def listing(self, server: str, kind: str) -> list[dict[str, Json]]:
         """Return all that `server` offers of `kind`. Raises `UpstreamError` when it cannot say."""
         try:
@@ -134,9 +142,14 @@ class ToolServers:
         """Carry a decided call out and say how it ended."""
         if dispatch.request_state in self._parked:
             return await self._parked.go_on(dispatch, bridge)
-        outcome = await self._attempt(dispatch, bridge, fresh=False)
-        if isinstance(outcome, NotSent):
-            outcome = await self._attempt(dispatch, bridge, fresh=True)
+        keeper = self._keepers.get(dispatch.server)
+        if keeper is None:
+            return NotSent(message=_unknown(dispatch.server))
+        decided_on = keeper.definition(dispatch.tool)
+        outcome = await self._attempt(keeper, dispatch, bridge, decided_on)
+        if isinstance(outcome, NotSent) and not _redefined(keeper, dispatch, decided_on):
+            keeper.doubt()
+            outcome = await self._attempt(keeper, dispatch, bridge, decided_on, fresh=True)
         return outcome
 
     async def close_run(self, run: str) -> None:
@@ -171,7 +184,7 @@ class ToolServers:
     def _keeper(self, server: str) -> Keeper:
         keeper = self._keepers.get(server)
         if keeper is None:
-            raise UpstreamUnavailable(f"There is no tool server {server!r} in this environment.")
+            raise UpstreamUnavailable(_unknown(server))
         return keeper
 
     def tell(self, server: str, run: str, method: str, params: Mapping[str, Json]) -> None:
@@ -179,12 +192,26 @@ class ToolServers:
         for told in self._told:
             told(server, run, method, params)
 
-    async def _attempt(self, dispatch: Dispatch, bridge: Bridge | None, *, fresh: bool) -> Outcome:
+    async def _attempt(
+        self,
+        keeper: Keeper,
+        dispatch: Dispatch,
+        bridge: Bridge | None,
+        decided_on: Mapping[str, Json] | None,
+        *,
+        fresh: bool = False,
+    ) -> Outcome:
+        """Send the call, unless its server came back with another tool than the one it was decided on."""
         run = dispatch.principal.run
         try:
-            connection = await self._keeper(dispatch.server).for_run(run, fresh=fresh)
+            connection = await keeper.for_run(run, fresh=fresh)
         except UpstreamUnavailable as error:
             return NotSent(message=str(error))
+        if _redefined(keeper, dispatch, decided_on):
+            return NotSent(
+                message=f"The tool server {dispatch.server!r} came back and defines this tool otherwise. "
+                "Nothing was sent: it is compared with what was registered. Call again to hear of that."
+            )
         flight = Flight(bridge=bridge, run=run)
         connection.take_off(flight)
         work = converse(connection, dispatch, bridge)
@@ -214,6 +241,14 @@ class ToolServers:
                     "its own result schema says. The call may have taken effect."
                 )
         return outcome
+
+
+def _unknown(server: str) -> str:
+    return f"There is no tool server {server!r} in this environment."
+
+
+def _redefined(keeper: Keeper, dispatch: Dispatch, decided_on: Mapping[str, Json] | None) -> bool:
+    return decided_on is not None and keeper.definition(dispatch.tool) != decided_on
 
 
 def _resolver(secret: Callable[[str], str | None]) -> Callable[[str], str]:
