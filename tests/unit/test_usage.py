@@ -20,6 +20,7 @@ from interlock.core.usage import (
     openai_chat,
     openai_responses,
     reported,
+    tier_of,
     tokens,
 )
 
@@ -193,6 +194,20 @@ def test_usage_is_found_wherever_an_event_carries_it(event: dict[str, Any]) -> N
 @pytest.mark.parametrize("event", [{}, {"usage": None}, {"usage": {}}, {"usage": 3, "message": "usage"}])
 def test_an_event_without_usage_reports_none(event: dict[str, Any]) -> None:
     assert reported(event) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "tier"),
+    [
+        (({}, {}), ""),
+        (({"service_tier": "flex"}, {}), "flex"),
+        (({"service_tier": None}, {"service_tier": "priority"}), "priority"),
+        (({}, {"service_tier": "standard", "speed": "fast"}), "fast"),
+        (({}, {"service_tier": "standard", "speed": "standard"}), "standard"),
+    ],
+)
+def test_the_service_tier_is_what_the_reply_says(said: Any, tier: str) -> None:
+    assert tier_of(*said) == tier
 
 
 def test_what_nobody_reported_is_estimated_from_the_bytes_and_rounded_up() -> None:

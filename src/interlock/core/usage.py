@@ -168,6 +168,16 @@ def reported(event: Mapping[str, Json]) -> Mapping[str, Json] | None:
     return None
 
 
+def tier_of(*said: Mapping[str, Json]) -> str:
+    """Return the service tier that a request asks for or a reply says it had; "" where neither is said.
+
+    Anthropic calls its fast one a speed, and names the tier it would have otherwise beside it.
+    """
+    if any(each.get("speed") == "fast" for each in said):
+        return "fast"
+    return next((str(tier) for each in said if (tier := each.get("service_tier"))), "")
+
+
 def tokens(size: int, per_kilobyte: int = TOKENS_PER_KILOBYTE) -> int:
     """Return how many tokens `size` bytes of text come to, rounded up."""
     return -(-size * per_kilobyte // 1000)

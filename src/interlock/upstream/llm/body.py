@@ -15,6 +15,7 @@ from msgspec import Raw
 
 from interlock.core.context import Size, measure
 from interlock.core.model import Json, value
+from interlock.core.usage import tier_of
 from interlock.upstream.llm.surface import Operation, Surface
 
 _encode = msgspec.json.Encoder().encode
@@ -47,6 +48,7 @@ _FIELDS: Mapping[str, _Field] = {
     "max_output_tokens": msgspec.json.Decoder(int | None).decode,
     "n": msgspec.json.Decoder(int | None).decode,
     "service_tier": msgspec.json.Decoder(str | None).decode,
+    "speed": msgspec.json.Decoder(str | None).decode,
     "stream_options": _options,
     "tools": msgspec.json.Decoder(list[_ServerTool] | None).decode,
 }
@@ -101,7 +103,7 @@ def read(raw: bytes, surface: Surface) -> ModelBody:
         stream=bool(said.get("stream")),
         output_cap=max(caps, default=None),
         answers=said.get("n") or 1,
-        service_tier=said.get("service_tier") or "",
+        service_tier=tier_of(said),
         wants_usage=bytes(options.get("include_usage", b"")) == b"true",
         server_tools=_server_tools(said.get("tools") or []),
     )

@@ -124,8 +124,7 @@ class Meter:
         self._usage = counted.merge(self._usage, reported)
         self.complete = _is_last(said)
         self.model = str(held.get("model") or self.model)
-        tier = held.get("service_tier") or reported.get("service_tier")
-        self.service_tier = str(tier or self.service_tier)
+        self.service_tier = counted.tier_of(held, reported) or self.service_tier
         if isinstance(held.get("output"), list):
             self._output = held["output"]
         return True
