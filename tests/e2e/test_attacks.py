@@ -352,6 +352,10 @@ DECLARED: dict[tuple[str, str], frozenset[str]] = {
     ("POST", "/api/v1/agents/{agent}/suspend"): STOPPERS,
     ("POST", "/api/v1/agents/{agent}/resume"): STOPPERS,
     ("POST", "/api/v1/agents/{agent}/retire"): STOPPERS,
+    ("GET", "/api/v1/alerts"): ANYONE,
+    ("GET", "/api/v1/alerts/{event}"): ANYONE,
+    ("GET", "/api/v1/alerts/deliveries"): ANYONE,
+    ("GET", "/api/v1/alerts/rules"): ANYONE,
     ("GET", "/api/v1/approvals"): ANYONE,  # shows what its reader may decide
     ("GET", "/api/v1/approvals/{id}"): ANYONE,
     ("POST", "/api/v1/approvals/{id}/approve"): ANYONE,  # decided by who the workflow names
@@ -361,6 +365,13 @@ DECLARED: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/api/v1/audit/export"): WATCHERS,
     ("GET", "/api/v1/audit/verify"): WATCHERS,
     ("POST", "/api/v1/audit/checkpoints"): WATCHERS,
+    ("GET", "/api/v1/incidents"): ANYONE,
+    ("GET", "/api/v1/incidents/{incident}"): ANYONE,
+    ("POST", "/api/v1/incidents/{incident}/close"): STOPPERS,
+    ("GET", "/api/v1/kills"): ANYONE,
+    ("POST", "/api/v1/kills"): ANYONE,  # decided by what is to be stopped: see the tests of kills
+    ("GET", "/api/v1/kills/{kill}"): ANYONE,
+    ("POST", "/api/v1/kills/{kill}/resume"): ANYONE,
     ("GET", "/api/v1/manifest"): ANYONE,
     ("GET", "/api/v1/manifest/history"): ANYONE,
     ("POST", "/api/v1/manifest/plan"): ANYONE,

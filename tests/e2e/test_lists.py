@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pty
 import re
+import struct
+import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -92,6 +98,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             ended = found.cli("run", "refunds", "--", sys.executable, "-c", AGENT)
             assert ended.returncode == 0, ended.stderr
         found.json("token", "create")
+        for level in ("pause", "freeze"):
+            found.json("kill", "workflow", "refunds", "--level", level, "--reason", "a drill")
         yield found
 
 
@@ -148,3 +156,60 @@ def test_a_table_says_how_to_go_on(server: Served) -> None:
     assert following.returncode == 0
     assert "There are more" not in following.stderr
     assert "before is not a place" in server.cli("audit", "list", "--before", "yesterday").stderr
+
+
+def test_no_table_is_folded_beyond_use_in_a_narrow_terminal(server: Served) -> None:
+    for command in (
+        "runs list",
+        "actions list",
+        "approvals list",
+        "changes list",
+        "token list",
+        "tools pins",
+    ):
+        shown = in_terminal(server, *command.split(), width=80)
+        first = str(next(iter(server.json(*command.split())["items"][0].values())))
+        lines = [line for line in shown.splitlines() if line.startswith(first)]
+        assert lines, f"{command} folds its names:\n{shown}"
+        assert all(len(line) <= 80 for line in shown.splitlines())
+
+
+def test_nothing_to_list_is_said(server: Served) -> None:
+    assert server.cli("runs", "list", "--agent", "nobody").stdout == "None.\n"
+
+
+def test_colours_are_off_where_they_are_not_wanted(server: Served) -> None:
+    coloured = re.compile(r"\x1b\[(?:[0-9;]*;)?3[0-7]")
+    words = ("runs", "show", "run_none")
+    assert coloured.search(in_terminal(server, *words, width=80))
+    assert not coloured.search(in_terminal(server, *words, width=80, NO_COLOR="1"))
+
+
+def in_terminal(server: Served, *words: str, width: int, **settings: str) -> str:
+    """Run a command in a terminal of its own; return what it shows."""
+    outer, inner = pty.openpty()
+    fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
+    known = {name: value for name, value in server.environment.items() if name not in ("COLUMNS", "NO_COLOR")}
+    child = subprocess.Popen(
+        [sys.executable, "-m", "interlock.cli", *words],
+        env=known | {"TERM": "xterm"} | settings,
+        stdin=inner,
+        stdout=inner,
+        stderr=inner,
+    )
+    os.close(inner)
+    shown = b""
+    try:
+        while piece := _read(outer):
+            shown += piece
+    finally:
+        child.wait()
+        os.close(outer)
+    return shown.decode().replace("\r\n", "\n")
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # the other end is closed
+        return b""

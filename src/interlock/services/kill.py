@@ -45,7 +45,8 @@ class KillSwitch:
         """Obey what is in force on record, and what the kill file says. Raises `StoreError`."""
         self._lifted = await self.store.read(kills.resumed_files)
         await self.follow_record()
-        self.look_at_file()
+        if self.look_at_file():
+            await self.record()
 
     def press(self, order: KillOrder) -> None:
         """Stop it in this tick. Call `record` next; where that is not possible, the clock does."""
