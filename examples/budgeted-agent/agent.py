@@ -6,7 +6,7 @@ from openai import APIStatusError, OpenAI
 
 client = OpenAI()  # OPENAI_BASE_URL and OPENAI_API_KEY: `interlock run` sets both
 
-for turn in range(1, 31):
+for turn in range(1, 101):
     try:
         reply = client.chat.completions.with_raw_response.create(
             model="gpt-test",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -24,20 +22,15 @@ def test_a_loop_is_metered_then_degraded_then_stopped(tmp_path: Path) -> None:
     with ModelServer(load_script(BUDGETED / "script.json")) as models:
         declared = manifest.replace("http://127.0.0.1:8100", models.url)
         with served(tmp_path / "data", declared) as server:
-            ended = subprocess.run(
-                [sys.executable, str(BUDGETED / "agent.py")],
-                env={
-                    **os.environ,
-                    "OPENAI_BASE_URL": f"{server.url}/v1",
-                    "OPENAI_API_KEY": server.token("refunds"),
-                },
-                capture_output=True,
-                text=True,
-                timeout=60,
-            )
+            ended = server.cli("run", "refunds", "--quiet", "--", sys.executable, str(BUDGETED / "agent.py"))
             doctor = server.json("doctor")
-    states = re.findall(r"budget (\w+)", ended.stdout)
-    assert list(dict.fromkeys(states)) == ["ok", "soft", "degraded"]
-    assert re.fullmatch(r"turn \d+: 402 \w+\n", ended.stderr)
-    assert len(models.received) == len(states)
+    turns = re.findall(r"turn \d+: (\S+), budget (\w+)", ended.stdout)
+    assert list(dict.fromkeys(turns)) == [
+        ("gpt-test", "ok"),
+        ("gpt-test", "soft"),
+        ("gpt-test-mini", "degraded"),
+    ]
+    assert ended.returncode == 1
+    assert re.search(r"turn \d+: 402 \w+\n", ended.stderr)
+    assert len(models.received) == len(turns)
     assert all(each["ok"] for each in doctor)
