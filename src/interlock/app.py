@@ -27,6 +27,7 @@ from interlock.services.expire_runs import EVERY, expire_runs
 from interlock.services.import_prices import Prices
 from interlock.services.kill import KillSwitch
 from interlock.services.load_bundle import load_bundle
+from interlock.services.pay import Pay
 from interlock.services.register import Registrar
 from interlock.services.send import Send
 from interlock.services.spend import Spend
@@ -94,7 +95,12 @@ async def wire(settings: Settings, runtime: Runtime | None = None) -> AsyncGener
             calls=Calls(
                 store=store,
                 memory=memory,
-                executor=Send(executor=servers, memory=memory),
+                executor=Pay(
+                    executor=Send(executor=servers, memory=memory),
+                    memory=memory,
+                    budgets=budgets,
+                    runtime=world,
+                ),
                 runtime=world,
                 settings=settings,
             ),

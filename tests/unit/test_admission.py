@@ -221,7 +221,7 @@ class Unreadable(dict[str, Any]):
         ({"run": a_run(labels=5)}, Gate.APPROVAL),
         ({"breakers": Unreadable()}, Gate.BREAKER),
         ({"schema_problem": lambda arguments: 1 / 0}, Gate.SCHEMA),
-        ({"ledger": None}, Gate.BUDGET),
+        ({"accounts": None}, Gate.BUDGET),
         ({"revoked": None}, Gate.TOKEN),
         ({"autonomy": "none such"}, Gate.APPROVAL),
     ],
@@ -237,7 +237,7 @@ def test_an_error_while_deciding_is_a_denial_that_names_the_check(
 
 
 @pytest.mark.parametrize(
-    "part", ["bundle", "revoked", "run", "pin", "ledger", "breakers", "kill", "schema_problem", "approved"]
+    "part", ["bundle", "revoked", "run", "pin", "accounts", "breakers", "kill", "schema_problem", "approved"]
 )
 def test_a_snapshot_with_a_broken_part_never_lets_anything_pass(part: str) -> None:
     assert decide(a_request(), replace(a_snapshot(), **{part: object()}), NOW).denied

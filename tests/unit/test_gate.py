@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from interlock.core.budget import Ledger
+from interlock.core.budget import Account, AccountKey, Limits, ScopeKind
 from interlock.core.document import Person, Variant
 from interlock.core.identity import Revocations
 from interlock.core.kill import KillLevel
@@ -22,6 +22,7 @@ from interlock.core.model import (
     Verdict,
 )
 from interlock.core.taint import STRICT
+from interlock.core.window import Window
 from support.policies import (
     NOW,
     Companion,
@@ -188,10 +189,21 @@ def test_a_half_open_breaker_lets_reads_pass() -> None:
     assert decided(breakers={("agent", "refund-bot"): BreakerState.HALF_OPEN}).verdict is Verdict.ALLOW
 
 
+def an_account(held: int, *, spent: int = 0) -> Account:
+    """Return the account of a run with a ceiling of 100."""
+    key = AccountKey(kind=ScopeKind.RUN, name="run_1", window=Window.RUN)
+    return Account(key=key, limits=Limits(limit=100, kill=1_000), spent=spent, held_max=held)
+
+
 def test_a_call_that_the_budget_does_not_cover_is_denied() -> None:
     bundle = a_bundle(tools=(a_reading_tool(cost_per_call=5), a_tool()))
-    assert said(decided(bundle=bundle, ledger=Ledger(limit=4))) == (Gate.BUDGET, "budget_exhausted")
-    assert not decided(bundle=bundle, ledger=Ledger(limit=5)).denied
+    assert said(decided(bundle=bundle, accounts=[an_account(96)])) == (Gate.BUDGET, "budget_inflight")
+    assert said(decided(bundle=bundle, accounts=[an_account(95, spent=1)])) == (
+        Gate.BUDGET,
+        "budget_inflight",
+    )
+    assert said(decided(bundle=bundle, accounts=[an_account(0, spent=100)])) == (Gate.BUDGET, "run_halted")
+    assert not decided(bundle=bundle, accounts=[an_account(95)]).denied
     assert not decided(bundle=bundle).denied
 
 
@@ -252,7 +264,7 @@ def test_the_state_that_was_read_is_recorded() -> None:
         run=a_run(calls={"crm.lookup": 2}, labels=frozenset({"web", "email"})),
         breakers={("tool", "crm.update"): BreakerState.HALF_OPEN, ("tool", "x.y"): BreakerState.OPEN},
         kill={"run:other": KillLevel.STOP},
-        ledger=Ledger(limit=100, spent=10, held=20),
+        accounts=[an_account(20, spent=10)],
         autonomy=AutonomyTier.ASYNC_REVIEW,
         reach={"records": 3},
         approved=an_approval(waiting),
@@ -270,7 +282,7 @@ def test_the_state_that_was_read_is_recorded() -> None:
         },
         "breakers": {"tool:crm.update": "half_open"},
         "kill": {},
-        "remaining": 70,
+        "remaining": {"run run_1": 70},
         "autonomy": "async_review",
         "reach": {"records": 3},
         "approved": {

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
 from interlock.core import breaker, kill, refusal, taint
-from interlock.core.budget import Exceeded, hold
+from interlock.core.budget import Clamp, Granted, answer
+from interlock.core.budget import refused as in_words
 from interlock.core.bundle import Bundle
 from interlock.core.identity import check_environment, check_token
 from interlock.core.kill import KillLevel
@@ -229,11 +230,15 @@ def circuit(case: Case) -> Said:
 
 
 def budget(case: Case) -> Said:
-    """What the call costs still fits."""
-    ledger = case.snapshot.ledger
-    if ledger.limit is not None and isinstance(hold(ledger, case.tool.cost_per_call), Exceeded):
-        return (refusal.NO_BUDGET,)
-    return CONTENT
+    """What the call costs fits every account that pays for it (B2)."""
+    cost, accounts = case.tool.cost_per_call, tuple(case.snapshot.accounts)
+    if not cost or not accounts:
+        return CONTENT
+    said = answer(accounts, exp=cost, most=cost)
+    if isinstance(said, Granted | Clamp):  # never a clamp: a tool's cost is what it is
+        return CONTENT
+    why = in_words(said)
+    return (refusal.deny(Gate.BUDGET, why.code, why.message),)
 
 
 def tainted(case: Case) -> Said:
@@ -302,8 +307,8 @@ def read(case: Case) -> dict[str, Json]:
     if snapshot.kill:
         found = killed(snapshot, case.request)
         state["kill"] = {subject: level.value for subject, level in found.items()}
-    if snapshot.ledger.limit is not None:
-        state["remaining"] = snapshot.ledger.remaining
+    if snapshot.accounts:
+        state["remaining"] = {each.key.scope: each.room for each in snapshot.accounts}
     if snapshot.autonomy is not None:
         state["autonomy"] = snapshot.autonomy.value
     if snapshot.reach is not None:

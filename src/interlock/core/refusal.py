@@ -255,4 +255,3 @@ MODEL_GRANTED = Reason(
     message="The workflow has this model in scope.",
     verdict=Verdict.ALLOW,
 )
-NO_BUDGET = deny(Gate.BUDGET, "budget_exhausted", "The budget does not cover this call.")

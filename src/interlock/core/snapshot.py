@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from interlock.core.budget import Ledger
+from interlock.core.budget import Account
 from interlock.core.bundle import Bundle
 from interlock.core.identity import Revocations
 from interlock.core.kill import Kills
@@ -67,7 +67,7 @@ class Snapshot:
     run: RunFacts | None = None
     pin: Pin | None = None
     breakers: Mapping[tuple[str, str], BreakerState] = field(default_factory=lambda: _NO_STATES)
-    ledger: Ledger = field(default_factory=Ledger)
+    accounts: Sequence[Account] = ()
     autonomy: AutonomyTier | None = None
     schema_problem: SchemaCheck | None = None
     reach: Mapping[str, Json] | None = None

@@ -82,6 +82,7 @@ class Budgets:
         """Charge what dead processes left and learn how the accounts stand. Raises `StoreError`."""
         await self._books.start()
         self._memory.on_run_over.append(self._run_over)
+        self._memory.accounts = lambda principal: self.accounts(principal, self._clock.now())
         for account in self._open():
             self._books.refresh(account)
         await self._books.flush()

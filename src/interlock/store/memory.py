@@ -8,12 +8,12 @@ when the call turns out not to happen. A kill is in force before it is on disk: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from interlock.core.action import ActionState
 from interlock.core.admission import Approved, RunFacts, Snapshot
-from interlock.core.budget import Ledger
+from interlock.core.budget import Account
 from interlock.core.bundle import Bundle
 from interlock.core.identity import Revocations
 from interlock.core.kill import KillLevel, Kills, belongs_to, strictest
@@ -23,7 +23,6 @@ from interlock.store.flights import Flights
 
 SchemaCheck = Callable[[Mapping[str, Json]], str | None]
 CallKey = tuple[str, str, str]
-_NO_LIMIT = Ledger()
 _NOT_ASKED = Measured(bundle="")
 
 
@@ -51,6 +50,11 @@ class LiveAction:
         return self.run, self.tool, self.digest
 
 
+def _nobody_pays(_: Principal) -> Sequence[Account]:
+    """Stand for the accounts of a process that has none."""
+    return ()
+
+
 @dataclass(slots=True, kw_only=True)
 class Memory:
     """The versioned values of one environment."""
@@ -76,6 +80,7 @@ class Memory:
     on_kill: list[Callable[[str, KillLevel], None]] = field(
         default_factory=list[Callable[[str, KillLevel], None]]
     )
+    accounts: Callable[[Principal], Sequence[Account]] = _nobody_pays
 
     def snapshot(
         self,
@@ -102,7 +107,7 @@ class Memory:
             run=run,
             pin=self.pins.get(tool),
             breakers=self.breakers,
-            ledger=_NO_LIMIT,
+            accounts=self._paying(principal, tool),
             autonomy=self.autonomy.get((principal.workflow, tool)),
             schema_problem=self.validators.get(tool),
             reach=reach.reach,
@@ -110,6 +115,11 @@ class Memory:
             approved=approved,
             kill=self.kill,
         )
+
+    def _paying(self, principal: Principal, tool: str) -> Sequence[Account]:
+        """Return the accounts that a call is charged to, if it costs anything."""
+        compiled = None if self.bundle is None else self.bundle.tools.get(tool)
+        return self.accounts(principal) if compiled is not None and compiled.cost_per_call else ()
 
     def _still(self, measured: Measured | None) -> Measured:
         """Return what was measured, if the policy that declares the preview still stands."""
