@@ -51,8 +51,9 @@ def a_model(name: str, price: DeclaredPrice | None = PRICE, **changes: Any) -> P
 
 def a_provider(name: str, url: str, *models: ProviderModel, **changes: Any) -> Provider:
     """Return a provider in the OpenAI format, unless it says otherwise."""
-    values: dict[str, Any] = {"wire_formats": (WireFamily.OPENAI,), "models": models, "drain": 0}
-    return Provider(name=name, base_url=url, **values | changes)
+    values: dict[str, Any] = {"base_url": url, "models": models, "drain": 0}
+    values["wire_formats"] = (WireFamily.OPENAI,)
+    return Provider(name=name, **values | changes)
 
 
 def providers(acme: ModelServer, claude: ModelServer, **changes: Any) -> tuple[Provider, ...]:

@@ -92,7 +92,8 @@ def read(raw: bytes, surface: Surface) -> ModelBody:
     if not model or len(model) > _LONGEST_NAME:
         raise Malformed("The body must name a model.")
     caps = [cap for name in surface.caps if (cap := said.get(name)) is not None]
-    if any(cap < 0 for cap in caps) or (said.get("n") or 1) < 1:
+    answers: int | None = said.get("n")
+    if any(cap < 0 for cap in caps) or (answers is not None and answers < 1):
         raise Malformed("A number of tokens or answers is below its least.")
     options: dict[str, Raw] = said.get("stream_options") or {}
     return ModelBody(
@@ -102,7 +103,7 @@ def read(raw: bytes, surface: Surface) -> ModelBody:
         remote=any(name in members and members[name] != _NULL for name in _REMOTE),
         stream=bool(said.get("stream")),
         output_cap=max(caps, default=None),
-        answers=said.get("n") or 1,
+        answers=1 if answers is None else answers,
         service_tier=tier_of(said),
         wants_usage=bytes(options.get("include_usage", b"")) == b"true",
         server_tools=_server_tools(said.get("tools") or []),
