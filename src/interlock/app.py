@@ -77,7 +77,9 @@ async def wire(settings: Settings, runtime: Runtime | None = None) -> AsyncGener
         await switch.load()
         prices = Prices(store=store, memory=memory, runtime=world)
         budgets = Budgets(store=store, memory=memory, runtime=world)
-        spend = Spend(memory=memory, budgets=budgets, book=lambda: prices.book, runtime=world)
+        spend = Spend(
+            memory=memory, budgets=budgets, book=lambda: prices.book, ready=prices.ready, runtime=world
+        )
         registrar = Registrar(store=store, memory=memory, servers=servers, runtime=world)
         yield Wired(
             settings=settings,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from interlock.core.bundle import compile_bundle
-from interlock.core.document import Provider
+from interlock.core.document import DeclaredPrice, DeclaredRates, Provider, ProviderModel
 from interlock.core.model import WireFamily
 from interlock.core.price_book import ListedProvider, Listing, Unpriced, price_for
 from interlock.core.price_change import ChangeKind
@@ -22,7 +21,12 @@ from interlock.store.database import Store
 from interlock.store.memory import Memory
 from interlock.upstream.price_list import PriceList
 
-PROVIDER = Provider(name="acme", base_url="http://127.0.0.1", wire_formats=tuple(WireFamily)[:1])
+PROVIDER = Provider(
+    name="acme",
+    base_url="http://127.0.0.1",
+    wire_formats=tuple(WireFamily)[:1],
+    models=(ProviderModel(name="gpt"),),
+)
 
 
 def a_listing(model: str, rate: int = 1, *, starts: bool = False) -> Listing:
@@ -124,10 +128,29 @@ def test_a_fresh_installation_has_the_packaged_prices(store: Store) -> None:
     asyncio.run(story())
 
 
-def test_where_no_provider_is_declared_no_list_is_read(store: Store, tmp_path: Path) -> None:
+def test_where_the_manifest_has_every_price_no_list_is_read(store: Store) -> None:
+    price = DeclaredPrice(rates=DeclaredRates(input=1, output=1))
+    priced = replace(PROVIDER, models=(ProviderModel(name="gpt", price=price),))
+
     async def story() -> None:
-        known = Prices(store=store, memory=memory_with(), runtime=Runtime.real())
+        for memory in (memory_with(), memory_with(priced)):
+            known = Prices(store=store, memory=memory, runtime=Runtime.real())
+            await known.start()
+            assert await store.read(prices.current_list) is None
+        assert known.book.find("acme", "gpt", now=0) is not None
+
+    asyncio.run(story())
+
+
+def test_a_provider_that_was_just_declared_has_its_prices_before_its_first_call(store: Store) -> None:
+    async def story() -> None:
+        memory = memory_with()
+        known = Prices(store=store, memory=memory, runtime=Runtime.real())
         await known.start()
-        assert await store.read(prices.current_list) is None
+        await known.take(await offer(store, a_list(a_listing("gpt"))), by="maria")
+        memory.put_bundle(compile_bundle([PROVIDER], environment="dev"))
+        assert known.book.find("acme", "gpt", now=0) is None
+        book = await known.ready()
+        assert book.find("acme", "gpt", now=0) is not None
 
     asyncio.run(story())

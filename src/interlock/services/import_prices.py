@@ -95,7 +95,8 @@ class Prices:
         providers = self._providers()
         if not providers:
             return PriceBook()
-        await self.first()
+        if any(map(_needs_list, providers)):
+            await self.first()
         return await self._store.read(lambda connection: _book(connection, providers))
 
     def _providers(self) -> list[document.Provider]:
@@ -138,10 +139,15 @@ def _put(transaction: Transaction, offer: Offer, by: str) -> int:
     return version
 
 
+def _needs_list(provider: document.Provider) -> bool:
+    """Whether a model of the provider has no price of its own in the manifest."""
+    return any(model.price is None for model in provider.models)
+
+
 def _book(connection: sa.Connection, providers: list[document.Provider]) -> PriceBook:
     imported = prices.current_list(connection)
     listed = () if imported is None else imported.providers
-    lists = {each.name: lists_for(each, listed) for each in providers}
+    lists = {each.name: lists_for(each, listed) for each in providers if _needs_list(each)}
     needed = {name for names in lists.values() for name in names}
     known = documents.last_versions(connection)
     return PriceBook(

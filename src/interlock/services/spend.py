@@ -6,7 +6,7 @@ exactly once, whatever becomes of the call; nothing is awaited when it does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Protocol
 
@@ -119,15 +119,25 @@ def _past(state: BudgetState) -> bool:
 
 
 class Spend:
-    """The money side of model calls in one process. `book` returns the prices in force."""
+    """The money side of model calls in one process.
+
+    `book` returns the prices in force; `ready` waits for those of a provider that was only just declared.
+    """
 
     def __init__(
-        self, *, memory: Memory, budgets: Budgets, book: Callable[[], PriceBook], runtime: Runtime
+        self,
+        *,
+        memory: Memory,
+        budgets: Budgets,
+        book: Callable[[], PriceBook],
+        ready: Callable[[], Awaitable[object]],
+        runtime: Runtime,
     ) -> None:
         self.budgets = budgets
         self.habits: Habits[tuple[str, str]] = Habits()
         self._memory = memory
         self._book = book
+        self._ready = ready
         self._clock = runtime.clock
         self._ids = runtime.ids
 
@@ -173,6 +183,7 @@ class Spend:
 
     async def hold(self, ask: Ask, route: Route, ladder: Ladder) -> Attempt | Refused | Unpriced:
         """Set money aside. Waits while only calls under way stand in the way. Raises `StoreError`."""
+        await self._ready()
         until = self._clock.now() + WAIT
         while True:
             said = self.stepwise(ask, route, ladder)
