@@ -136,9 +136,9 @@ def test_a_call_that_ended_without_a_result_did_not_happen() -> None:
 
 def test_the_arguments_that_ran_are_told_only_when_a_person_changed_them() -> None:
     done = an_action(ActionState.SUCCEEDED, result={"a": 1})
-    assert answer_of(done, None) == Completed(action="act_1", payload={"a": 1})
+    assert answer_of(done, None) == Completed(action="act_1", payload={"a": 1}, tool=done.tool)
     assert answer_of(done, None, revised=True) == Completed(
-        action="act_1", payload={"a": 1}, revised={"id": 1}
+        action="act_1", payload={"a": 1}, tool=done.tool, revised={"id": 1}
     )
 
 

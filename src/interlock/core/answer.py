@@ -51,12 +51,14 @@ class Proposal:
 class Completed:
     """The tool answered. `recorded` says that this is the stored answer of an earlier execution.
 
-    `revised` holds the arguments that ran when a person changed them before approving.
+    `tool` is its dotted name where an action is on record. `revised` holds the arguments that ran when a
+    person changed them before approving.
     """
 
     action: str | None
     payload: dict[str, Json]
     recorded: bool = False
+    tool: str = ""
     revised: Mapping[str, Json] | None = None
 
 
@@ -164,5 +166,6 @@ def _ended(action: Action, *, recorded: bool, revised: bool) -> Completed | Brok
         action=action.id,
         payload=dict(action.result),
         recorded=recorded,
+        tool=action.tool,
         revised=action.arguments if revised else None,
     )

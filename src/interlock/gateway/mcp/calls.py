@@ -24,8 +24,9 @@ from interlock.gateway.mcp.caller import (
     session_of,
 )
 from interlock.gateway.mcp.catalog import Catalog
-from interlock.gateway.mcp.names import RESUME, split
-from interlock.gateway.mcp.reply import denied, result_of
+from interlock.gateway.mcp.names import RESULT, RESUME, split
+from interlock.gateway.mcp.reply import denied
+from interlock.gateway.mcp.results import Results
 from interlock.gateway.mcp.tasks import Tasks
 from interlock.wiring import Wired
 
@@ -41,10 +42,11 @@ _NOT_AS_REGISTERED = {"not_registered", "tool_drifted"}
 class ToolCalls:
     """The tool methods of the gateway."""
 
-    def __init__(self, wired: Wired, catalog: Catalog, tasks: Tasks) -> None:
+    def __init__(self, wired: Wired, catalog: Catalog, tasks: Tasks, results: Results) -> None:
         self._wired = wired
         self._catalog = catalog
         self._tasks = tasks
+        self._results = results
         self._levels: dict[str, str] = {}
 
     async def list_tools(self, ctx: Context, params: types.PaginatedRequestParams | None) -> Any:
@@ -57,6 +59,8 @@ class ToolCalls:
         """Answer `tools/call`: propose the call, or collect one that waited."""
         if params.name == RESUME:
             return await self._resume(ctx, params.arguments or {})
+        if params.name == RESULT:
+            return await self._original(ctx, params.arguments or {})
         await self._settled(principal_of(ctx))
         proposal = self._proposal(ctx, params)
         caller = self.caller(ctx)
@@ -75,7 +79,7 @@ class ToolCalls:
         if isinstance(answer, Refused) and answer.decision.reason.code in _NOT_AS_REGISTERED:
             why = self._wired.servers.wake().nudge(split(proposal.tool)[0])
             return denied(answer.decision, action=answer.action, server=why)
-        result = result_of(answer)
+        result = await self._results.of(answer, proposal.principal, proposal.tool)
         if result.get("resultType") == "task":
             return self._tasks.upstream(principal_of(ctx), split(proposal.tool)[0], result)
         return {"resultType": "complete", **result}
@@ -138,7 +142,10 @@ class ToolCalls:
         finally:
             if beat is not None:
                 beat.cancel()
-        return {"resultType": "complete", **result_of(answer)}
+        return {"resultType": "complete", **await self._results.of(answer, principal_of(ctx))}
+
+    async def _original(self, ctx: Context, arguments: dict[str, Any]) -> dict[str, Json]:
+        return {"resultType": "complete", **await self._results.original(principal_of(ctx), arguments)}
 
     def _beat(self, caller: Caller) -> Any:
         """Keep a waiting client patient, if it sent a progress token."""

@@ -13,7 +13,8 @@ from typing import Any, cast
 
 from interlock.core.model import Json, Principal, RiskTier
 from interlock.core.workflow import CompiledWorkflow
-from interlock.gateway.mcp.names import RESUME, WireNames, split, wire_names
+from interlock.gateway.mcp.names import RESULT, RESUME, WireNames, split, wire_names
+from interlock.services.shorten import LONGEST_PIECE
 from interlock.store.memory import Memory
 from interlock.upstream.mcp.pool import ToolServers
 
@@ -31,6 +32,31 @@ RESUME_TOOL: dict[str, Json] = {
         "type": "object",
         "properties": {"approval_id": {"type": "string", "description": "The handle of the pending answer."}},
         "required": ["approval_id"],
+        "additionalProperties": False,
+    },
+    "annotations": {"readOnlyHint": True, "idempotentHint": True, "openWorldHint": False},
+}
+
+RESULT_TOOL: dict[str, Json] = {
+    "name": RESULT,
+    "title": "Read a shortened result",
+    "description": (
+        "Reads the whole of a result that was shortened, part by part. Pass the reference that the short "
+        "result names. It does not call the tool again."
+    ),
+    "inputSchema": {
+        "type": "object",
+        "properties": {
+            "reference": {"type": "string", "description": "The reference in the short result."},
+            "offset": {"type": "integer", "minimum": 0, "description": "The first character; 0 if left out."},
+            "length": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": LONGEST_PIECE,
+                "description": "How many characters; 16000 if left out.",
+            },
+        },
+        "required": ["reference"],
         "additionalProperties": False,
     },
     "annotations": {"readOnlyHint": True, "idempotentHint": True, "openWorldHint": False},
@@ -125,7 +151,7 @@ class Catalog:
             self._lists[key] = self._generation, listed
         scope = principal.scope
         seen = [tool for name, tool in listed if scope is None or name in scope]
-        return [*seen, RESUME_TOOL]
+        return [*seen, RESUME_TOOL, *([RESULT_TOOL] if workflow.document.compression else [])]
 
     def input_schema(self, principal: Principal, name: str) -> Mapping[str, Any] | None:
         """Return the pinned input schema of a wire name; None when the principal may not see it."""

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 RESUME = "interlock_resume"
+RESULT = "interlock_result"
+_OURS = frozenset({RESUME, RESULT})
 _LONGEST = 128
 _ALLOWED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.")
 
@@ -43,11 +45,11 @@ def wire_names(tools: Iterable[str]) -> WireNames:
 
 def _free(tool: str, *, alone: bool, taken: dict[str, str]) -> str:
     server, name = split(tool)
-    if alone and name not in taken and name != RESUME:
+    if alone and name not in taken and name not in _OURS:
         return name
     prefixed = _allowed(f"{server}__{name}")[:_LONGEST]
     candidate, number = prefixed, 2
-    while candidate in taken or candidate == RESUME:
+    while candidate in taken or candidate in _OURS:
         candidate = f"{prefixed[: _LONGEST - 4]}_{number}"
         number += 1
     return candidate

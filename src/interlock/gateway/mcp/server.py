@@ -28,6 +28,7 @@ from interlock.gateway.mcp.catalog import Catalog
 from interlock.gateway.mcp.changes import Changes
 from interlock.gateway.mcp.events import BoundedEvents
 from interlock.gateway.mcp.offers import Offers
+from interlock.gateway.mcp.results import Results
 from interlock.gateway.mcp.tasks import TaskParams, Tasks
 from interlock.wiring import Wired
 
@@ -49,8 +50,9 @@ class McpServer:
         self._servers = servers = wired.servers.wake()
         self.catalog = Catalog(wired.memory, servers)
         self.changes = Changes(wired.runtime)
-        self._tasks = Tasks(wired)
-        self._calls = ToolCalls(wired, self.catalog, self._tasks)
+        results = Results(wired)
+        self._tasks = Tasks(wired, results)
+        self._calls = ToolCalls(wired, self.catalog, self._tasks, results)
         self._offers = Offers(wired, self.catalog, self._calls, self.changes)
         self._manager = _Manager(
             app=self._build(),

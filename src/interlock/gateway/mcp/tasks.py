@@ -18,7 +18,8 @@ from interlock.core.answer import Broken, Completed, InputAsked, TurnedDown, Wai
 from interlock.core.model import SECOND, Json, Principal
 from interlock.errors import InterlockError, StateConflict
 from interlock.gateway.mcp.caller import TASKS, Caller, Context, is_modern, knows_tasks, principal_of
-from interlock.gateway.mcp.reply import iso, result_of
+from interlock.gateway.mcp.reply import iso
+from interlock.gateway.mcp.results import Results
 from interlock.services.cancel import Cancel
 from interlock.upstream.mcp.ending import ServerError
 from interlock.wiring import Wired
@@ -47,8 +48,9 @@ class _Upstream:
 class Tasks:
     """The handles given out."""
 
-    def __init__(self, wired: Wired) -> None:
+    def __init__(self, wired: Wired, results: Results) -> None:
         self._wired = wired
+        self._results = results
         self._upstream: OrderedDict[str, _Upstream] = OrderedDict()
 
     def waiting(self, answer: Waiting) -> dict[str, Json]:
@@ -71,7 +73,7 @@ class Tasks:
         answer = await self._approval(principal, params)
         if isinstance(answer, Waiting):
             return {"resultType": "complete", **self._head(answer)}
-        return self._detail(params.task_id, answer)
+        return await self._detail(params.task_id, answer, principal)
 
     async def update(self, ctx: Context, params: TaskParams) -> dict[str, Json]:
         """Answer `tasks/update`: input for a tool server's task; a waiting call takes none from here."""
@@ -138,7 +140,7 @@ class Tasks:
             "pollIntervalMs": _POLL_MS,
         }
 
-    def _detail(self, task: str, answer: Any) -> dict[str, Json]:
+    async def _detail(self, task: str, answer: Any, principal: Principal) -> dict[str, Json]:
         now = iso(self._wired.runtime.clock.now())
         detail: dict[str, Json] = {
             "resultType": "complete",
@@ -154,7 +156,7 @@ class Tasks:
             asked = cast("dict[str, Json]", answer.payload.get("inputRequests") or {})
             return {**detail, "status": "input_required", "inputRequests": asked}
         try:
-            result = result_of(answer)
+            result = await self._results.of(answer, principal)
         except MCPError as error:
             said = error.error.model_dump(mode="json", exclude_none=True)
             return {**detail, "status": "failed", "error": said}
