@@ -457,8 +457,10 @@ async def test_less_money_acts_at_once_and_one_more_model_waits(office: Office) 
     ]
     flow = office.flow()
     assert (flow.budget, flow.models.allow) == (Budget(run=5, day=100), ("small",))
+    assert office.label() == "refunds@1", "open runs go on, within the smaller budget"
     await office.approve(done.change, "maria")
     assert office.flow().models.allow == ("small", "large")
+    assert office.label() == "refunds@2"
 
 
 @story

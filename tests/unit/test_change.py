@@ -22,7 +22,9 @@ from interlock.core.change import (
 from interlock.core.document import (
     Agent,
     AnyDocument,
+    Budget,
     Credentials,
+    Customer,
     Grant,
     Models,
     Person,
@@ -170,6 +172,13 @@ def test_a_workflow_gets_a_new_version_when_what_it_means_changes() -> None:
     assert next_versions(known, slower)[flow] == 2
     assert next_versions(known, [*declared(), Policy(name="p")])[flow] == 2
     assert next_versions(known, [*declared(), ADMIN])[flow] == 1
+
+
+def test_a_budget_holds_for_open_runs_and_is_no_new_version() -> None:
+    flow = ("Workflow", "refunds")
+    known = {name: (1, digest) for name, digest in contents(declared()).items()}
+    assert next_versions(known, declared(budget=Budget(run=1), customer=Customer(value="acme")))[flow] == 1
+    assert next_versions(known, declared(models=Models(allow=("*",))))[flow] == 2
 
 
 def test_a_number_is_never_used_twice() -> None:

@@ -29,6 +29,7 @@ from interlock.core.model import DAY
 from interlock.core.model_route import Route, permits
 
 _WARN_BEFORE = 30 * DAY
+_NO_PART_OF_A_VERSION = frozenset({"budget", "runbook", "customer"})
 _THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 DECIDERS = frozenset({"policy_author", "agent_owner", "admin"})
 PROPOSERS = frozenset({"policy_author", "agent_owner", "admin", "developer"})
@@ -148,7 +149,10 @@ def may_decide(
 
 
 def contents(documents: Iterable[AnyDocument]) -> Mapping[tuple[str, str], str]:
-    """Return a digest of what each document means; a workflow's covers its tools, servers and policies."""
+    """Return a digest of what each document means; a workflow's covers its tools, servers and policies.
+
+    Its budget, runbook and customer label are no part of it: as they are now they hold for open runs too.
+    """
     everything = tuple(documents)
     policies = [asdict(each) for each in everything if isinstance(each, Policy)]
     named = {key(each)[:2]: each for each in everything}
@@ -163,8 +167,9 @@ def _whole(
 ) -> dict[str, object]:
     parts = sorted(_parts(workflow) - {("Workflow", workflow.name), ("Agent", workflow.agent)})
     found = (named.get(part) for part in parts)
+    meant = {name: said for name, said in asdict(workflow).items() if name not in _NO_PART_OF_A_VERSION}
     return {
-        "workflow": asdict(workflow),
+        "workflow": meant,
         "parts": [asdict(each) for each in found if isinstance(each, Tool | ToolServer)],
         "policies": policies,
     }

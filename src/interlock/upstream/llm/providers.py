@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from interlock.core.document import Provider
 from interlock.core.model import WireFamily
 from interlock.core.model_route import Route
-from interlock.core.rotation import validity
+from interlock.core.rotation import refusal
 from interlock.errors import UpstreamUnavailable
 from interlock.runtime import Clock
 from interlock.upstream.llm.surface import Surface
@@ -87,11 +87,8 @@ class Providers:
 
     def _credentials(self, provider: Provider, family: WireFamily) -> Headers:
         given = provider.credentials
-        if not validity(given.expires, now=self._clock.now()).usable:
-            raise UpstreamUnavailable(
-                f"The credential of the provider {provider.name!r} has expired.",
-                hint=f"{given.owner or 'Its owner'} must replace it.",
-            )
+        if (refused := refusal(provider, self._clock.now())) is not None:
+            raise UpstreamUnavailable(refused, hint=f"{given.owner or 'Its owner'} must replace it.")
         headers = {name: self._resolved(value, provider) for name, value in given.headers.items()}
         if given.api_key is not None:
             key = self._resolved(given.api_key, provider)
