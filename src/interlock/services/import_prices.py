@@ -70,6 +70,7 @@ class Prices:
             try:
                 offer = await self.offer()
                 await self._store.transact(lambda transaction: _put(transaction, offer, "interlock"))
+                self._wanted += 1
             except UpstreamUnavailable as error:
                 log.error("%s", error.message)
             except SnapshotMoved:
