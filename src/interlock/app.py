@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import platform
 import signal
 import threading
@@ -281,8 +280,8 @@ def _jobs(wired: Wired) -> list[Job]:
 
 
 def _this_process(settings: Settings) -> str:
-    """Return how people know this process."""
-    return f"{settings.environment} on {platform.node()}, process {os.getpid()}"
+    """Return how people know the process that serves this environment here, whenever it was started."""
+    return f"{settings.environment} on {platform.node()}"
 
 
 def _expired(server: ToolServer, now: int) -> str | None:

@@ -258,6 +258,22 @@ def test_mail_to_a_server_nobody_vouches_for_is_not_handed_in(tmp_path: Path) ->
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("email", ["a b@example.com", "lee@example.com\r\nBcc: eve@example.com", "@", "lee"])
+def test_an_address_that_is_none_is_given_up_and_adds_no_header(tmp_path: Path, email: str) -> None:
+    async def story() -> None:
+        async with mailbox(tmp_path) as box:
+            server = MailServer(
+                host="127.0.0.1", port=box.port, security="starttls", sender="i@example.com",
+                ca=str(tmp_path / "ca.pem"),
+            )  # fmt: skip
+            async with telling(tmp_path, "", email=email, mail_server=server) as (world, deliver):
+                await deliver()
+                assert (await only(world)).state == "given_up", await log_of(world)
+                assert not any("eve" in said for said in box.said)
+
+    asyncio.run(story())
+
+
 def test_without_a_mail_server_the_log_says_that_nobody_was_told(tmp_path: Path) -> None:
     async def story() -> None:
         async with telling(tmp_path, "", email="lee@example.com") as (world, deliver):

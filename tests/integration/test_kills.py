@@ -265,6 +265,8 @@ def test_two_people_resume_and_a_restart_obeys_until_they_have(tmp_path: Path, d
             world.memory.kills.clear()
             world.memory.kill = {}
             await a_switch(world).load()  # as after a restart
+            report = await report_kill(store=world.store, memory=world.memory, kill=order.id)
+            assert len(report.processes) == 1, "it has said so before"
             assert isinstance(await world.propose("shop.read", {}), Refused)
             resume = ResumeKilled(store=world.store, memory=world.memory, settings=world.settings)
             with pytest.raises(UsageError):

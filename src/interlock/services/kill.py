@@ -110,10 +110,12 @@ class KillSwitch:
             await self.record()
 
     async def _say_obeyed(self, kill: str) -> None:
-        """Let the process that pressed it know that this one obeys, and what it cut."""
+        """Let the process that pressed it know, once, that this one obeys, and what it ended."""
         environment = self.memory.environment
 
         def work(transaction: Transaction) -> None:
+            if self.process in {each["process"] for each in kills.reports(transaction.connection, kill)}:
+                return
             pressed = kills.get(transaction.connection, kill)
             ended = self._end(transaction, pressed.subject, pressed.level, pressed.pressed_by)
             kills.put_report(transaction, kill, self.process, environment, {"runs_ended": list(ended)})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from dataclasses import asdict
 
@@ -61,7 +60,7 @@ async def press(request: Request) -> Response:
     for _ in range(_LOOKS):  # what was cut needs a moment to end
         if order.level is not KillLevel.STOP or not wired.memory.flights.of(order.subject):
             break
-        await asyncio.sleep(_PAUSE)
+        await wired.runtime.scheduler.sleep(_PAUSE)
     return json_response(asdict(await _report(wired, order.id)), 201)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from urllib.parse import unquote, urlsplit
@@ -59,8 +60,12 @@ def mail_server(url: str, *, sender: str, password: str, ca: str = "") -> MailSe
 async def hand_in(message: Message, server: MailServer) -> Ending:
     """Send a notice by mail. Never raises for what the mail server does."""
     try:
+        mail = _mail(message, server.sender)
+    except (MessageError, ValueError) as unusable:
+        return NotTaken(detail=f"the address cannot be used: {type(unusable).__name__}", final=True)
+    try:
         await aiosmtplib.send(
-            _mail(message, server.sender),
+            mail,
             hostname=server.host,
             port=server.port,
             username=server.user or None,
