@@ -33,7 +33,8 @@ def list_(
     with api() as client:
         found = client.get("/api/v1/actions", params={**wanted, "limit": str(limit)}).json()
     rows = [{**each, "at": moment(each["created_at"])} for each in found["items"]]
-    emit_page(found, table(rows, ("id", "state", "tool", "agent", "at")), as_json)
+    columns = ("id", "state", "tool", "agent", "at")
+    emit_page(found, table(rows, columns, spare=("agent", "at")), as_json)
 
 
 @app.command()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from interlock.cli.client import api
+from interlock.cli.moment import moment
 from interlock.cli.output import console, emit, notes, safe, table
 from interlock.cli.page import emit_page
 from interlock.cli.session import read_public_key, write_new_key
@@ -32,7 +32,7 @@ def list_(
     with api() as client:
         found = client.get("/api/v1/agents", params={"state": state}).json()
     rows = [{**each, "workflows": ", ".join(each["workflows"])} for each in found["items"]]
-    emit_page(found, table(rows, _COLUMNS), as_json)
+    emit_page(found, table(rows, _COLUMNS, spare=("backup",)), as_json)
 
 
 @app.command()
@@ -46,8 +46,9 @@ def show(agent: Name, as_json: Json = False) -> None:
     for field in ("name", "state", "owner", "backup", "purpose"):
         console.print(f"[bold]{field}[/bold]  {safe(found[field] or '')}")
     console.print(f"[bold]workflows[/bold]  {safe(', '.join(found['workflows']))}")
-    ways = [{**each, "expires": when(each["expires_at"])} for each in found["enrolments"]]
-    console.print(table(ways, ("id", "kind", "workflow", "state", "expires", "created_by"), title="Ways in"))
+    ways = [{**each, "expires": moment(each["expires_at"])} for each in found["enrolments"]]
+    columns = ("id", "kind", "workflow", "state", "expires", "created_by")
+    console.print(table(ways, columns, title="Ways in", spare=("created_by", "kind")))
     console.print(table(found["runs"], ("id", "workflow", "state"), title="Latest runs"))
     for way in ways:
         if way["kind"] == "key" and way["state"] in ("expiring", "expired"):
@@ -89,11 +90,13 @@ def enroll(
     if as_json:
         emit(made, "", True)
     elif "code" in made:
-        console.print(f"One-time code for {safe(agent)}, until {when(made['expires_at'])}, shown this once:")
+        console.print(
+            f"One-time code for {safe(agent)}, until {moment(made['expires_at'])}, shown this once:"
+        )
         console.print(made["code"])
     else:
         console.print(
-            f"The key {safe(made['thumbprint'])} speaks for {safe(agent)} until {when(made['expires_at'])}."
+            f"The key {safe(made['thumbprint'])} speaks for {safe(agent)} until {moment(made['expires_at'])}."
         )
         if new_key is not None:
             console.print(f"Its private half is in {safe(str(new_key))}: it belongs to the agent alone.")
@@ -118,11 +121,6 @@ def retire(agent: Name, reason: Reason, as_json: Json = False) -> None:
         done = client.post(f"/api/v1/agents/{agent}/retire", json={"reason": reason}).json()
     title = f"{agent} is retired"
     emit(done, table(done["proof"]["checklist"], ("step", "count"), title=safe(title)), as_json)
-
-
-def when(at: int | None) -> str:
-    """Return a time in microseconds as people read it, in UTC."""
-    return "" if at is None else datetime.fromtimestamp(at / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _move(agent: str, verb: str, reason: str, as_json: bool) -> None:

@@ -38,7 +38,7 @@ def list_(
             if watch and not as_json:
                 console.clear()
             columns = (*_COLUMNS, "state") if everything else _COLUMNS
-            emit_page(found, table(_rows(found["items"]), columns), as_json)
+            emit_page(found, table(_rows(found["items"]), columns, spare=("agent",)), as_json)
             if not watch:
                 return
             time.sleep(2)

@@ -21,8 +21,6 @@ app = typer.Typer(
     name="audit", help="The tamper-evident log of every decision and action.", no_args_is_help=True
 )
 
-_WIDE = 160
-
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Run = Annotated[str, typer.Option(help="Only entries of this run.")]
 Agent = Annotated[str, typer.Option(help="Only entries of this agent.")]
@@ -53,8 +51,9 @@ def list_(
     with api() as client:
         page = {"before": before, "limit": str(limit)}
         found = client.get("/api/v1/audit", params={**wanted, **page}).json()
-    columns = ("at", "kind", "what", "run", "action") if console.width >= _WIDE else ("at", "kind", "what")
-    emit_page(found, table([audit_entry.row(each) for each in found["items"]], columns), as_json)
+    columns = ("at", "kind", "what", "run", "action")
+    rows = [audit_entry.row(each) for each in found["items"]]
+    emit_page(found, table(rows, columns, spare=("action", "run")), as_json)
 
 
 @app.command()

@@ -31,7 +31,8 @@ def list_(
     with api() as client:
         found = client.get("/api/v1/changes", params=wanted).json()
     rows = [{**each, "differences": len(each["differences"])} for each in found["items"]]
-    emit_page(found, table(rows, ("id", "state", "author", "differences", "decided_by", "reason")), as_json)
+    columns = ("id", "state", "author", "differences", "decided_by", "reason")
+    emit_page(found, table(rows, columns, spare=("decided_by", "reason")), as_json)
 
 
 @app.command()

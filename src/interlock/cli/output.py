@@ -12,6 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 _PIPED = 240
+_GAP = 2
+_NAMES = frozenset({"id", "kid"})
+"""Columns that are copied into the next command: never folded."""
 
 
 class _Console(Console):
@@ -53,13 +56,24 @@ def warn(text: str) -> None:
     notes.print(f"[yellow]interlock: {safe(text)}[/yellow]")
 
 
-def table(rows: Iterable[Mapping[str, object]], columns: Sequence[str], *, title: str | None = None) -> Table:
-    """Return `rows` as a table of `columns`; a missing value is an empty cell."""
+def table(
+    rows: Iterable[Mapping[str, object]],
+    columns: Sequence[str],
+    *,
+    title: str | None = None,
+    spare: Sequence[str] = (),
+) -> Table:
+    """Return `rows` as a table of `columns`; a missing value is an empty cell.
+
+    Where the terminal is too narrow, columns of `spare` are left out, the first one first; --json has all.
+    """
+    cells = [{column: _cell(row.get(column)) for column in columns} for row in rows]
+    kept = _fitting(columns, cells, spare)
     shown = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        shown.add_column(column.replace("_", " "), overflow="fold", no_wrap=column == "id")
-    for row in rows:
-        shown.add_row(*(_cell(row.get(column)) for column in columns))
+    for column in kept:
+        shown.add_column(column.replace("_", " "), overflow="fold", no_wrap=column in _NAMES)
+    for row in cells:
+        shown.add_row(*(row[column] for column in kept))
     return shown
 
 
@@ -70,6 +84,15 @@ def emit(data: Any, shown: object, as_json: bool) -> None:
         sys.stdout.write("".join(map(_visible, text)) + "\n")
     else:
         console.print(shown)
+
+
+def _fitting(columns: Sequence[str], rows: Sequence[Mapping[str, str]], spare: Sequence[str]) -> list[str]:
+    kept = list(columns)
+    for each in spare:
+        widths = (max([len(column), *(len(row[column]) for row in rows)]) + _GAP for column in kept)
+        if sum(widths) - _GAP > console.width:
+            kept.remove(each)
+    return kept
 
 
 def _cell(value: object) -> str:

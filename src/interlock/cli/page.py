@@ -14,6 +14,6 @@ Limit = Annotated[int, typer.Option(min=1, max=500, help="At most so many.")]
 
 def emit_page(found: dict[str, Any], shown: object, as_json: bool) -> None:
     """Print a page as it came, or as a table with a word on where the list goes on."""
-    emit(found, shown, as_json)
+    emit(found, shown if found["items"] else "None.", as_json)
     if found["next"] and not as_json:
         notes.print(f"[dim]There are more: --before {line(found['next'])}[/dim]")

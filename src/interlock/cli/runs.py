@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from interlock.cli.agents import when
 from interlock.cli.client import api
+from interlock.cli.moment import moment
 from interlock.cli.output import console, emit, safe, table
 from interlock.cli.page import Before, Limit, emit_page
 
@@ -15,6 +15,7 @@ app = typer.Typer(name="runs", help="Runs of workflows: see them, end them.", no
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _COLUMNS = ("id", "workflow", "agent", "state", "started_by", "opened", "closed", "reason")
+_SPARE = ("closed", "started_by", "agent", "reason")
 
 
 @app.command("list")
@@ -31,10 +32,10 @@ def list_(
     with api() as client:
         found = client.get("/api/v1/runs", params=asked).json()
     rows = [
-        {**each, "opened": when(each["opened_at"]), "closed": when(each["closed_at"])}
+        {**each, "opened": moment(each["opened_at"]), "closed": moment(each["closed_at"])}
         for each in found["items"]
     ]
-    emit_page(found, table(rows, _COLUMNS), as_json)
+    emit_page(found, table(rows, _COLUMNS, spare=_SPARE), as_json)
 
 
 @app.command()
@@ -45,7 +46,7 @@ def show(run: Annotated[str, typer.Argument(help="The run's id.")], as_json: Jso
     if as_json:
         emit(found, "", True)
         return
-    shown = {**found, "opened": when(found["opened_at"]), "closed": when(found["closed_at"])}
+    shown = {**found, "opened": moment(found["opened_at"]), "closed": moment(found["closed_at"])}
     for field in (*_COLUMNS, "labels"):
         console.print(f"[bold]{field.replace('_', ' ')}[/bold]  {safe(_said(shown[field]))}")
     if found["direct_models"]:

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from interlock.cli.agents import when
 from interlock.cli.client import api
 from interlock.cli.credentials import remember
+from interlock.cli.moment import moment
 from interlock.cli.output import console, emit, notes, safe, table
 from interlock.cli.page import emit_page
 from interlock.settings import load
@@ -57,13 +57,13 @@ def list_(
         {
             **each,
             "roles": "all" if each["roles"] is None else ", ".join(each["roles"]),
-            "expires": when(each["expires_at"]),
-            "revoked": when(each["revoked_at"]),
+            "expires": moment(each["expires_at"]),
+            "revoked": moment(each["revoked_at"]),
         }
         for each in found["items"]
     ]
     columns = ("id", "person", "label", "roles", "expires", "revoked", "created_by")
-    emit_page(found, table(rows, columns), as_json)
+    emit_page(found, table(rows, columns, spare=("created_by", "label", "revoked")), as_json)
 
 
 @app.command()
@@ -139,8 +139,8 @@ def rotate_keys(
     with api() as client:
         done = client.post("/api/v1/keys", json={"publish_ahead": publish_ahead}).json()
     if not as_json:
-        console.print(f"{safe(done['kid'])} signs from {when(done['signs_at'])}.")
-        console.print(f"The key before it verifies until {when(done['old_retires_at'])}.")
+        console.print(f"{safe(done['kid'])} signs from {moment(done['signs_at'])}.")
+        console.print(f"The key before it verifies until {moment(done['old_retires_at'])}.")
     _show_keys(done, done["keys"], as_json)
 
 
@@ -160,10 +160,11 @@ def revoke_key(
 
 def _show_keys(data: Any, found: list[dict[str, Any]], as_json: bool) -> None:
     rows = [
-        {**each, **{field: when(each[f"{field}_at"]) for field in ("signs", "retires", "revoked")}}
+        {**each, **{field: moment(each[f"{field}_at"]) for field in ("signs", "retires", "revoked")}}
         for each in found
     ]
-    emit(data, table(rows, ("kid", "state", "signs", "retires", "revoked")), as_json)
+    columns = ("kid", "state", "signs", "retires", "revoked")
+    emit(data, table(rows, columns, spare=("revoked", "retires")), as_json)
 
 
 def _password(prompt: str, *, confirm: bool, from_stdin: bool) -> str:

@@ -33,7 +33,8 @@ def servers(as_json: Json = False) -> None:
     rows = [
         {**each, "state": "connected" if each["connected"] else each["reason"]} for each in found["items"]
     ]
-    emit_page(found, table(rows, ("server", "protocol", "sessions", "state", "warning")), as_json)
+    columns = ("server", "protocol", "sessions", "state", "warning")
+    emit_page(found, table(rows, columns, spare=("sessions", "protocol")), as_json)
 
 
 @app.command()
@@ -51,7 +52,8 @@ def pins(as_json: Json = False) -> None:
         }
         for each in found["items"]
     ]
-    emit_page(found, table(rows, ("tool", "registered", "pin", "offered", "state")), as_json)
+    columns = ("tool", "registered", "pin", "offered", "state")
+    emit_page(found, table(rows, columns, spare=("registered", "offered")), as_json)
 
 
 @app.command()
