@@ -16,27 +16,24 @@ from interlock.core.change import (
     effective,
     may_decide,
     next_versions,
-    notes,
     stage,
 )
 from interlock.core.document import (
     Agent,
     AnyDocument,
     Budget,
-    Credentials,
     Customer,
     Grant,
     Models,
     Person,
     Policy,
     Provider,
-    ProviderCredentials,
     ProviderModel,
     ToolServer,
     Workflow,
 )
-from interlock.core.model import DAY, Verdict, WireFamily
-from support.policies import NOW, a_reading_tool, a_rule, a_tool, a_workflow, documents
+from interlock.core.model import Verdict, WireFamily
+from support.policies import a_reading_tool, a_rule, a_tool, a_workflow, documents
 
 ENV = "production"
 UPDATE = Grant(tool="crm.update", where={"args.n": {"le": 5}})
@@ -189,60 +186,3 @@ def test_a_number_is_never_used_twice() -> None:
 def test_a_compiled_bundle_carries_its_versions() -> None:
     bundle = compiled(declared(), {("Workflow", "refunds"): 7, ("Agent", "refunds"): 3}, ENV)
     assert bundle.workflows["refunds"].label == "refunds@7"
-
-
-def server(expires: int | None) -> ToolServer:
-    return ToolServer(
-        name="crm", transport="stdio", command=("crm",), credentials=Credentials(expires=expires)
-    )
-
-
-def said(old: list[AnyDocument], new: list[AnyDocument], environment: str = ENV) -> tuple[str, ...]:
-    return notes(old, new, environment=environment, now=NOW)
-
-
-def test_what_to_know_is_said_before_and_after_an_apply() -> None:
-    assert said(declared(), declared()) == ()
-    assert "identity is not retired" in said(declared(), [])[0]
-    other = replace(server(None), environment="staging")
-    assert "other environments" in said([], [other])[0]
-
-
-def test_credentials_are_warned_about_before_they_end() -> None:
-    assert said([], [server(NOW + 31 * DAY)]) == ()
-    assert "expire in 3 day(s)" in said([], [server(NOW + 3 * DAY)])[0]
-    assert "have expired" in said([], [server(NOW)])[0]
-
-
-def test_credentials_of_a_provider_are_warned_about_too() -> None:
-    given = ProviderCredentials(api_key="secret://env/K", expires=NOW)
-    assert said([], [replace(PROVIDER, credentials=given)]) == (
-        "the credentials of provider openai have expired: its calls are refused",
-    )
-
-
-@pytest.mark.parametrize(
-    ("base_url", "warned"),
-    [
-        ("https://models.example.com/v1", False),
-        ("http://localhost:8000/v1", False),
-        ("http://127.0.0.1:8000", False),
-        ("http://[::1]:8000/v1", False),
-        ("http://localhost/v1", False),
-        ("http://[::1]/v1", False),
-        ("http://models.example.com:8000/v1", True),
-        ("http://localhost.example.com", True),
-    ],
-)
-def test_a_credential_that_is_sent_unencrypted_is_said(base_url: str, warned: bool) -> None:
-    for given in (ProviderCredentials(api_key="secret://env/K"), ProviderCredentials(headers={"x": "y"})):
-        found = said([], [replace(PROVIDER, base_url=base_url, credentials=given)])
-        assert bool(found) is warned
-        assert all("unencrypted" in each for each in found)
-    assert said([], [replace(PROVIDER, base_url=base_url)]) == ()
-
-
-def test_a_granted_tool_that_is_not_mapped_is_said_in_production() -> None:
-    unmapped = documents(a_workflow(UPDATE), tools=(a_reading_tool(), a_tool(tier=None)))
-    assert said([], unmapped) == ("tool crm.update is not mapped, so it cannot be called here",)
-    assert said([], unmapped, "dev") == ()

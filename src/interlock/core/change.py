@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from urllib.parse import urlsplit
 
 from interlock.core.authority import Comparison, Difference, Direction, compare
 from interlock.core.bundle import Bundle, BundleInvalid, compile_bundle
 from interlock.core.canonical import digest
 from interlock.core.document import (
-    Agent,
     AnyDocument,
     Person,
     Policy,
@@ -25,12 +23,9 @@ from interlock.core.document import (
     key,
 )
 from interlock.core.merge import equal
-from interlock.core.model import DAY
 from interlock.core.model_route import Route, permits
 
-_WARN_BEFORE = 30 * DAY
 _NO_PART_OF_A_VERSION = frozenset({"budget", "runbook", "customer"})
-_THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 DECIDERS = frozenset({"policy_author", "agent_owner", "admin"})
 PROPOSERS = frozenset({"policy_author", "agent_owner", "admin", "developer"})
 
@@ -195,53 +190,3 @@ def compiled(
     """Return the bundle of `documents` with their versions. Raises `BundleInvalid`."""
     numbers = {name: version for (kind, name), version in versions.items() if kind == "Workflow"}
     return compile_bundle(documents, environment=environment, versions=numbers)
-
-
-def notes(
-    old: Iterable[AnyDocument], new: Iterable[AnyDocument], *, environment: str, now: int
-) -> tuple[str, ...]:
-    """Return what whoever applies `new` should know, though nothing is wrong with it."""
-    declared = tuple(new)
-    after = effective(declared, environment)
-    said: list[str] = []
-    if elsewhere := len(declared) - len(after):
-        said.append(f"{elsewhere} document(s) are for other environments and are left out here")
-    staying = {each.name for each in after if isinstance(each, Agent)}
-    said += [
-        f"agent {each.name} is no longer declared, but its identity is not retired: "
-        f"interlock agents retire {each.name}"
-        for each in old
-        if isinstance(each, Agent) and each.name not in staying
-    ]
-    said += [note for each in after if isinstance(each, ToolServer | Provider) for note in _expiry(each, now)]
-    said += [note for each in after if isinstance(each, Provider) for note in _in_clear(each)]
-    granted = {grant.tool for each in after if isinstance(each, Workflow) for grant in each.tools}
-    mapped = {each.name for each in after if isinstance(each, Tool) and each.mapped}
-    if environment == "production":
-        said += [
-            f"tool {tool} is not mapped, so it cannot be called here" for tool in sorted(granted - mapped)
-        ]
-    return tuple(said)
-
-
-def _expiry(holder: ToolServer | Provider, now: int) -> list[str]:
-    expires, whose = holder.credentials.expires, f"the credentials of {_called(holder)}"
-    if expires is None or expires - now > _WARN_BEFORE:
-        return []
-    if expires <= now:
-        return [f"{whose} have expired: its calls are refused"]
-    return [f"{whose} expire in {(expires - now) // DAY} day(s)"]
-
-
-def _called(holder: ToolServer | Provider) -> str:
-    return f"{'tool server' if isinstance(holder, ToolServer) else 'provider'} {holder.name}"
-
-
-def _in_clear(provider: Provider) -> list[str]:
-    """Return a note where a credential would cross a network that is not this machine's unencrypted."""
-    given = provider.credentials.api_key or provider.credentials.headers
-    if not given or not provider.base_url.startswith("http://"):
-        return []
-    if urlsplit(provider.base_url).hostname in _THIS_MACHINE:
-        return []
-    return [f"the credentials of provider {provider.name} are sent unencrypted: its base_url is http"]

@@ -14,6 +14,7 @@ from interlock.core.authority import Difference
 from interlock.core.bundle import Bundle
 from interlock.core.change import Staged
 from interlock.core.document import AnyDocument, Person
+from interlock.core.note import notes
 from interlock.errors import SnapshotMoved, StateConflict, UsageError
 from interlock.runtime import Runtime
 from interlock.settings import Settings
@@ -162,7 +163,7 @@ class _Work:
             differences=self.staged.differences,
             workflows={},
             together=self.staged.together,
-            notes=change.notes(old, self.order.declared, environment=environment, now=transaction.now),
+            notes=notes(old, self.order.declared, environment=environment, now=transaction.now),
         )
         if self.bundle is not None:
             applied = self._enforce(transaction, applied, self.bundle)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from interlock.core import change
 from interlock.core.authority import Difference
 from interlock.core.document import AnyDocument
+from interlock.core.note import notes
 from interlock.runtime import Runtime
 from interlock.settings import Settings
 from interlock.store import documents
@@ -57,7 +58,7 @@ async def plan(
         together=staged.together,
         waits_for=change.may_decide(author, staged.waiting, old) if staged.waits else (),
         workflows=moved,
-        notes=change.notes(old, declared, environment=environment, now=runtime.clock.now()),
+        notes=notes(old, declared, environment=environment, now=runtime.clock.now()),
     )
 
 
