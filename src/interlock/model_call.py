@@ -17,7 +17,6 @@ from interlock.core.admission import decide_model
 from interlock.core.budget import Refused
 from interlock.core.charge import Ending
 from interlock.core.document import Customer, Models
-from interlock.core.kill import belongs_to
 from interlock.core.model import Decision, Json, Principal, WireFamily, value
 from interlock.core.model_route import Route, RoutingTable
 from interlock.core.price_book import Unpriced
@@ -106,16 +105,20 @@ class Told:
 class Caller(Protocol):
     """The way back to the agent: its own wire, whole answers or streams."""
 
-    async def begin(self, status: int, headers: Headers, told: Told, *, stream: bool) -> None:
-        """Say the status and the provider's headers; a stream may not have ended when they are sent."""
+    async def answer(self, status: int, headers: Headers, told: Told, body: bytes) -> None:
+        """Send a whole answer."""
+        ...
+
+    async def begin(self, status: int, headers: Headers, told: Told) -> None:
+        """Send the head of a stream."""
         ...
 
     async def send(self, data: bytes) -> None:
-        """Send a piece of the body."""
+        """Send a piece of the stream."""
         ...
 
     async def end(self, broken: UpstreamError | None = None) -> None:
-        """End the body; `broken` says that the provider did not."""
+        """End the stream; `broken` says that the provider did not."""
         ...
 
 
@@ -163,6 +166,7 @@ class ModelCall:
         self._task: asyncio.Task[object] | None = None
         self._ended: _Ended | None = None
         self._begun = False
+        self._tries = 0
 
     def leave(self) -> None:
         """Stop: nobody waits for the answer any more."""
@@ -234,12 +238,7 @@ class ModelCall:
     def _flight(self, route: Route) -> Flight:
         principal = self._request.principal
         return Flight(
-            subjects=belongs_to(
-                environment=principal.environment,
-                agent=principal.agent,
-                workflow=principal.workflow,
-                run=principal.run,
-            ),
+            subjects=self._engine.memory.subjects(principal),
             what=f"a call of {route.label}",
             cut=self._cut,
             run=principal.run,
@@ -311,7 +310,9 @@ class ModelCall:
         workflow = None if bundle is None else bundle.workflows.get(request.principal.workflow)
         document = None if workflow is None else workflow.document
         customer = None if document is None else document.customer
+        self._tries += 1
         return Ask(
+            attempt=f"{self.id}.{self._tries}",
             principal=request.principal,
             surface=request.surface,
             body=request.body,
@@ -370,13 +371,16 @@ class _Relay:
         body = b"".join(pieces)
         self._meter.whole(body)
         self._settle()
-        await self._begin(stream=False)
-        await self._caller.send(body)
-        await self._caller.end()
+        self._call.begun()
+        assert self.incoming is not None
+        told = _told(self._call, self.paid)
+        await self._caller.answer(self.incoming.status, self.incoming.headers, told, body)
 
     async def stream(self) -> None:
         """Pass on a stream as it comes, and end it well-formed when it is cut."""
-        await self._begin(stream=True)
+        self._call.begun()
+        assert self.incoming is not None
+        await self._caller.begin(self.incoming.status, self.incoming.headers, _told(self._call, self.paid))
         broken: UpstreamError | None = None
         try:
             async for piece in self._arriving():
@@ -407,46 +411,39 @@ class _Relay:
         if self.incoming is not None:
             self.incoming.close()
         self._settle()
-        await self._caller.send(self._meter.end(self.paid.usage or self._seen(), tell_usage=self._tells))
+        await self._caller.send(self._meter.end(self.paid.usage or self._seen(0), tell_usage=self._tells))
         await self._caller.end()
 
     def _settle(self) -> None:
-        if self.paid.cost is None:
-            self._spend.settle(
-                self.paid,
-                Report(
-                    ending=self.ending,
-                    reported=self._meter.usage,
-                    seen=self._seen(),
-                    complete=self._complete,
-                    model=self._meter.model,
-                    service_tier=self._meter.service_tier,
-                ),
-            )
+        if self.paid.cost is not None:
+            return
+        reported = self._meter.usage
+        complete = reported is not None and (self._meter.complete or self._ended)
+        self._spend.settle(
+            self.paid,
+            Report(
+                ending=self.ending,
+                reported=reported,
+                seen=self._seen(0 if complete else self._meter.output_size),
+                complete=complete,
+                model=self._meter.model,
+                service_tier=self._meter.service_tier,
+            ),
+        )
 
-    def _seen(self) -> Usage:
+    def _seen(self, output: int) -> Usage:
         """Return the usage that follows from the bytes that passed."""
-        likely = self.paid.quote.likely
-        output = 0 if self._complete else self._meter.output_size
-        return estimated(input_tokens=likely.input, output_bytes=output)
+        return estimated(input_tokens=self.paid.quote.likely.input, output_bytes=output)
 
     @property
-    def _complete(self) -> bool:
-        """Whether what was reported is of the whole answer. One that ended may say so in any event."""
-        ended = (
-            self.ending is Ending.ANSWERED and self._call.request.surface.operation is not Operation.MESSAGE
-        )
-        return self._meter.usage is not None and (self._meter.complete or ended)
+    def _ended(self) -> bool:
+        """Whether the answer came to its end, so that usage in any event of it is of the whole of it."""
+        several = self._call.request.surface.operation is Operation.MESSAGE
+        return self.ending is Ending.ANSWERED and not several
 
     def _arriving(self) -> AsyncIterator[bytes]:
         assert self.incoming is not None
         return self.incoming.chunks()
-
-    async def _begin(self, *, stream: bool) -> None:
-        assert self.incoming is not None
-        self._call.begun()
-        told = _told(self._call, self.paid)
-        await self._caller.begin(self.incoming.status, self.incoming.headers, told, stream=stream)
 
 
 def _told(call: ModelCall, paid: Attempt) -> Told:

@@ -139,7 +139,6 @@ class Spend:
         self._book = book
         self._ready = ready
         self._clock = runtime.clock
-        self._ids = runtime.ids
 
     def price(self, principal: Principal, route: Route) -> Price | Unpriced:
         """Return what a model costs. Without a price, a call that counts against no money is not charged."""
@@ -282,7 +281,7 @@ class Spend:
     def _held(self, ask: Ask, quote: Quote) -> Held | Clamp | Refused:
         return self.budgets.hold(
             ask.principal,
-            self._ids.new("att"),
+            ask.attempt,
             exp=quote.exp,
             most=quote.most,
             least=quote.least,

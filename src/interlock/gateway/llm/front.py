@@ -108,20 +108,25 @@ class _Wire:
         self._family = family
         self._begun = False
 
-    async def begin(self, status: int, headers: Headers, told: Told, *, stream: bool) -> None:
-        """Send the head."""
+    async def answer(self, status: int, headers: Headers, told: Told, body: bytes) -> None:
+        """Send a whole answer."""
         self._begun = True
-        head = inward(headers, told)
-        if stream:
-            head += _STREAMED
+        head = [*inward(headers, told), (b"content-length", b"%d" % len(body))]
+        await self._send({"type": "http.response.start", "status": status, "headers": head})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def begin(self, status: int, headers: Headers, told: Told) -> None:
+        """Send the head of a stream."""
+        self._begun = True
+        head = inward(headers, told) + _STREAMED
         await self._send({"type": "http.response.start", "status": status, "headers": head})
 
     async def send(self, data: bytes) -> None:
-        """Send a piece of the body at once."""
+        """Send a piece of the stream at once."""
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self, broken: UpstreamError | None = None) -> None:
-        """End the body; one that its provider broke off ends with an error of the caller's format."""
+        """End the stream; one that its provider broke off ends with an error of the caller's format."""
         last = b"" if broken is None else stream_error(self._family, broken.message)
         await self._send({"type": "http.response.body", "body": last})
 

@@ -10,8 +10,12 @@ from interlock.upstream.llm.surface import Surface
 
 @value
 class Ask:
-    """One model call. `requested` is the model that the caller named, whatever `body` asks for by now."""
+    """One attempt at a model call, `attempt` its id.
 
+    `requested` is the model that the caller named, whatever `body` asks for by now.
+    """
+
+    attempt: str
     principal: Principal
     surface: Surface
     body: ModelBody
