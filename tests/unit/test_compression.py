@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interlock.core.compression import rule_for, shorten, size_of, text_of
+from interlock.core.compression import rule_for, shorten, size_of, text_of, worded
 from interlock.core.document import Compression
 
 trees = st.recursive(
@@ -127,6 +127,18 @@ def test_any_text_is_cut_to_about_its_budget(text: str, to: int) -> None:
     done = shorten(said("plain " + text), a_rule(to))
     if done is not None:
         assert done.after <= max(to, 70)
+
+
+def test_a_summary_takes_the_place_of_the_texts_alone() -> None:
+    image = {"type": "image", "data": "AAAA"}
+    payload = said("x" * 900, structuredContent={"v": ["y" * 900]})
+    payload["content"].append(image)
+    done = shorten(payload, a_rule(100))
+    assert done is not None
+    put = worded(done, "nine hundred")
+    assert put.payload["content"] == [{"type": "text", "text": "nine hundred"}, image]
+    assert put.payload["structuredContent"] == done.payload["structuredContent"]
+    assert (put.before, put.after) == (done.before, size_of(put.payload))
 
 
 def test_what_is_too_deep_stays() -> None:

@@ -62,6 +62,14 @@ def shorten(payload: Mapping[str, Json], rule: Compression) -> Shortened | None:
     return Shortened(payload=short, before=before, after=size_of(short))
 
 
+def worded(short: Shortened, words: str) -> Shortened:
+    """Return a shortened result that says `words` instead of its texts; structured content stays as it is."""
+    blocks = cast(list[Json], short.payload.get("content") or [])
+    others = [block for block in blocks if not _is_text(block)]
+    payload = {**short.payload, "content": [{"type": "text", "text": words}, *others]}
+    return Shortened(payload=payload, before=short.before, after=size_of(payload))
+
+
 def size_of(payload: Mapping[str, Json]) -> int:
     """Return the bytes of a result's text, or of its structured content, whichever is more."""
     return max(_size(text_of(payload)), _weight(payload.get("structuredContent")))
@@ -73,6 +81,17 @@ def text_of(payload: Mapping[str, Json]) -> str:
     said = "\n".join(block["text"] for block in blocks if _is_text(block))
     structured = payload.get("structuredContent")
     return said or ("" if structured is None else _dumped(structured))
+
+
+def clipped(text: str, budget: int) -> str:
+    """Keep head and tail of a text and say how much is missing between them."""
+    raw = text.encode("utf-8", "surrogatepass")
+    if len(raw) <= max(budget, _LEAST):
+        return text
+    kept = max(budget - _LEAST, 0)
+    head, tail = raw[: kept - kept // 3], raw[len(raw) - kept // 3 :]
+    missing = len(raw) - len(head) - len(tail)
+    return f"{head.decode('utf-8', 'ignore')}[… {missing} bytes left out …]{tail.decode('utf-8', 'ignore')}"
 
 
 def _is_text(block: Json) -> bool:
@@ -92,7 +111,7 @@ def _shorter(text: str, budget: int) -> str:
             return _dumped(_fit(json.loads(text), budget, _DEEPEST))
         except (ValueError, RecursionError):
             pass  # it only looked like JSON
-    return _clipped(text, budget)
+    return clipped(text, budget)
 
 
 def _fit(value: Json, budget: int, room: int) -> Json:
@@ -100,7 +119,7 @@ def _fit(value: Json, budget: int, room: int) -> Json:
     if not room or _weight(value) <= budget:
         return value
     if isinstance(value, str):
-        return _clipped(value, budget)
+        return clipped(value, budget)
     if isinstance(value, list):
         return _fewer(cast(list[Json], value), budget, room - 1)
     if isinstance(value, dict):
@@ -140,17 +159,6 @@ def _shares(sizes: Sequence[int], budget: int) -> list[int]:
         shares[index] = min(sizes[index], left // (len(sizes) - rank))
         left -= shares[index]
     return list(shares.values())
-
-
-def _clipped(text: str, budget: int) -> str:
-    """Keep head and tail of a text and say how much is missing between them."""
-    raw = text.encode("utf-8", "surrogatepass")
-    if len(raw) <= max(budget, _LEAST):
-        return text
-    kept = max(budget - _LEAST, 0)
-    head, tail = raw[: kept - kept // 3], raw[len(raw) - kept // 3 :]
-    missing = len(raw) - len(head) - len(tail)
-    return f"{head.decode('utf-8', 'ignore')}[… {missing} bytes left out …]{tail.decode('utf-8', 'ignore')}"
 
 
 def _dumped(value: Json) -> str:

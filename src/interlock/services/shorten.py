@@ -7,10 +7,10 @@ that hold the tool; both the shortening and every look at the original are in th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from interlock.core.compression import Shortened, rule_for, shorten, size_of, text_of
+from interlock.core.compression import Shortened, rule_for, shorten, size_of, text_of, worded
 from interlock.core.document import Compression, Organisation
 from interlock.core.identity import check_principal
 from interlock.core.model import SECOND, Json, Principal
@@ -20,6 +20,10 @@ from interlock.store.memory import Memory
 
 LONGEST_PIECE = 64_000
 """Characters of an original that are handed out at once."""
+
+
+Summarise = Callable[[str, str, int], Awaitable[str | None]]
+"""Puts a text into the words of a model, in about so many bytes; None where it gives no answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +56,13 @@ class Shorten:
     store: Store
     memory: Memory
 
-    async def result(self, payload: Mapping[str, Json], principal: Principal, tool: str) -> Short | None:
+    async def result(
+        self, payload: Mapping[str, Json], principal: Principal, tool: str, *, summarise: Summarise
+    ) -> Short | None:
         """Return a result shortened and its original kept; None where no rule asks for it.
 
-        Raises `StoreError` when the original cannot be kept now.
+        Where the rule wants a summary and none comes, the result is cut. Raises `StoreError` when the
+        original cannot be kept now.
         """
         rule = self._rule(principal.workflow, tool)
         if rule is None or size_of(payload) <= rule.above:
@@ -63,6 +70,9 @@ class Shorten:
         done = await asyncio.to_thread(shorten, payload, rule)
         if done is None:
             return None
+        if rule.model is not None:
+            words = await summarise(text_of(payload), rule.model, rule.to)
+            done = done if words is None else worded(done, words)
         return await self.store.transact(
             lambda transaction: self._keep(transaction, payload, principal, tool, done)
         )

@@ -17,6 +17,7 @@ from interlock.core.model import Json, Principal
 from interlock.errors import StoreError
 from interlock.gateway.mcp.names import RESULT
 from interlock.gateway.mcp.reply import result_of
+from interlock.gateway.mcp.summary import Summaries
 from interlock.services.shorten import LONGEST_PIECE, Piece, Short, Shorten
 from interlock.wiring import Wired
 
@@ -33,6 +34,7 @@ class Results:
     def __init__(self, wired: Wired) -> None:
         self._wired = wired
         self._shorten = Shorten(store=wired.store, memory=wired.memory)
+        self._summaries = Summaries(models=wired.models)
 
     async def of(self, answer: Answer, principal: Principal, tool: str = "") -> dict[str, Json]:
         """Return the MCP result for an answer about `tool`, shortened where a rule says so.
@@ -41,8 +43,14 @@ class Results:
         own error passes on.
         """
         if isinstance(answer, Completed):
+
+            async def summarise(text: str, model: str, to: int) -> str | None:
+                return await self._summaries.of(text, model=model, to=to, principal=principal)
+
             try:
-                short = await self._shorten.result(answer.payload, principal, answer.tool or tool)
+                short = await self._shorten.result(
+                    answer.payload, principal, answer.tool or tool, summarise=summarise
+                )
             except StoreError as error:
                 log.warning("a large result goes out whole: %s", error.message)
                 short = None
