@@ -222,3 +222,58 @@ def test_what_acts_at_once_reaches_and_spends_no_more(old: Workflow, new: Workfl
         assert _reach(each) <= _reach(old)
         assert all(now <= was for was, now in zip(_limits_of(old), _limits_of(each), strict=True))
     assert not compare([met], [new]).narrows
+
+
+_rates = st.builds(
+    DeclaredRates,
+    input=st.integers(1, 3),
+    output=st.integers(1, 3),
+    cache_read=st.sampled_from([None, 1, 2]),
+)
+_offers = st.builds(
+    ProviderModel,
+    name=st.sampled_from(["large", "small", "tiny"]),
+    price=st.one_of(st.none(), st.builds(DeclaredPrice, rates=_rates)),
+    ceiling=st.one_of(st.none(), st.builds(DeclaredPrice, rates=_rates)),
+)
+_providers = st.builds(
+    Provider,
+    name=st.just("house"),
+    base_url=st.sampled_from(["https://a/v1", "https://b/v1"]),
+    wire_formats=st.sampled_from([(OPENAI,), (ANTHROPIC,), (OPENAI, ANTHROPIC)]),
+    models=st.lists(_offers, max_size=3, unique_by=lambda each: each.name).map(tuple),
+    fallbacks=st.dictionaries(
+        st.sampled_from(["large", "small"]), st.sampled_from([("x/a",), ("x/a", "y/b")]), max_size=2
+    ),
+    concurrency=st.integers(1, 3),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(_providers, _providers)
+def test_a_provider_goes_nowhere_else_and_costs_no_less_at_once(old: Provider, new: Provider) -> None:
+    found = compare([old], [new])
+    [met] = found.meet
+    assert isinstance(met, Provider)
+    for each in (met, *([] if found.widens else [new])):
+        assert each.base_url == old.base_url
+        assert set(each.wire_formats) <= set(old.wire_formats)
+        assert each.fallbacks.items() <= old.fallbacks.items()
+        assert each.concurrency <= old.concurrency
+        before = {known.name: known for known in old.models}
+        for kept in each.models:
+            assert _no_cheaper(kept.price, before[kept.name].price)
+            assert kept.ceiling is None or _no_cheaper(kept.ceiling, before[kept.name].ceiling)
+    assert not compare([met], [new]).narrows
+
+
+def _no_cheaper(price: DeclaredPrice | None, than: DeclaredPrice | None) -> bool:
+    """Whether no token counts for less; a price is not compared with that of a list."""
+    if price is None or than is None:
+        return price is than
+    return all(now >= was for now, was in zip(_counted(price), _counted(than), strict=True))
+
+
+def _counted(price: DeclaredPrice) -> tuple[int, int, int]:
+    rates = price.rates
+    return rates.input, rates.output, rates.input if rates.cache_read is None else rates.cache_read
