@@ -8,12 +8,12 @@ import typer
 
 from interlock.cli.client import api
 from interlock.cli.moment import moment
+from interlock.cli.options import Before, Json, Limit
 from interlock.cli.output import emit, line, table
-from interlock.cli.page import Before, Limit, emit_page
+from interlock.cli.page import emit_page
 
 app = typer.Typer(name="actions", help="What agents did or want to do, beyond reads.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Action = Annotated[str, typer.Argument(help="The id of an action, act_….")]
 Reason = Annotated[str, typer.Option(help="Why; it is recorded.")]
 

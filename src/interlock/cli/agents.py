@@ -10,6 +10,7 @@ import typer
 
 from interlock.cli.client import api
 from interlock.cli.moment import moment
+from interlock.cli.options import Json
 from interlock.cli.output import console, emit, notes, safe, table
 from interlock.cli.page import emit_page
 from interlock.cli.session import read_public_key, write_new_key
@@ -17,7 +18,6 @@ from interlock.errors import UsageError
 
 app = typer.Typer(name="agents", help="Agents as identities: enrol, suspend, retire.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(help="The agent, as the manifest names it.")]
 Reason = Annotated[str, typer.Option(help="Why; kept in the audit log.")]
 _COLUMNS = ("name", "state", "owner", "backup", "workflows", "purpose")

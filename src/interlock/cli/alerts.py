@@ -8,12 +8,12 @@ import typer
 
 from interlock.cli.client import api
 from interlock.cli.moment import moment
+from interlock.cli.options import Before, Json, Limit
 from interlock.cli.output import console, emit, line, safe, table
-from interlock.cli.page import Before, Limit, emit_page
+from interlock.cli.page import emit_page
 
 app = typer.Typer(name="alerts", help="Alerts, and who was told of them.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _ENTRY = ("symptoms", "first_action", "escalate_when")
 _TOLD = ("id", "name", "channel", "target", "state", "attempts", "problem")
 

@@ -10,13 +10,13 @@ import typer
 
 from interlock.cli.client import api
 from interlock.cli.moment import moment
+from interlock.cli.options import Before, Json, Limit
 from interlock.cli.output import console, emit, line, table
-from interlock.cli.page import Before, Limit, emit_page
+from interlock.cli.page import emit_page
 from interlock.errors import UsageError
 
 app = typer.Typer(name="approvals", help="Calls that wait for a person.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Approval = Annotated[str, typer.Argument(help="The id of an approval, apr_….")]
 _ARGUMENTS = 50_000
 _COLUMNS = ("id", "tool", "agent", "expires")

@@ -13,15 +13,15 @@ import typer
 from interlock import errors
 from interlock.cli import audit_entry
 from interlock.cli.client import api, require_data
+from interlock.cli.options import Before, Json
 from interlock.cli.output import console, emit, notes, safe, table
-from interlock.cli.page import Before, emit_page
+from interlock.cli.page import emit_page
 from interlock.settings import load
 
 app = typer.Typer(
     name="audit", help="The tamper-evident log of every decision and action.", no_args_is_help=True
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Run = Annotated[str, typer.Option(help="Only entries of this run.")]
 Agent = Annotated[str, typer.Option(help="Only entries of this agent.")]
 Workflow = Annotated[str, typer.Option(help="Only entries of this workflow.")]

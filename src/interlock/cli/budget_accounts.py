@@ -10,8 +10,9 @@ import typer
 from interlock.cli.budget_report import dollars
 from interlock.cli.client import api
 from interlock.cli.moment import moment
+from interlock.cli.options import Before, Limit
 from interlock.cli.output import console, emit, line, table
-from interlock.cli.page import Before, Limit, emit_page
+from interlock.cli.page import emit_page
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, amounts in nano-dollars.")]
 Kind = Annotated[str, typer.Option(help="Only accounts of a run, workflow, agent, team or organisation.")]

@@ -8,14 +8,14 @@ import typer
 
 from interlock.cli.client import api
 from interlock.cli.difference import lines, waiting
+from interlock.cli.options import Before, Json, Limit
 from interlock.cli.output import emit, safe, table
-from interlock.cli.page import Before, Limit, emit_page
+from interlock.cli.page import emit_page
 
 app = typer.Typer(
     name="changes", help="Changes of the manifest that wait for a person.", no_args_is_help=True
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Change = Annotated[str, typer.Argument(help="The id of a change, chg_….")]
 
 

@@ -8,12 +8,12 @@ import typer
 
 from interlock.cli.client import api
 from interlock.cli.moment import moment
+from interlock.cli.options import Before, Json, Limit
 from interlock.cli.output import emit, safe, table
-from interlock.cli.page import Before, Limit, emit_page
+from interlock.cli.page import emit_page
 
 app = typer.Typer(name="incidents", help="Incidents: work that was halted.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(help="The id of an incident, inc_….")]
 _COLUMNS = ("id", "state", "opened", "subject", "summary")
 

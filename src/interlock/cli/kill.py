@@ -14,8 +14,9 @@ import typer
 
 from interlock.cli.client import api
 from interlock.cli.moment import moment
+from interlock.cli.options import Before, Json, Limit
 from interlock.cli.output import console, emit, line, notes, table
-from interlock.cli.page import Before, Limit, emit_page
+from interlock.cli.page import emit_page
 from interlock.core.kill import KillLevel, KillOrder, KillScope, KillSource, subject_of
 from interlock.errors import StoreError, UsageError
 from interlock.runtime import Runtime
@@ -23,7 +24,6 @@ from interlock.settings import Settings, load
 
 app = typer.Typer(name="kill", help="The kill switch: stop now, resume by two people.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Reason = Annotated[str, typer.Option(help="Why; kept in the audit log and told to who is paged.")]
 Level = Annotated[
     KillLevel,

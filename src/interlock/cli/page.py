@@ -1,15 +1,10 @@
-"""A page of a list, as every command that lists has it: --limit, --before, and where the list goes on."""
+"""A page of a list, as every command that lists prints it, with where the list goes on."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from interlock.cli.output import emit, line, notes
-
-Before = Annotated[str, typer.Option(help='The page that follows: "next" of the page before.')]
-Limit = Annotated[int, typer.Option(min=1, max=500, help="At most so many.")]
 
 
 def emit_page(found: dict[str, Any], shown: object, as_json: bool) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from interlock.cli.client import api
+from interlock.cli.options import Json
 from interlock.cli.output import console, emit, safe, table
 from interlock.errors import NotFound, UsageError
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(name="policy", help="Ask the policy, without a call being made.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Environment = Annotated[str | None, typer.Option(help="With a file: the environment.")]
 Question = dict[str, Any]
 Ask = Callable[[Question], dict[str, Any]]

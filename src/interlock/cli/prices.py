@@ -9,12 +9,12 @@ import typer
 
 from interlock.cli.client import api
 from interlock.cli.moment import moment
+from interlock.cli.options import Before, Json, Limit
 from interlock.cli.output import console, emit, line, table
-from interlock.cli.page import Before, Limit, emit_page
+from interlock.cli.page import emit_page
 
 app = typer.Typer(name="prices", help="What models cost.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _SHOWN = 30
 _COLUMNS = ("price", "input", "cached", "output", "long input", "since", "source")
 

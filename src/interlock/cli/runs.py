@@ -8,12 +8,12 @@ import typer
 
 from interlock.cli.client import api
 from interlock.cli.moment import moment
+from interlock.cli.options import Before, Json, Limit
 from interlock.cli.output import console, emit, safe, table
-from interlock.cli.page import Before, Limit, emit_page
+from interlock.cli.page import emit_page
 
 app = typer.Typer(name="runs", help="Runs of workflows: see them, end them.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _COLUMNS = ("id", "workflow", "agent", "state", "started_by", "opened", "closed", "reason")
 _SPARE = ("closed", "started_by", "agent", "reason")
 

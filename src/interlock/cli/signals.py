@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from interlock.cli.client import api
+from interlock.cli.options import Json
 from interlock.cli.output import console, emit, line, table
 from interlock.errors import UsageError
 
@@ -14,7 +15,6 @@ app = typer.Typer(
     name="signals", help="Signals: how large the contexts of model calls are.", no_args_is_help=True
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _SIZES = ("calls", "mean", "p95", "p99", "of_window")
 
 

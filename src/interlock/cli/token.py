@@ -10,13 +10,13 @@ import typer
 from interlock.cli.client import api
 from interlock.cli.credentials import remember
 from interlock.cli.moment import moment
+from interlock.cli.options import Json
 from interlock.cli.output import console, emit, notes, safe, table
 from interlock.cli.page import emit_page
 from interlock.settings import load
 
 app = typer.Typer(name="token", help="Sign in, personal tokens, signing keys.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Stdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
 _DAY = 86_400
 

@@ -8,12 +8,11 @@ import typer
 
 from interlock.cli.client import api
 from interlock.cli.moment import moment
+from interlock.cli.options import Json
 from interlock.cli.output import emit, line, notes, table
 from interlock.cli.page import emit_page
 
 app = typer.Typer(name="tools", help="Tools, their servers and their pins.", no_args_is_help=True)
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")

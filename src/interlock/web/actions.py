@@ -17,13 +17,12 @@ from interlock.errors import NotPermitted, UsageError
 from interlock.services.cancel import Cancel
 from interlock.services.resolve import Resolve
 from interlock.store import actions, agents, approvals
-from interlock.web.auth import Person, in_their_own_name, person_of
+from interlock.web.auth import READERS, Person, in_their_own_name, person_of
 from interlock.web.body import read_body
 from interlock.web.errors import json_response
 from interlock.web.page import list_response, page_of
 from interlock.wiring import Wired
 
-_READERS = ("viewer", "auditor", "developer", "agent_owner", "approver", "policy_author", "operator", "admin")
 _STEERERS = ("approver", "agent_owner", "operator", "admin")
 
 
@@ -42,7 +41,7 @@ class ResolveBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 async def listing(request: Request) -> Response:
     """List actions, newest first, by run, agent, workflow or state."""
-    await person_of(request, *_READERS)
+    await person_of(request, *READERS)
     wired: Wired = request.app.state.wired
     asked = request.query_params
     state = asked.get("state", "")
@@ -61,7 +60,7 @@ async def listing(request: Request) -> Response:
 
 async def one(request: Request) -> Response:
     """Show one action with its history."""
-    await person_of(request, *_READERS)
+    await person_of(request, *READERS)
     wired: Wired = request.app.state.wired
     name = request.path_params["id"]
 

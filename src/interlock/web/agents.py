@@ -14,13 +14,12 @@ from interlock.core.model import SECOND, Json
 from interlock.services import enroll, retire, suspend
 from interlock.store import agents, enrolments, runs
 from interlock.store.agents import AgentRecord
-from interlock.web.auth import person_of
-from interlock.web.body import read_body
+from interlock.web.auth import READERS, person_of
+from interlock.web.body import ReasonBody, read_body
 from interlock.web.errors import json_response
 from interlock.web.page import list_response
 from interlock.wiring import Wired
 
-_READERS = ("viewer", "auditor", "developer", "agent_owner", "approver", "policy_author", "operator", "admin")
 _ENROLLERS = ("agent_owner", "admin")
 _STOPPERS = ("agent_owner", "operator", "admin")
 
@@ -33,15 +32,9 @@ class EnrolBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expires_in: int | None = None
 
 
-class ReasonBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Why something is done."""
-
-    reason: str = ""
-
-
 async def listing(request: Request) -> Response:
     """List the agents."""
-    await person_of(request, *_READERS)
+    await person_of(request, *READERS)
     wired: Wired = request.app.state.wired
     records = await wired.store.read(agents.everyone)
     state = request.query_params.get("state", "")
@@ -50,7 +43,7 @@ async def listing(request: Request) -> Response:
 
 async def show(request: Request) -> Response:
     """Show one agent: its owners, workflows, ways in, runs and, when retired, the proof."""
-    await person_of(request, *_READERS)
+    await person_of(request, *READERS)
     wired: Wired = request.app.state.wired
     name = request.path_params["agent"]
     record = await wired.store.read(lambda connection: agents.get(connection, name))

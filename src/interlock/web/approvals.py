@@ -20,21 +20,14 @@ from interlock.errors import NotPermitted, UsageError
 from interlock.services.approve import Approve
 from interlock.store import actions, approvals
 from interlock.web.actions import summary
-from interlock.web.auth import Person, in_their_own_name, person_of
-from interlock.web.body import read_body
+from interlock.web.auth import READERS, Person, in_their_own_name, person_of
+from interlock.web.body import ReasonBody, read_body
 from interlock.web.errors import json_response
 from interlock.web.page import list_response, page_of
 from interlock.wiring import Wired
 
-_READERS = ("viewer", "auditor", "developer", "agent_owner", "approver", "policy_author", "operator", "admin")
 _LONGEST = 60.0
 _EARLIER = 20
-
-
-class ApproveBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Why, if there is anything to say."""
-
-    reason: str = ""
 
 
 class RejectBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,7 +85,7 @@ async def approve(request: Request) -> Response:
     person = await person_of(request)
     in_their_own_name(person, "approver")
     wired: Wired = request.app.state.wired
-    body = await read_body(request, ApproveBody)
+    body = await read_body(request, ReasonBody)
     done = await _use(wired).approve(request.path_params["id"], _decider(person), reason=body.reason)
     wired.calls.decided(done.action)
     return json_response(_plain(done))
@@ -146,7 +139,7 @@ def _decider(person: Person) -> Decider:
 
 
 def _may_see(person: Person, approval: Approval) -> bool:
-    return person.may(*_READERS) or person.name in approval.approvers
+    return person.may(*READERS) or person.name in approval.approvers
 
 
 def _seconds(asked: str) -> float:

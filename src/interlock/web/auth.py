@@ -13,7 +13,9 @@ from interlock.store import people
 from interlock.store.people import Person
 from interlock.wiring import Wired
 
-__all__ = ["Person", "in_their_own_name", "person_of"]
+__all__ = ["READERS", "Person", "in_their_own_name", "person_of"]
+READERS = ("viewer", "auditor", "developer", "agent_owner", "approver", "policy_author", "operator", "admin")
+"""Who may read what agents did: anybody with a role at all."""
 _LONGEST = 256
 _UNKNOWN = Refused(
     code="personal_token",

@@ -13,6 +13,12 @@ from interlock.wiring import Wired
 T = TypeVar("T")
 
 
+class ReasonBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why something is done."""
+
+    reason: str = ""
+
+
 async def read_body(request: Request, kind: type[T]) -> T:
     """Return the body as `kind`. Raises `UsageError` when it is too large or not that."""
     wired: Wired = request.app.state.wired

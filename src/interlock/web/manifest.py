@@ -33,7 +33,7 @@ from interlock.services.plan import plan as plan_change
 from interlock.store import changes, documents, pins
 from interlock.store.changes import Change, ChangeState
 from interlock.web.auth import in_their_own_name, person_of
-from interlock.web.body import read_body
+from interlock.web.body import ReasonBody, read_body
 from interlock.web.errors import json_response
 from interlock.web.page import list_response, page_of
 from interlock.wiring import Wired
@@ -52,12 +52,6 @@ class ManifestBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     files: list[File]
     base: int | None = None
     admin: str | None = None
-
-
-class ReasonBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Why something is decided."""
-
-    reason: str = ""
 
 
 class QuestionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

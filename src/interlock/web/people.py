@@ -13,7 +13,7 @@ from interlock.services import create_token, revoke, rotate_keys, sign_in
 from interlock.store import people
 from interlock.store.people import ApiToken, NewToken, Person
 from interlock.web.auth import in_their_own_name, person_of
-from interlock.web.body import read_body
+from interlock.web.body import ReasonBody, read_body
 from interlock.web.errors import json_response
 from interlock.web.page import list_response
 from interlock.wiring import Wired
@@ -49,12 +49,6 @@ class RotateBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many seconds the next key is published before it signs."""
 
     publish_ahead: int | None = None
-
-
-class ReasonBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Why something is done."""
-
-    reason: str = ""
 
 
 async def me(request: Request) -> Response:

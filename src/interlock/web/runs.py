@@ -15,13 +15,12 @@ from interlock.services.close_run import close_run
 from interlock.services.enroll import launch_code
 from interlock.store import agents, runs
 from interlock.store.runs import Run, RunState
-from interlock.web.auth import person_of
-from interlock.web.body import read_body
+from interlock.web.auth import READERS, person_of
+from interlock.web.body import ReasonBody, read_body
 from interlock.web.errors import json_response
 from interlock.web.page import list_response, page_of
 from interlock.wiring import Wired
 
-_READERS = ("viewer", "auditor", "developer", "agent_owner", "approver", "policy_author", "operator", "admin")
 _STARTERS = ("developer", "agent_owner", "operator", "admin")
 _ENDERS = ("agent_owner", "operator", "admin", "developer")
 
@@ -30,12 +29,6 @@ class StartBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which workflow to start a run of."""
 
     workflow: str
-
-
-class EndBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Why a run is ended."""
-
-    reason: str = ""
 
 
 async def start(request: Request) -> Response:
@@ -59,7 +52,7 @@ async def start(request: Request) -> Response:
 
 async def listing(request: Request) -> Response:
     """List runs, newest first, by workflow, agent or state."""
-    await person_of(request, *_READERS)
+    await person_of(request, *READERS)
     wired: Wired = request.app.state.wired
     asked = request.query_params
     state = asked.get("state", "")
@@ -82,7 +75,7 @@ async def listing(request: Request) -> Response:
 
 async def show(request: Request) -> Response:
     """Show one run with how often it called each tool."""
-    await person_of(request, *_READERS)
+    await person_of(request, *READERS)
     wired: Wired = request.app.state.wired
     name = request.path_params["run"]
     run = await wired.store.read(lambda connection: runs.get(connection, name))
@@ -95,7 +88,7 @@ async def end(request: Request) -> Response:
     """End a run: its tokens stop counting and what waited for a person is cancelled."""
     by = await person_of(request, *_ENDERS)
     wired: Wired = request.app.state.wired
-    body = await read_body(request, EndBody)
+    body = await read_body(request, ReasonBody)
     name = request.path_params["run"]
     run = await wired.store.read(lambda connection: runs.get(connection, name))
     agent = await wired.store.read(lambda connection: agents.get(connection, run.agent))
