@@ -8,7 +8,7 @@ from interlock.core.model import Capability
 from interlock.core.policy.condition import Setting, misses
 from interlock.core.policy.field import Facts
 from interlock.core.policy.flaw import Flaws
-from interlock.core.scope import CompiledCapabilities, compile_grant
+from interlock.core.scope import CompiledCapabilities, compile_grant, wanders
 from support.policies import Grant
 
 
@@ -52,3 +52,35 @@ def test_capabilities_are_granted_by_name_or_by_switch(
     )
     assert capabilities.permit(capability, name) is permitted
     assert not CompiledCapabilities().permit(capability, name)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "file:///repo/../etc/passwd",
+        "file:///repo/./secret",
+        "file:///repo/..",
+        "file:///repo/%2e%2e/etc/passwd",
+        "file:///repo/%2E./etc/passwd",
+        "file:///repo/a%2f..%2f..%2fetc",
+        "file:///repo/%252e%252e%252fetc",
+        "file:///repo/%25252525252e%25252525252e/etc",
+        "file:///repo/..;x=1/etc",
+        "file:///repo\\..\\etc",
+        "file:///repo/%5c..%5cetc",
+        "file:///repo/\uff0e\uff0e/etc",
+        "file:///repo/a%00.md",
+        "file:///repo/a\n/b",
+    ],
+)
+def test_a_uri_that_leads_elsewhere_is_in_no_pattern(uri: str) -> None:
+    assert wanders(uri)
+    assert not CompiledCapabilities(resources=("file:///repo/*", "*")).permit(Capability.RESOURCE, uri)
+    assert CompiledCapabilities(resources=(uri,)).permit(Capability.RESOURCE, uri), "it was named as it is"
+
+
+@pytest.mark.parametrize(
+    "uri", ["file:///repo/a..b/.hidden/...", "crm://customers/7%2F8", "x:y", "", "shop://a?b=%41&c=d.e"]
+)
+def test_an_ordinary_uri_leads_where_it_reads(uri: str) -> None:
+    assert not wanders(uri)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from interlock.core.document import Grant
 from interlock.core.model import Capability
 from interlock.core.policy.condition import Clause, Setting, compile_conditions
 from interlock.core.policy.flaw import Flaws
 from interlock.core.policy.glob import compile_glob
+
+_DECODINGS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,4 +49,23 @@ class CompiledCapabilities:
         }
         if capability not in patterns:
             return capability in self.switches
+        if capability is Capability.RESOURCE and wanders(name):
+            return name in self.resources
         return any(compile_glob(pattern)(name) for pattern in patterns[capability])
+
+
+def wanders(uri: str) -> bool:
+    """Whether a URI may lead elsewhere than it reads: dot segments in any spelling, or control characters.
+
+    Servers resolve them, some after decoding more than once; a pattern looks at the text alone.
+    """
+    for _ in range(_DECODINGS):
+        decoded = unquote(uri)
+        if decoded == uri:
+            break
+        uri = decoded
+    else:
+        return True
+    uri = unicodedata.normalize("NFKC", uri)
+    segments = uri.replace("\\", "/").split("/")
+    return any(each.partition(";")[0] in (".", "..") for each in segments) or any(each < " " for each in uri)

@@ -39,6 +39,7 @@ def tool(name: str, schema: dict[str, Any] | None = None, **more: Any) -> types.
 TOOLS = [
     tool("echo", TEXT),
     tool("count"),
+    tool("slowed"),
     tool("slow", {"type": "object", "properties": {"seconds": {"type": "number"}}}),
     tool("fail"),
     tool("die"),

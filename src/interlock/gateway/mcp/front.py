@@ -7,14 +7,17 @@ the run that opened it, and no other run's token can use it.
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 
 from interlock.core.canonical import NotCanonical, parse_object
+from interlock.core.model import Json
 from interlock.errors import TokenInvalid
 from interlock.gateway.mcp.caller import PRINCIPAL
 from interlock.gateway.mcp.server import McpServer
@@ -25,7 +28,9 @@ METADATA = "/.well-known/oauth-protected-resource"
 _LOOPBACK = {"127.0.0.1", "localhost", "::1", "interlock"}
 _ANYWHERE = {"", "0.0.0.0", "::"}
 _OWNERS = 4_096
-_REFUSED = {400: "malformed", 404: "unknown_session", 413: "too_large"}
+_BODY_SECONDS = 30.0
+_ENDING_SECONDS = 1.0
+_REFUSED = {400: "malformed", 404: "unknown_session", 408: "too_slow", 413: "too_large"}
 _PARSE_ERROR, _INVALID_REQUEST = -32700, -32600
 
 
@@ -37,6 +42,7 @@ class McpGateway:
         self._path = path
         self._server = McpServer(wired)
         self._owners: dict[str, AuthenticatedUser] = {}
+        self._under_way: dict[object, asyncio.Event] = {}
         self._open = wired.settings.host in _ANYWHERE
         self._hosts = {*_LOOPBACK, wired.settings.host}
 
@@ -64,17 +70,34 @@ class McpGateway:
         send = self._watched(send, principal.run)
         if scope["method"] != "POST":
             return await self._server(scope, receive, send)
-        body = await _read(receive, headers, self._wired.settings.max_body)
+        try:
+            async with asyncio.timeout(_BODY_SECONDS):
+                body = await _read(receive, headers, self._wired.settings.max_body)
+        except TimeoutError:
+            said = f"The body did not arrive within {_BODY_SECONDS:.0f} s. Send it at once."
+            return await _refuse(send, 408, _INVALID_REQUEST, said, (b"connection", b"close"))
         if body is None:
             limit = self._wired.settings.max_body
             return await _refuse(
                 send, 413, _INVALID_REQUEST, f"The body is larger than {limit} bytes. Send less at once."
             )
         try:
-            parse_object(body)
+            message = parse_object(body)
         except NotCanonical as error:
             return await _refuse(send, 400, *_malformed(body, error))
-        return await self._server(scope, _replay(body, receive), send)
+        named = _named(headers, message)
+        if (before := self._under_way.get(named)) is not None:
+            with suppress(TimeoutError):  # it has been answered, perhaps, and is just ending
+                await asyncio.wait_for(before.wait(), _ENDING_SECONDS)
+        if named in self._under_way:
+            said = "A request of this id is under way in this session. Give each request an id of its own."
+            return await _refuse(send, 400, _INVALID_REQUEST, said)
+        ended = self._under_way[named] = asyncio.Event()
+        try:
+            return await self._server(scope, _replay(body, receive), send)
+        finally:
+            del self._under_way[named]
+            ended.set()
 
     def _welcome(self, headers: dict[bytes, bytes]) -> bool:
         """Whether Host and Origin are ours: a page of another site cannot reach a local gateway."""
@@ -166,6 +189,14 @@ def _name(authority: str) -> str:
 
 def _base(scope: Any, headers: dict[bytes, bytes]) -> str:
     return f"{scope.get('scheme', 'http')}://{headers.get(b'host', b'').decode('latin-1')}"
+
+
+def _named(headers: dict[bytes, bytes], message: Mapping[str, Json]) -> object:
+    """Return what no second request may be called while this one is under way; ids are the session's own."""
+    session, name = headers.get(b"mcp-session-id"), message.get("id")
+    if session is None or "method" not in message or not isinstance(name, int | str):
+        return object()
+    return session, str(name)
 
 
 async def _read(receive: Any, headers: dict[bytes, bytes], limit: int) -> bytes | None:

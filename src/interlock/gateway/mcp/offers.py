@@ -7,7 +7,6 @@ unique keeps its name. What is out of scope looks exactly like what does not exi
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -18,12 +17,14 @@ from mcp.shared.exceptions import MCPError
 
 from interlock.core.admission import decide_capability
 from interlock.core.model import SECOND, Capability, Decision, Json, Principal
+from interlock.core.scope import wanders
 from interlock.errors import InterlockError, StoreUnavailable
 from interlock.gateway.mcp.caller import Context, principal_of, session_of
 from interlock.gateway.mcp.calls import ToolCalls, page
 from interlock.gateway.mcp.catalog import Catalog
 from interlock.gateway.mcp.changes import Changes
 from interlock.gateway.mcp.names import split
+from interlock.gateway.mcp.templates import fits
 from interlock.store.journal import JournalEntry
 from interlock.upstream.mcp.ending import ServerError
 from interlock.wiring import Wired
@@ -223,10 +224,12 @@ class Offers:
     async def _located(self, principal: Principal, uri: str) -> tuple[str, str] | None:
         if (listed := await self._find(principal, "resources", uri)) is not None:
             return listed.server, listed.own
+        if wanders(uri):  # only what is listed and named exactly may be written like that
+            return None
         templates = await self._offers(principal, "resourceTemplates")
         for template in templates:
             prefix = "" if template.shown == template.own else f"{template.server}+"
-            if uri.startswith(prefix) and _fits(uri[len(prefix) :], template.own):
+            if uri.startswith(prefix) and fits(uri[len(prefix) :], template.own):
                 return template.server, uri[len(prefix) :]
         servers = self.servers_of(principal)
         if len(servers) == 1 and not self._decide(principal, Capability.RESOURCE, uri).denied:
@@ -285,23 +288,6 @@ def _named(found: Iterable[tuple[str, dict[str, Json]]], kind: str) -> Iterable[
         own = str(each.get(key))
         shown = own if times[own] == 1 else f"{server}{mark}{own}"
         yield Offer(server=server, own=own, shown=shown, definition=each)
-
-
-def _fits(uri: str, template: str) -> bool:
-    """Whether `uri` is what `template` can expand to; a simple variable never spans a slash."""
-    if len(uri) > 2_000:
-        return False
-    pattern = ""
-    for part in re.split(r"(\{[^}]*\})", template):
-        if not part.startswith("{"):
-            pattern += re.escape(part)
-        elif part.startswith(("{+", "{#", "{/")):
-            pattern += ".+"
-        elif part.startswith(("{?", "{&")):
-            pattern += "(?:[?&].*)?"
-        else:
-            pattern += "[^/]+"
-    return re.fullmatch(pattern, uri) is not None
 
 
 def _continued(ctx: Context, sent: dict[str, Json]) -> dict[str, Json]:
