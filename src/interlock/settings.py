@@ -54,6 +54,10 @@ class Settings:
     self_approve: bool = _setting(
         False, "let an author approve their own change; honoured in the environment dev only"
     )
+    prices_url: str = _setting(
+        "https://raw.githubusercontent.com/pydantic/genai-prices/refs/heads/main/prices/new_data/v2/data.json",
+        "where `prices diff --latest` gets a price list, in the form of genai-prices",
+    )
     max_body: int = _setting(4 * 1024 * 1024, "largest request body in bytes")
     max_model_body: int = _setting(32 * 1024 * 1024, "largest body of a model call in bytes")
     run_limit: int = _setting(86_400, "seconds a run may stay open at most; its tokens never outlive it")

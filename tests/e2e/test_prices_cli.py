@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import httpx2
 import pytest
@@ -23,11 +25,43 @@ spec:
 """
 
 
+PUBLISHED = [
+    {
+        "id": "openai",
+        "name": "OpenAI",
+        "api_pattern": r"https://api\.openai\.com",
+        "models": [
+            {"id": "gpt-6", "match": {"starts_with": "gpt-6"}, "prices": {"input_mtok": 2, "output_mtok": 9}}
+        ],
+    }
+]
+
+
+class Publisher(BaseHTTPRequestHandler):
+    """Where the newest price list is."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(PUBLISHED).encode())
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def published() -> Iterator[str]:
+    """The URL of the newest price list."""
+    with HTTPServer(("127.0.0.1", 0), Publisher) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/data.json"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, published: str) -> Iterator[Served]:
     """A server whose price list says something old of one model."""
     data = tmp_path_factory.mktemp("prices") / "data"
-    with served(data, SHOP + OPENAI) as found:
+    with served(data, SHOP + OPENAI, INTERLOCK_PRICES_URL=published) as found:
         found.api("prices")
         make_old(data)
         yield found
@@ -83,3 +117,11 @@ def test_prices_of_the_manifest_stand_beside_those_of_the_list(server: Served) -
     listed = server.cli("prices", "list", "--provider", "openai", "--model", "gpt-5.4", "--limit", "2")
     assert "There are more" in listed.stderr
     assert "openai/gpt-5.4-image-2@1" in listed.stdout
+
+
+def test_the_published_list_is_fetched_when_an_administrator_asks_for_it(server: Served) -> None:
+    found = server.json("prices", "diff", "--latest")
+    assert found["source"].startswith("genai-prices at 127.0.0.1:")
+    (new,) = [each for each in found["changes"] if each["kind"] == "added"]
+    assert (new["model"], new["names"]) == ("gpt-6", {"starts_with": "gpt-6"})
+    assert {"what": "rates.input", "before": None, "after": 2_000_000} in new["details"]

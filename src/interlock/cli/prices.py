@@ -15,6 +15,9 @@ from interlock.cli.page import emit_page
 
 app = typer.Typer(name="prices", help="What models cost.", no_args_is_help=True)
 
+Latest = Annotated[
+    bool, typer.Option("--latest", help="The list that is published now, not the installed one.")
+]
 _SHOWN = 30
 _COLUMNS = ("price", "input", "cached", "output", "long input", "since", "source")
 
@@ -47,15 +50,16 @@ def history(
 
 
 @app.command()
-def diff(as_json: Json = False) -> None:
+def diff(latest: Latest = False, as_json: Json = False) -> None:
     """Show what the price list of the installed genai-prices package would change. Changes nothing."""
     with api() as client:
-        found = client.get("/api/v1/prices/offer").json()
+        found = client.get("/api/v1/prices/offer", params={"latest": latest}).json()
     emit(found, _changes(found), as_json)
 
 
 @app.command()
 def update(
+    latest: Latest = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; implies --yes.")] = False,
 ) -> None:
@@ -64,7 +68,7 @@ def update(
     What was charged stays as it was: the ledger names the version of each price.
     """
     with api() as client:
-        found = client.get("/api/v1/prices/offer").json()
+        found = client.get("/api/v1/prices/offer", params={"latest": latest}).json()
         if not as_json:
             console.print(_changes(found))
         if not found["changes"]:
@@ -72,7 +76,8 @@ def update(
             return
         if not (yes or as_json):
             typer.confirm("Take these prices?", abort=True)
-        done = client.post("/api/v1/prices/update", json={"digest": found["digest"]}).json()
+        body = {"digest": found["digest"], "latest": latest}
+        done = client.post("/api/v1/prices/update", json=body).json()
     emit(done, f"Price list {done['version']} is in force: {line(done['source'])}.", as_json)
 
 
@@ -99,6 +104,7 @@ def _changes(found: dict[str, Any]) -> object:
     for each in changed[:_SHOWN]:
         lines.append(f"  {line(each['provider'])}/{line(each['model'])}")
         lines += [f"    {line(_detail(detail))}" for detail in each["details"]]
+        lines += [] if each["details"] else [f"    is meant by {line(each['names'], cap=300)}"]
     if len(changed) > _SHOWN:
         lines.append(f"  and {len(changed) - _SHOWN} more; --json has them all")
     for kind, said in (("added", "new"), ("gone", "not listed any more, kept as they are")):

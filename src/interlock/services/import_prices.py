@@ -76,9 +76,12 @@ class Prices:
             except SnapshotMoved:
                 return  # another process was first
 
-    async def offer(self) -> Offer:
-        """Return the list of the installed package and what it would change. Raises `UpstreamUnavailable`."""
-        offered = await price_list.packaged()
+    async def offer(self, url: str = "") -> Offer:
+        """Return the list of the installed package, or the one at `url`, and what it would change.
+
+        Raises `UpstreamUnavailable`.
+        """
+        offered = await price_list.read_list(url)
         return await self._store.read(lambda connection: compared(connection, offered))
 
     async def take(self, offer: Offer, *, by: str) -> int:

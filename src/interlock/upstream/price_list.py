@@ -1,7 +1,7 @@
 """The price list of the genai-prices package, as listings of our own (B8).
 
 The library holds its list in 80 MB of objects, so it is read in a process of its own (`python -m
-interlock.upstream.price_list`), which prints what it comes to. Every price is rounded up to a whole
+interlock.upstream.price_list [URL]`), which prints what it comes to. Every price is rounded up to a whole
 pico-dollar; a price that holds for hours of the day only counts as the dearest of that day. A model that
 is not sold by the token is left out.
 """
@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -69,20 +70,22 @@ class PriceList:
     digest: str = ""
 
 
-async def packaged() -> PriceList:
-    """Return the list that the installed genai-prices carries. Raises `UpstreamUnavailable`."""
+async def read_list(url: str = "") -> PriceList:
+    """Return the list that the installed genai-prices carries, or the one at `url`.
+
+    Raises `UpstreamUnavailable`.
+    """
     child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "interlock.upstream.price_list",
+        *(sys.executable, "-m", "interlock.upstream.price_list", *([url] if url else [])),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     printed, said = await child.communicate()
     if child.returncode != 0:
+        last = said.decode(errors="replace").strip().rpartition("\n")[2]
         raise UpstreamUnavailable(
-            f"The price list of genai-prices could not be read: {said.decode(errors='replace')[-300:]}",
-            hint="Reinstall the package genai-prices.",
+            f"The price list could not be read: {last[:300]}",
+            hint="Look at INTERLOCK_PRICES_URL." if url else "Reinstall the package genai-prices.",
         )
     found = msgspec.json.decode(printed, type=PriceList)
     return replace(found, digest=hashlib.sha256(printed).hexdigest())
@@ -213,13 +216,24 @@ def _instant(day: date, hour: time) -> int:
     return int(datetime.combine(day, hour, tzinfo=UTC).timestamp()) * SECOND
 
 
-def _main() -> None:
-    from genai_prices import __version__
-    from genai_prices.data import providers
-
-    found = converted(providers, f"genai-prices {__version__}")
+def _main(url: str = "") -> None:
+    found = _fetched(url) if url else _installed()
     sys.stdout.buffer.write(msgspec.json.encode(found))
 
 
+def _installed() -> PriceList:
+    from genai_prices import __version__
+    from genai_prices.data import providers
+
+    return converted(providers, f"genai-prices {__version__}")
+
+
+def _fetched(url: str) -> PriceList:
+    from genai_prices import UpdatePrices
+
+    fetched = UpdatePrices(url=url).fetch()
+    return converted([] if fetched is None else fetched.providers, f"genai-prices at {urlsplit(url).netloc}")
+
+
 if __name__ == "__main__":
-    _main()
+    _main(*sys.argv[1:2])

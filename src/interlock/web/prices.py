@@ -21,9 +21,10 @@ from interlock.wiring import Wired
 
 
 class TakeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The digest of the list that was shown: another one is not taken."""
+    """The digest of the list that was shown: another one is not taken. `latest` says where it came from."""
 
     digest: str
+    latest: bool = False
 
 
 async def listing(request: Request) -> Response:
@@ -53,10 +54,14 @@ async def versions(request: Request) -> Response:
 
 
 async def offered(request: Request) -> Response:
-    """Show what the price list of the installed package would change."""
-    await person_of(request)
+    """Show what a newer price list would change: the installed package's, or the `latest` that is published.
+
+    Fetching one calls out, so that is for administrators.
+    """
     wired: Wired = request.app.state.wired
-    return json_response(_offer(await wired.prices.offer()))
+    latest = request.query_params.get("latest", "") == "true"
+    await person_of(request, *(["admin"] if latest else []))
+    return json_response(_offer(await wired.prices.offer(_url(wired, latest=latest))))
 
 
 async def update(request: Request) -> Response:
@@ -64,11 +69,15 @@ async def update(request: Request) -> Response:
     person = await person_of(request, "admin")
     wired: Wired = request.app.state.wired
     body = await read_body(request, TakeBody)
-    offer = await wired.prices.offer()
+    offer = await wired.prices.offer(_url(wired, latest=body.latest))
     if body.digest != offer.list.digest:
         raise StateConflict("The price list is not the one that was shown.", hint="interlock prices diff")
     version = await wired.prices.take(offer, by=person.name)
     return json_response({**_offer(offer), "version": version, "taken_by": person.name})
+
+
+def _url(wired: Wired, *, latest: bool) -> str:
+    return wired.settings.prices_url if latest else ""
 
 
 def _wanted(price: Price, request: Request) -> bool:
@@ -98,6 +107,7 @@ def _change(change: PriceChange) -> dict[str, Json]:
         "kind": change.kind,
         "provider": change.provider,
         "model": change.model,
+        "names": None if change.after is None else change.after.names,
         "details": [msgspec.to_builtins(each) for each in details(change)],
     }
 
