@@ -43,14 +43,14 @@ class KillSwitch:
 
     async def load(self) -> None:
         """Obey what is in force on record, and what the kill file says. Raises `StoreError`."""
-        self._lifted = await self.store.read(kills.resumed_files)
+        self._lifted = await self.store.read(kills.resumed_for_good)
         await self.follow_record()
         if self.look_at_file():
             await self.record()
 
     def press(self, order: KillOrder) -> None:
         """Stop it in this tick. Call `record` next; where that is not possible, the clock does."""
-        if order.id not in self.memory.kills:
+        if order.id not in self.memory.kills and order.id not in self._lifted:
             self._unrecorded[order.id] = order
             self.memory.put_kill(order.id, order.subject, order.level)
 

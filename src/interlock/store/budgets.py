@@ -13,12 +13,15 @@ from contextlib import suppress
 
 from interlock.core.budget import (
     Account,
+    BudgetState,
     Busy,
     Clamp,
     Crossed,
     Granted,
     Overrun,
+    Refusal,
     Refused,
+    TooLarge,
     answer,
     refused,
 )
@@ -111,8 +114,11 @@ class Budgets:
                 or each.spent + each.held_max + each.elsewhere + most > each.ceiling
             ):
                 said = answer([near.freeze() for near in standing.accounts], exp=exp, most=most, least=least)
+                if isinstance(said, Clamp):
+                    return said
                 if not isinstance(said, Granted):
-                    return said if isinstance(said, Clamp) else refused(said)
+                    self._out_of_room(said, principal.run)
+                    return refused(said)
                 return self._note(self._put(standing, principal.run, attempt, exp, most, now), said)
         return self._put(standing, principal.run, attempt, exp, most, now)
 
@@ -217,6 +223,13 @@ class Budgets:
         for each in held.accounts:
             if each.spent + each.held_exp >= each.alarm and (state := each.crossed()) is not None:
                 self._tell(Crossed(account=each.freeze(), state=state, run=held.run))
+
+    def _out_of_room(self, said: Refusal, run: str) -> None:
+        """Beyond the hard limit, having no room with nothing under way is a halt as well (B5)."""
+        account = said.account
+        spent_up = account.spent >= account.limits.hard_at and not account.held_max
+        if isinstance(said, TooLarge) and spent_up:
+            self._tell(Crossed(account=account, state=BudgetState.HALTED, run=run))
 
     def _tell(self, event: Event) -> None:
         for told in self.on_event:

@@ -129,10 +129,12 @@ def in_force(connection: sa.Connection, environment: str) -> list[Kill]:
     return [_kill(row) for row in connection.execute(query.order_by(kills.c.id)).mappings()]
 
 
-def resumed_files(connection: sa.Connection) -> set[str]:
-    """Return the kills by file that were resumed: their entry may still lie in a data directory."""
+def resumed_for_good(connection: sa.Connection) -> set[str]:
+    """Return the kills that were resumed and could be pressed once more: by a file that still lies there, or
+    by a budget whose window is still open.
+    """
     done = sa.select(kills.c.id).where(
-        kills.c.state == KillState.RESUMED.value, kills.c.source == KillSource.FILE.value
+        kills.c.state == KillState.RESUMED.value, kills.c.source != KillSource.API.value
     )
     return set(connection.execute(done).scalars())
 
