@@ -67,6 +67,11 @@ spec:
   blast_radius: {{widest_scope: one payment, impact: money leaves, reversible: none}}
 ---
 apiVersion: interlock/v1
+kind: Provider
+metadata: {{name: house}}
+spec: {{base_url: "http://127.0.0.1:9/v1", wire_format: openai, models: [{{name: m}}]}}
+---
+apiVersion: interlock/v1
 kind: Workflow
 metadata: {{name: refunds}}
 spec:

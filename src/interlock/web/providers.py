@@ -35,7 +35,7 @@ def _provider(wired: Wired, provider: Provider, book: PriceBook) -> dict[str, Js
             {"model": model.name, "price": _price(book, provider, model, now)} for model in provider.models
         ],
         "owner": given.owner,
-        "expires": given.expires,
+        "expires_at": given.expires,
         "expired": not validity.usable,
         "warning": rotation.warning(rotation.called(provider), given.owner, validity),
         "unset": list(wired.models.providers.unset(provider)),
