@@ -35,7 +35,7 @@ from interlock.upstream.llm.body import ModelBody, write
 from interlock.upstream.llm.meter import Meter
 from interlock.upstream.llm.providers import Providers, cap_field
 from interlock.upstream.llm.surface import Operation, Surface
-from interlock.upstream.llm.transport import Headers, Incoming
+from interlock.upstream.llm.transport import Headers, Incoming, RawHeaders
 
 PATIENCE = 30.0
 """Seconds a call waits for a slot at its provider before it is told to come again."""
@@ -105,11 +105,11 @@ class Told:
 class Caller(Protocol):
     """The way back to the agent: its own wire, whole answers or streams."""
 
-    async def answer(self, status: int, headers: Headers, told: Told, body: bytes) -> None:
+    async def answer(self, status: int, headers: RawHeaders, told: Told, body: bytes) -> None:
         """Send a whole answer."""
         ...
 
-    async def begin(self, status: int, headers: Headers, told: Told) -> None:
+    async def begin(self, status: int, headers: RawHeaders, told: Told) -> None:
         """Send the head of a stream."""
         ...
 
@@ -249,10 +249,14 @@ class ModelCall:
         answer: Refusal | _Next | None = None
         for route in routes:
             try:
-                async with self._engine.providers.slot(route.provider, patience=PATIENCE):
-                    answer = await self._attempt(route, caller, last=route is routes[-1])
+                slot = await self._engine.providers.slot(route.provider, patience=PATIENCE)
             except TimeoutError:
                 answer = _Next(_busy(route))
+                continue
+            try:
+                answer = await self._attempt(route, caller, last=route is routes[-1])
+            finally:
+                slot.release()
             if not isinstance(answer, _Next):
                 return answer
         return answer.refusal if isinstance(answer, _Next) else None

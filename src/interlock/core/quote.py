@@ -44,8 +44,8 @@ class Quote:
 
     @property
     def exp(self) -> int:
-        """What it will likely cost; never more than the most."""
-        return min(cost(self.likely, self.price, service_tier=self.service_tier), self.most)
+        """What it will likely cost, which can be more than the most of one that was clamped."""
+        return cost(self.likely, self.price, service_tier=self.service_tier)
 
     def within(self, most: int) -> Quote:
         """Return it with the largest cap that keeps it within `most`, which is not below its least."""

@@ -279,11 +279,12 @@ class Spend:
         return replace(ask, body=rewritten(lowered, ask.surface))
 
     def _held(self, ask: Ask, quote: Quote) -> Held | Clamp | Refused:
+        most = quote.most
         return self.budgets.hold(
             ask.principal,
             ask.attempt,
-            exp=quote.exp,
-            most=quote.most,
+            exp=min(quote.exp, most),
+            most=most,
             least=quote.least,
             now=self._clock.now(),
         )

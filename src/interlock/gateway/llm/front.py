@@ -6,6 +6,7 @@ caller's own wire format. While a call runs, a watcher waits for the caller to l
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -15,15 +16,18 @@ from interlock.errors import TokenInvalid, UpstreamError
 from interlock.gateway.llm.errors import Fault, Refused, faulty, refused, stream_error
 from interlock.gateway.llm.header import encoded, inward, outward, own
 from interlock.gateway.llm.listing import listed
-from interlock.model_call import Headers, ModelCall, ModelRequest, Told
+from interlock.model_call import ModelCall, ModelRequest, Told
+from interlock.runtime import Scheduler
 from interlock.upstream.llm.body import Malformed, read
 from interlock.upstream.llm.surface import MODELS, SURFACES, Surface
+from interlock.upstream.llm.transport import RawHeaders
 from interlock.wiring import Wired
 
 log = logging.getLogger(__name__)
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
+_SOON = 0.01
 _ANTHROPIC_ONLY = "anthropic-version"
 
 
@@ -83,8 +87,7 @@ class LlmGateway:
     async def _carry_out(self, call: ModelCall, receive: Receive, send: Send) -> None:
         """Run a call while a watcher waits for its caller to leave."""
         request, wire = call.request, _Wire(send, call.request.surface.family)
-        watching = self._wired.runtime.scheduler.spawn(_gone(receive), name="watch a caller")
-        watching.add_done_callback(lambda task: None if task.cancelled() else call.leave())
+        watcher = _Watcher(self._wired.runtime.scheduler, receive, call.leave)
         try:
             refusal = await call.run(wire)
         except Exception:
@@ -92,12 +95,33 @@ class LlmGateway:
             await wire.fail(request.surface.family)
             return
         finally:
-            watching.cancel()
+            watcher.stop()
         if refusal is not None:
             said = refused(request.surface.family, refusal)
             told = Told(call=call.id, run=request.principal.run, requested=request.body.model)
             headers = (*said.headers, *own(told))
             await _send(send, Refused(status=said.status, headers=headers, body=said.body))
+
+
+class _Watcher:
+    """Waits for a caller to go away. Most calls end before it has begun, which spares them a task."""
+
+    def __init__(self, scheduler: Scheduler, receive: Receive, left: Callable[[], None]) -> None:
+        self._scheduler = scheduler
+        self._receive = receive
+        self._left = left
+        self._task: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(_SOON, self._begin)
+
+    def stop(self) -> None:
+        """Wait no longer."""
+        self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _begin(self) -> None:
+        self._task = self._scheduler.spawn(_gone(self._receive), name="watch a caller")
+        self._task.add_done_callback(lambda task: None if task.cancelled() else self._left())
 
 
 class _Wire:
@@ -108,14 +132,14 @@ class _Wire:
         self._family = family
         self._begun = False
 
-    async def answer(self, status: int, headers: Headers, told: Told, body: bytes) -> None:
+    async def answer(self, status: int, headers: RawHeaders, told: Told, body: bytes) -> None:
         """Send a whole answer."""
         self._begun = True
         head = [*inward(headers, told), (b"content-length", b"%d" % len(body))]
         await self._send({"type": "http.response.start", "status": status, "headers": head})
         await self._send({"type": "http.response.body", "body": body})
 
-    async def begin(self, status: int, headers: Headers, told: Told) -> None:
+    async def begin(self, status: int, headers: RawHeaders, told: Told) -> None:
         """Send the head of a stream."""
         self._begun = True
         head = inward(headers, told) + _STREAMED

@@ -37,24 +37,27 @@ _OF_THE_CALLER = _HOP | {
     "x-forwarded-proto",
     "x-real-ip",
 }
-_OF_THE_PROVIDER = _HOP | {"set-cookie"}
+_OF_THE_PROVIDER = frozenset(name.encode() for name in (*_HOP, "set-cookie"))
+_OURS = _PREFIX.encode()
 _PLAIN = ("accept-encoding", "identity")
 
 
 def outward(raw: RawHeaders) -> Headers:
     """Return what of a caller's headers goes to the provider, which is asked not to compress."""
-    pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw]
+    pairs = _decoded(raw)
     dropped = _OF_THE_CALLER | _named(pairs)
     kept = [each for each in pairs if each[0] not in dropped and not each[0].startswith(_PREFIX)]
     return (*kept, _PLAIN)
 
 
-def inward(headers: Headers, told: Told) -> list[tuple[bytes, bytes]]:
+def inward(headers: RawHeaders, told: Told) -> list[tuple[bytes, bytes]]:
     """Return what of a provider's headers goes to the caller, and what Interlock tells beside them."""
     lowered = [(name.lower(), value) for name, value in headers]
-    dropped = _OF_THE_PROVIDER | _named(lowered)
-    kept = [each for each in lowered if each[0] not in dropped and not each[0].startswith(_PREFIX)]
-    return encoded((*kept, *own(told)))
+    kept = [each for each in lowered if each[0] not in _OF_THE_PROVIDER and not each[0].startswith(_OURS)]
+    if any(name == b"connection" for name, _ in lowered):
+        named = {each.encode("latin-1") for each in _named(_decoded(lowered))}
+        kept = [each for each in kept if each[0] not in named]
+    return kept + encoded(own(told))
 
 
 def own(told: Told) -> Headers:
@@ -84,6 +87,10 @@ def usd(nano: int) -> str:
 def encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
     """Return headers as ASGI sends them. What does not fit a header is written as ASCII."""
     return [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers]
+
+
+def _decoded(raw: RawHeaders) -> list[tuple[str, str]]:
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw]
 
 
 def _named(pairs: Iterable[tuple[str, str]]) -> frozenset[str]:

@@ -15,7 +15,7 @@ from yarl import URL
 
 from interlock.core.document import Timeouts
 from interlock.errors import OutcomeUnknown, UpstreamUnavailable
-from interlock.upstream.llm.transport import Headers, Outgoing
+from interlock.upstream.llm.transport import Outgoing, RawHeaders
 
 _KEPT_ALIVE = 15.0
 """Seconds an idle connection is kept: less than providers do, so that none is used as it is closed."""
@@ -98,11 +98,9 @@ class HttpAnswer:
         self._answer = answer
         packed = _PACKED.get(answer.headers.get("Content-Encoding", "").strip().lower())
         self._unpack = None if packed is None else _unpacker(packed)
-        self.headers: Headers = tuple(
-            (name.decode("latin-1"), value.decode("latin-1"))
-            for name, value in answer.raw_headers
-            if packed is None or name.lower() != b"content-encoding"
-        )
+        self.headers: RawHeaders = answer.raw_headers
+        if packed is not None:
+            self.headers = tuple(each for each in self.headers if each[0].lower() != b"content-encoding")
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield whatever has arrived. Raises `OutcomeUnknown` when it breaks off."""

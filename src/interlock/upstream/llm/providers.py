@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 from interlock.core.document import Provider
 from interlock.core.model import WireFamily
@@ -69,21 +68,18 @@ class Providers:
         if self._transport is not None:
             await self._transport.close()
 
-    @asynccontextmanager
-    async def slot(self, provider: Provider, *, patience: float) -> AsyncGenerator[None]:
-        """Hold one of the provider's slots while the block runs. Raises `TimeoutError` after `patience` s."""
-        slots = self._slots.setdefault(
-            (provider.name, provider.concurrency), asyncio.Semaphore(provider.concurrency)
-        )
+    async def slot(self, provider: Provider, *, patience: float) -> asyncio.Semaphore:
+        """Take a slot, which the caller releases. Raises `TimeoutError` after `patience` seconds."""
+        key = (provider.name, provider.concurrency)
+        slots = self._slots.get(key)
+        if slots is None:
+            slots = self._slots[key] = asyncio.Semaphore(provider.concurrency)
         if slots.locked():
             async with asyncio.timeout(patience):
                 await slots.acquire()
         else:
             await slots.acquire()
-        try:
-            yield
-        finally:
-            slots.release()
+        return slots
 
     def _credentials(self, provider: Provider, family: WireFamily) -> Headers:
         given = provider.credentials

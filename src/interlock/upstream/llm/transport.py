@@ -9,6 +9,7 @@ from interlock.core.document import Timeouts
 from interlock.core.model import value
 
 Headers = tuple[tuple[str, str], ...]
+RawHeaders = tuple[tuple[bytes, bytes], ...]
 
 
 @value
@@ -25,7 +26,7 @@ class Incoming(Protocol):
     """The answer, whose body comes in pieces."""
 
     status: int
-    headers: Headers
+    headers: RawHeaders
 
     def chunks(self) -> AsyncIterator[bytes]:
         """Yield whatever has arrived, as it arrives. Raises `OutcomeUnknown` when it breaks off."""
