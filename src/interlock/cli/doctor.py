@@ -62,8 +62,8 @@ def _checks(place: Endpoint, settings: Settings, workflow: str) -> list[Check]:
             _refuses(client, "a page of another site is refused", 403, origin="http://canary.invalid"),
             _publishes_keys(client),
         ]
-        checks += _providers(client, settings.token or stored_token(settings))
         checks += _credentials(client, settings.token or stored_token(settings))
+        checks += _providers(client, settings.token or stored_token(settings))
         return checks + (_canary_run(client, settings, workflow) if workflow else [])
 
 
@@ -93,15 +93,6 @@ def _publishes_keys(client: httpx2.Client) -> Check:
     return {"check": "verification keys are published", "ok": bool(keys), "detail": f"{len(keys)} key(s)"}
 
 
-def _providers(client: httpx2.Client, person: str) -> list[Check]:
-    """Say what would fail the calls of model providers. Only who is signed in may see them."""
-    if not person:
-        return []
-    found = client.get("/api/v1/providers", headers={"Authorization": f"Bearer {person}"})
-    raise_for_error(found)
-    return provider_checks(found.json()["items"])
-
-
 def _credentials(client: httpx2.Client, person: str) -> list[Check]:
     """Say which tool servers' credentials end soon, or have ended: their calls are refused then (H2).
 
@@ -120,6 +111,15 @@ def _credentials(client: httpx2.Client, person: str) -> list[Check]:
             "detail": " ".join(said) or f"{len(servers)} tool server(s)",
         }
     ]
+
+
+def _providers(client: httpx2.Client, person: str) -> list[Check]:
+    """Say what would fail the calls of model providers. Only who is signed in may see them."""
+    if not person:
+        return []
+    found = client.get("/api/v1/providers", headers={"Authorization": f"Bearer {person}"})
+    raise_for_error(found)
+    return provider_checks(found.json()["items"])
 
 
 def _canary_run(client: httpx2.Client, settings: Settings, workflow: str) -> list[Check]:
