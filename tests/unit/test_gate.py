@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from interlock.core.budget import Account, AccountKey, Limits, ScopeKind
+from interlock.core.bundle import Bundle
 from interlock.core.document import Person, Variant
 from interlock.core.identity import Revocations
 from interlock.core.kill import KillLevel
@@ -21,6 +22,7 @@ from interlock.core.model import (
     RiskTier,
     Verdict,
 )
+from interlock.core.snapshot import RunFacts
 from interlock.core.taint import STRICT
 from interlock.core.window import Window
 from support.policies import (
@@ -301,3 +303,40 @@ def test_the_state_that_was_read_is_recorded() -> None:
 def test_a_document_of_no_consequence_is_not_read() -> None:
     assert decided(run=None).read == {"environment": "dev"}
     assert isinstance(a_bundle().people["maria"], Person)
+
+
+def above(workflow: str = "parents", version: int = 7, **changes: Any) -> RunFacts:
+    """Return a run that the run of the call was started from."""
+    return a_run(run="run_0", workflow=workflow, version=version, **changes)
+
+
+def beneath(*grants: Grant, **changes: Any) -> Bundle:
+    """Return a policy in which `parents` grants what is given, or all."""
+    return a_bundle(a_workflow(), a_workflow(*grants, name="parents", **changes))
+
+
+def test_a_run_may_do_no_more_than_each_run_that_started_it() -> None:
+    wide = beneath()
+    assert not decided(bundle=wide, above=(above(),)).denied
+    narrow = beneath(Grant(tool="crm.update"))
+    assert said(decided(bundle=narrow, above=(above(),))) == (Gate.SCOPE, "not_in_scope")
+    few = beneath(Grant(tool="crm.lookup", max_calls=1))
+    assert said(decided(bundle=few, above=(above(calls={"crm.lookup": 1}),))) == (
+        Gate.CONSTRAINTS,
+        "max_calls",
+    )
+    strict = beneath(rules=(a_rule(),))
+    assert decided(bundle=strict, above=(above(),)).reason.gate is Gate.RULES
+    assert not decided(bundle=strict).denied
+
+
+def test_a_run_ends_with_those_that_started_it_and_moves_with_their_policy() -> None:
+    wide = beneath()
+    assert said(decided(bundle=wide, above=(above(open=False),))) == (Gate.TOKEN, "run_closed")
+    assert said(decided(bundle=wide, above=(above(version=6),))) == (Gate.SCOPE, "workflow_moved")
+    assert said(decided(bundle=wide, above=(above("gone"),))) == (Gate.SCOPE, "unknown_workflow")
+
+
+def test_the_breaker_of_a_workflow_holds_for_the_runs_below() -> None:
+    tripped = {("workflow", "parents"): BreakerState.OPEN}
+    assert decided(bundle=beneath(), above=(above(),), breakers=tripped).reason.gate is Gate.BREAKER

@@ -109,7 +109,7 @@ def decide_capability(
     case.tier, case.effect = RiskTier.READ_ONLY, EffectClass.READ
 
     def granted(case: Case) -> Said:
-        permitted = case.workflow.capabilities.permit(capability, name)
+        permitted = all(each.capabilities.permit(capability, name) for _, each in case.line)
         return (refusal.capability(case.workflow.label, capability, granted=permitted),)
 
     return _decide((*CAPABILITY_GATES, (Gate.SCOPE, granted)), case)
@@ -128,10 +128,11 @@ def decide_model(
 
     def routed(case: Case) -> Said:
         nonlocal routes
-        found = table.choose(case.workflow.document.models, model, family)
-        if isinstance(found, Reason):
-            return (found,)
-        routes = found
+        for _, each in reversed(case.line):  # the run's own workflow last: its routes are taken
+            found = table.choose(each.document.models, model, family)
+            if isinstance(found, Reason):
+                return (found,)
+            routes = found
         return (refusal.MODEL_GRANTED,)
 
     decision = _decide((*CAPABILITY_GATES, (Gate.SCOPE, routed)), case)

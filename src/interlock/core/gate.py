@@ -7,7 +7,7 @@ them in their order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
 from interlock.core import breaker, kill, refusal, taint
@@ -49,6 +49,7 @@ class Case:
         "facts",
         "gate",
         "grant",
+        "line",
         "now",
         "pin",
         "request",
@@ -61,6 +62,7 @@ class Case:
     run: RunFacts
     bundle: Bundle
     workflow: CompiledWorkflow
+    line: Sequence[tuple[RunFacts, CompiledWorkflow]]
     grant: CompiledGrant
     tool: CompiledTool
     pin: Pin
@@ -86,7 +88,7 @@ def token(case: Case) -> Said:
         return (refused,)
     if run is None or run.run != principal.run:
         return (refusal.UNKNOWN_RUN,)
-    if not run.open:
+    if not run.open or not all(above.open for above in case.snapshot.above):
         return (refusal.CLOSED_RUN,)
     if run.workflow != principal.workflow or run.version != principal.workflow_version:
         return (refusal.FOREIGN_RUN,)
@@ -123,6 +125,20 @@ def workflow(case: Case) -> Said:
     if found.document.agent != principal.agent:
         return (refusal.other_agent(found.label),)
     case.workflow = found
+    return _above(case)
+
+
+def _above(case: Case) -> Said:
+    """Every run above stands in its version too: nobody starts a run that may do more (invariant 3)."""
+    line = [(case.run, case.workflow)]
+    for run in case.snapshot.above:
+        found = case.bundle.workflows.get(run.workflow)
+        if found is None:
+            return (refusal.unknown_workflow(run.workflow),)
+        if found.version != run.version:
+            return (refusal.workflow_moved(f"{run.workflow}@{run.version}", found.label),)
+        line.append((run, found))
+    case.line = line
     return CONTENT
 
 
@@ -132,15 +148,15 @@ def scope(case: Case) -> Said:
     if refused:
         return refused
     name, held = case.request.tool, case.request.principal.scope
-    grant = case.workflow.grants.get(name)
-    if grant is None:
-        return (refusal.not_in_scope(case.workflow.label, name, case.workflow.grants),)
+    for _, granting in case.line:
+        if name not in granting.grants:
+            return (refusal.not_in_scope(granting.label, name, granting.grants),)
     if held is not None and name not in held:
         return (refusal.narrowed_away(name),)
     tool = case.bundle.tools[name]
     if not tool.mapped and case.snapshot.environment == PRODUCTION:
         return (refusal.unmapped(name),)
-    case.grant, case.tool, case.effect = grant, tool, tool.effect
+    case.grant, case.tool, case.effect = case.workflow.grants[name], tool, tool.effect
     return CONTENT
 
 
@@ -159,13 +175,15 @@ def schema(case: Case) -> Said:
 
 
 def constraints(case: Case) -> Said:
-    """The call meets its grant, and the run has one left; then the tier of this very call is known."""
-    run, grant, tool, facts = case.run, case.grant, case.tool, _facts(case)
-    missed = misses(grant.where, facts)
-    if missed:
-        return (refusal.out_of_scope(case.workflow.label, tool.name, missed, unmeasured=facts.unmeasured),)
-    if grant.max_calls is not None and run.calls.get(tool.name, 0) >= grant.max_calls:
-        return (refusal.too_many_calls(case.workflow.label, tool.name, grant.max_calls),)
+    """The call meets every grant, and each run has one left; then the tier of this very call is known."""
+    tool, facts = case.tool, _facts(case)
+    for run, granting in case.line:
+        grant = granting.grants[tool.name]
+        missed = misses(grant.where, facts)
+        if missed:
+            return (refusal.out_of_scope(granting.label, tool.name, missed, unmeasured=facts.unmeasured),)
+        if grant.max_calls is not None and run.calls.get(tool.name, 0) >= grant.max_calls:
+            return (refusal.too_many_calls(granting.label, tool.name, grant.max_calls),)
     case.tier = tool.tier
     if tool.variants:
         case.tier = tool.tier_of(facts)
@@ -253,7 +271,7 @@ def tainted(case: Case) -> Said:
 def rules(case: Case) -> Said:
     """Every rule of the workflow and the organisation that can touch this tool; they only tighten."""
     facts = case.facts
-    said = [rule.judge(facts) for rule in case.workflow.rules[case.tool.name]]
+    said = [rule.judge(facts) for _, ruled in case.line for rule in ruled.rules[case.tool.name]]
     return tuple([reason for reason in said if reason is not None]) if said else CONTENT
 
 
@@ -282,7 +300,12 @@ def killed(snapshot: Snapshot, request: Request) -> dict[str, KillLevel]:
 def tripped(snapshot: Snapshot, request: Request) -> dict[tuple[str, str], BreakerState]:
     """Return the breakers of this call that are not closed."""
     principal = request.principal
-    subjects = (("agent", principal.agent), ("workflow", principal.workflow), ("tool", request.tool))
+    subjects = (
+        ("agent", principal.agent),
+        ("workflow", principal.workflow),
+        ("tool", request.tool),
+        *(("workflow", above.workflow) for above in snapshot.above),
+    )
     found = {subject: snapshot.breakers[subject] for subject in subjects if subject in snapshot.breakers}
     return {subject: state for subject, state in found.items() if state is not BreakerState.CLOSED}
 

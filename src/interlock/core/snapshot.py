@@ -57,14 +57,15 @@ class Snapshot:
 
     `schema_problem` checks arguments against the pinned schema and says what is wrong; None means that no
     schema is known, which denies. `reach` is what the tool's preview measured, None where it is not known;
-    `unmeasured` says why not. `kill` has each subject that was stopped and how far (`core.kill`).
-    `taint_floors` is empty unless switched on.
+    `unmeasured` says why not. `above` are the runs that it was started from, nearest first (B9). `kill` has
+    each subject that was stopped and how far (`core.kill`). `taint_floors` is empty unless switched on.
     """
 
     environment: str
     bundle: Bundle | None
     revoked: Revocations = field(default_factory=Revocations)
     run: RunFacts | None = None
+    above: tuple[RunFacts, ...] = ()
     pin: Pin | None = None
     breakers: Mapping[tuple[str, str], BreakerState] = field(default_factory=lambda: _NO_STATES)
     accounts: Sequence[Account] = ()

@@ -1,14 +1,15 @@
 """Token exchange (RFC 8693), the only way an agent gets a run token (H1, H2).
 
 What is presented is spent and what is given is written in one transaction: a one-time code, an assertion
-by a registered key, or a live token of the run itself, which renews it or makes a narrower one. Nothing
-here can widen: the new scope is the intersection of what was held and what was asked (invariant 3).
+by a registered key, or a live token of the run itself, which renews it, makes a narrower one, or starts a
+run below it. Nothing here can widen: the new scope is the intersection of what was held and what was asked
+(invariant 3), and a run below pays into the accounts of the one that started it (B9).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from joserfc.errors import JoseError
@@ -29,6 +30,9 @@ from interlock.store.memory import Memory
 from interlock.store.run_tokens import Issuer, RunToken, Terms
 from interlock.store.runs import Run, RunState
 
+NEW = "new"
+"""Names the run that is to be started from the one whose token is presented."""
+
 
 class Proof(StrEnum):
     """What may be exchanged for a run token, by its RFC 8693 token type."""
@@ -40,7 +44,11 @@ class Proof(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExchangeRequest:
-    """What the caller presents and asks for. `scope` None: all it may have. `life` in microseconds."""
+    """What the caller presents and asks for. `scope` None: all it may have. `life` in microseconds.
+
+    `run` NEW with a run token asks for a run below that one; `acting` is what proves its agent, where that is
+    another: a code or an assertion.
+    """
 
     proof: Proof
     subject_token: str
@@ -52,6 +60,7 @@ class ExchangeRequest:
     attended: bool = False
     direct_models: bool = False
     caller: str = ""
+    acting: tuple[Proof, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,13 +121,37 @@ class Exchange:
                     return await self._by_assertion(request)
                 case Proof.RUN_TOKEN:
                     holder = self._verify(request.subject_token)
+                    if request.run == NEW:
+                        return await self._below(request, holder)
                     return await self._store.transact(lambda each: self._renewed(each, request, holder))
         except (NotFound, NotPermitted) as error:
             raise GrantRefused(error.message, oauth="unauthorized_client", hint=error.hint) from error
         except (StateConflict, TokenInvalid) as error:
             raise GrantRefused(error.message, oauth="invalid_grant", hint=error.hint) from error
 
-    def _by_code(self, transaction: Transaction, request: ExchangeRequest) -> Exchanged:
+    async def _below(self, request: ExchangeRequest, holder: Principal) -> Exchanged:
+        """Start a run from the one that `holder` speaks for: of its agent, or of one that proves itself."""
+        if request.acting is None:
+            return await self._store.transact(
+                lambda each: self._opened(each, request, agent=holder.agent, holder=holder)
+            )
+        proof, presented = request.acting
+        proven = replace(request, proof=proof, subject_token=presented, run="")
+        match proof:
+            case Proof.CODE:
+                return await self._store.transact(lambda each: self._by_code(each, proven, holder))
+            case Proof.ASSERTION:
+                return await self._by_assertion(proven, holder)
+            case Proof.RUN_TOKEN:
+                raise GrantRefused(
+                    "A run token proves no other agent.",
+                    oauth="invalid_request",
+                    hint="actor_token is an enrolment code or an assertion of the workflow's agent.",
+                )
+
+    def _by_code(
+        self, transaction: Transaction, request: ExchangeRequest, holder: Principal | None = None
+    ) -> Exchanged:
         code = enrolments.by_code(transaction.connection, request.subject_token)
         if code is None:
             raise GrantRefused("The enrolment code is unknown.", hint="interlock agents enroll")
@@ -129,12 +162,13 @@ class Exchange:
         if code.workflow and request.workflow not in ("", code.workflow):
             raise GrantRefused(f"The enrolment code is for the workflow {code.workflow!r} only.")
         opened = self._opened(
-            transaction, request, agent=code.agent, workflow=code.workflow, started_by=code.created_by
-        )
+            transaction, request, agent=code.agent, workflow=code.workflow, started_by=code.created_by,
+            holder=holder,
+        )  # fmt: skip
         enrolments.use_code(transaction, code.id, opened.run.id)
         return opened
 
-    async def _by_assertion(self, request: ExchangeRequest) -> Exchanged:
+    async def _by_assertion(self, request: ExchangeRequest, holder: Principal | None = None) -> Exchanged:
         now = self._clock.now()
         agent = claimed_agent(payload_of(request.subject_token)) or ""
         keys = await self._store.read(lambda connection: enrolments.keys_of(connection, agent, now))
@@ -143,10 +177,14 @@ class Exchange:
         )
         if isinstance(assertion, Refused):
             raise GrantRefused(assertion.message, oauth="invalid_client", hint=assertion.hint)
-        return await self._store.transact(lambda each: self._asserted(each, request, assertion))
+        return await self._store.transact(lambda each: self._asserted(each, request, assertion, holder))
 
     def _asserted(
-        self, transaction: Transaction, request: ExchangeRequest, assertion: Assertion
+        self,
+        transaction: Transaction,
+        request: ExchangeRequest,
+        assertion: Assertion,
+        holder: Principal | None,
     ) -> Exchanged:
         if not enrolments.use_assertion(transaction, assertion.agent, assertion.jti, assertion.expires_at):
             raise GrantRefused(
@@ -156,8 +194,9 @@ class Exchange:
             raise GrantRefused("The agent's key was removed.", oauth="invalid_client")
         if not request.run:
             return self._opened(
-                transaction, request, agent=assertion.agent, started_by=f"agent:{assertion.agent}"
-            )
+                transaction, request, agent=assertion.agent, started_by=f"agent:{assertion.agent}",
+                holder=holder,
+            )  # fmt: skip
         run = runs.find(transaction.connection, request.run)
         if run is None or run.agent != assertion.agent:
             raise GrantRefused("The agent has no such run.")
@@ -167,11 +206,7 @@ class Exchange:
         run = runs.get(transaction.connection, holder.run)
         if request.run not in ("", run.id) or request.workflow not in ("", run.workflow):
             raise GrantRefused("A run token can be exchanged for a token of the same run only.")
-        actors = (request.actor, *holder.actors) if request.actor else holder.actors
-        if len(actors) > MAX_ACTORS:
-            raise GrantRefused(
-                f"A chain of more than {MAX_ACTORS} actors is refused.", oauth="invalid_request"
-            )
+        actors = _chain(request.actor, holder) if request.actor else holder.actors
         return self._issued(transaction, request, run, held=holder.scope, actors=actors)
 
     def _opened(
@@ -180,25 +215,34 @@ class Exchange:
         request: ExchangeRequest,
         *,
         agent: str,
-        started_by: str,
+        started_by: str = "",
         workflow: str = "",
+        holder: Principal | None = None,
     ) -> Exchanged:
-        wanted = workflow or request.workflow
+        """Open a run; one below that of `holder` counts as started by whoever started that one."""
+        wanted = workflow or request.workflow or (holder.workflow if holder is not None else "")
         if not wanted:
             raise GrantRefused(
                 "Say which workflow the run is of.", oauth="invalid_request", hint="workflow=NAME"
             )
+        above = None if holder is None else _still_open(runs.get(transaction.connection, holder.run))
+        deadline = transaction.now + self._settings.run_limit * SECOND
         start = runs.RunStart(
             workflow=wanted,
             agent=agent,
-            started_by=started_by,
+            started_by=started_by if above is None else above.started_by,
             lease_until=transaction.now,
-            deadline_at=transaction.now + self._settings.run_limit * SECOND,
+            deadline_at=deadline if above is None else min(deadline, above.deadline_at or deadline),
             attended=request.attended,
             direct_models=request.direct_models,
+            parent=None if above is None else above.id,
         )
         run, _ = runs.start(transaction, self._memory, start)
-        return self._issued(transaction, request, run, held=None, actors=())
+        if holder is None or above is None:
+            return self._issued(transaction, request, run, held=None, actors=())
+        held = self._issuer.granted(above) if holder.scope is None else holder.scope
+        actors = _chain(holder.agent, holder)
+        return self._issued(transaction, request, run, held=held & self._issuer.granted(run), actors=actors)
 
     def _issued(
         self,
@@ -209,8 +253,7 @@ class Exchange:
         held: frozenset[str] | None,
         actors: tuple[str, ...],
     ) -> Exchanged:
-        if run.state is not RunState.OPEN:
-            raise GrantRefused("The run has ended.", hint="Open a new run.")
+        _still_open(run)
         agent = runs.active_agent(transaction.connection, run.agent)
         scope = narrow(held, request.scope)
         if request.scope is not None:
@@ -228,6 +271,19 @@ class Exchange:
             "caller": request.caller,
         }
         self._store.note(JournalEntry(at=self._clock.now(), kind="token.exchange_refused", body=body))
+
+
+def _still_open(run: Run) -> Run:
+    if run.state is not RunState.OPEN:
+        raise GrantRefused("The run has ended.", hint="Open a new run.")
+    return run
+
+
+def _chain(actor: str, holder: Principal) -> tuple[str, ...]:
+    """Return who acts, the nearest first: `actor` and those that `holder` acts for."""
+    if len(holder.actors) >= MAX_ACTORS:
+        raise GrantRefused(f"A chain of more than {MAX_ACTORS} actors is refused.", oauth="invalid_request")
+    return (actor, *holder.actors)
 
 
 def _verified(token: str, keys: list[enrolments.Enrolment]) -> dict[str, Json]:

@@ -97,14 +97,16 @@ class Memory:
         count against it.
         """
         run, reach = self.runs.get(principal.run), self._still(measured)
+        above = self._above(run) if run is not None and run.above else ()
         if own and run is not None:
-            counts = {**run.calls, tool: max(0, run.calls.get(tool, 0) - own)}
-            run = replace(run, calls=counts)
+            run, *rest = (_without(each, tool, own) for each in (run, *above))
+            above = tuple(rest)
         return Snapshot(
             environment=self.environment,
             bundle=self.bundle,
             revoked=self.revoked,
             run=run,
+            above=above,
             pin=self.pins.get(tool),
             breakers=self.breakers,
             accounts=self._paying(principal, tool),
@@ -114,6 +116,13 @@ class Memory:
             unmeasured=reach.problem,
             approved=approved,
             kill=self.kill,
+        )
+
+    def _above(self, run: RunFacts) -> tuple[RunFacts, ...]:
+        """Return the runs above; one that is not known any more has ended."""
+        return tuple(
+            self.runs.get(name) or RunFacts(run=name, workflow=workflow, version=0, open=False)
+            for name, workflow in run.above
         )
 
     def _paying(self, principal: Principal, tool: str) -> Sequence[Account]:
@@ -141,18 +150,24 @@ class Memory:
             told()
 
     def count_call(self, run: str, tool: str) -> None:
-        """Reserve one call of `tool` in `run`. Call it in the same breath as the decision."""
-        facts = self.runs.get(run)
-        if facts is not None:
+        """Reserve one call of `tool`, in the runs above too. Call it in the same breath as the decision."""
+        for facts in self._line(run):
             counts = _counts(facts)
             counts[tool] = counts.get(tool, 0) + 1
 
     def uncount_call(self, run: str, tool: str) -> None:
         """Give a reserved call back: it was denied or never sent."""
-        facts = self.runs.get(run)
-        if facts is not None:
+        for facts in self._line(run):
             counts = _counts(facts)
             counts[tool] = max(0, counts.get(tool, 0) - 1)
+
+    def _line(self, run: str) -> list[RunFacts]:
+        """Return a run and those above it, as far as they are known."""
+        facts = self.runs.get(run)
+        if facts is None:
+            return []
+        above = [self.runs.get(name) for name, _ in facts.above] if facts.above else ()
+        return [facts, *(each for each in above if each is not None)]
 
     def open_run(self, facts: RunFacts) -> None:
         """Know a run from now on."""
@@ -221,6 +236,11 @@ class Memory:
         known = self.actions.pop(action, None)
         if known is not None and self.calls.get(known.key) == action:
             del self.calls[known.key]
+
+
+def _without(facts: RunFacts, tool: str, own: int) -> RunFacts:
+    """Return a run as if so many calls of `tool` were not counted."""
+    return replace(facts, calls={**facts.calls, tool: max(0, facts.calls.get(tool, 0) - own)})
 
 
 def _counts(facts: RunFacts) -> dict[str, int]:

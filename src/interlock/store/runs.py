@@ -9,6 +9,7 @@ lapsed lease means that it died; another run may lapse while an approval it aske
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -88,6 +89,7 @@ def start(transaction: Transaction, memory: Memory, request: RunStart) -> tuple[
         raise NotPermitted(f"The workflow {request.workflow!r} is not one of the agent {request.agent!r}.")
     _not_stopped(memory, request)
     agent = active_agent(transaction.connection, request.agent)
+    parent = memory.runs.get(request.parent) if request.parent is not None else None
     run = Run(
         id=transaction.ids.new("run"),
         workflow=request.workflow,
@@ -100,7 +102,7 @@ def start(transaction: Transaction, memory: Memory, request: RunStart) -> tuple[
         closed_at=None,
         reason="",
         parent=request.parent,
-        labels=(),
+        labels=() if parent is None else tuple(sorted(parent.labels)),
         lease_until=request.lease_until,
         deadline_at=request.deadline_at,
         attended=request.attended,
@@ -117,9 +119,11 @@ def start(transaction: Transaction, memory: Memory, request: RunStart) -> tuple[
             "started_by": run.started_by,
             "attended": run.attended,
             "direct_models": run.direct_models,
+            "parent": run.parent,
         },
     )
-    transaction.on_commit(lambda: memory.open_run(facts_of(run, {})))
+    above = _above(memory, run.parent)
+    transaction.on_commit(lambda: memory.open_run(facts_of(run, {}, above)))
     return run, agent
 
 
@@ -191,8 +195,8 @@ def principal_of(
     )
 
 
-def facts_of(run: Run, calls: dict[str, int]) -> RunFacts:
-    """Return what a decision reads of a run."""
+def facts_of(run: Run, calls: dict[str, int], above: tuple[tuple[str, str], ...] = ()) -> RunFacts:
+    """Return what a decision reads of a run; `above` are those that it was started from, nearest first."""
     return RunFacts(
         run=run.id,
         workflow=run.workflow,
@@ -201,6 +205,7 @@ def facts_of(run: Run, calls: dict[str, int]) -> RunFacts:
         calls=calls,
         labels=frozenset(run.labels),
         started_at=run.opened_at,
+        above=above,
     )
 
 
@@ -232,6 +237,8 @@ def end(
         body={"state": state.value, "reason": reason, "ungoverned": ungoverned},
     )
     transaction.on_commit(lambda: memory.close_run(run.id))
+    for below in open_runs(transaction.connection, parent=run.id):  # what a run started ends with it (B9)
+        end(transaction, memory, below, state=RunState.ENDED, reason="the run that started it ended")
     return True
 
 
@@ -306,11 +313,12 @@ def listed(
     return [_run(row) for row in connection.execute(query).mappings()]
 
 
-def open_runs(connection: sa.Connection, *, agent: str = "") -> list[Run]:
-    """Return the runs that are open, of one agent if given."""
+def open_runs(connection: sa.Connection, *, agent: str = "", parent: str = "") -> list[Run]:
+    """Return the runs that are open: of one agent, or started by one run, if given."""
     query = sa.select(runs).where(runs.c.state == RunState.OPEN.value)
-    rows = connection.execute(query.where(runs.c.agent == agent) if agent else query)
-    return [_run(row) for row in rows.mappings()]
+    for column, wanted in ((runs.c.agent, agent), (runs.c.parent, parent)):
+        query = query.where(column == wanted) if wanted else query
+    return [_run(row) for row in connection.execute(query).mappings()]
 
 
 def lapsed(connection: sa.Connection, now: int) -> list[Run]:
@@ -321,7 +329,7 @@ def lapsed(connection: sa.Connection, now: int) -> list[Run]:
 
 
 def load_facts(connection: sa.Connection) -> Iterable[RunFacts]:
-    """Return what decisions read of every open run, as counted on disk."""
+    """Return what decisions read of every open run, as counted on disk; calls count in the runs above too."""
     counts: dict[str, dict[str, int]] = {}
     for row in connection.execute(
         sa.select(run_calls.c.run, run_calls.c.tool, run_calls.c["count"])
@@ -329,7 +337,24 @@ def load_facts(connection: sa.Connection) -> Iterable[RunFacts]:
         .where(runs.c.state == RunState.OPEN.value)
     ):
         counts.setdefault(row[0], {})[row[1]] = row[2]
-    return [facts_of(run, counts.get(run.id, {})) for run in open_runs(connection)]
+    found, sums = open_runs(connection), dict[str, Counter[str]]()
+    lines = {run.id: _line(connection, run) for run in found}
+    for run in found:
+        for above, _ in lines[run.id]:
+            sums.setdefault(above, Counter()).update(counts.get(run.id, {}))
+    return [
+        facts_of(run, dict(Counter(counts.get(run.id, {})) + sums.get(run.id, Counter())), lines[run.id])
+        for run in found
+    ]
+
+
+def _line(connection: sa.Connection, run: Run) -> tuple[tuple[str, str], ...]:
+    """Return the runs above, nearest first."""
+    line: list[tuple[str, str]] = []
+    while run.parent is not None and (above := find(connection, run.parent)) is not None:
+        line.append((above.id, above.workflow))
+        run = above
+    return tuple(line)
 
 
 def calls_of(connection: sa.Connection, run: str) -> dict[str, int]:
@@ -355,7 +380,7 @@ def _insert(transaction: Transaction, run: Run) -> None:
             opened_at=run.opened_at,
             reason=run.reason,
             parent=run.parent,
-            labels="[]",
+            labels=msgspec.json.encode(run.labels).decode(),
             lease_until=run.lease_until,
             deadline_at=run.deadline_at,
             attended=int(run.attended),

@@ -114,13 +114,7 @@ def _asked(form: Mapping[str, str], wired: Wired, caller: str) -> ExchangeReques
             oauth="unsupported_grant_type",
             hint=f"grant_type={GRANT}",
         )
-    try:
-        proof = Proof(form.get("subject_token_type", ""))
-    except ValueError:
-        raise GrantRefused(
-            "subject_token_type is none of: " + ", ".join(each.value for each in Proof),
-            oauth="invalid_request",
-        ) from None
+    proof = _proof(form, "subject_token_type")
     subject = form.get("subject_token", "")
     if not subject or len(subject) > MAX_LENGTH:
         raise GrantRefused("subject_token is missing or too long.", oauth="invalid_request")
@@ -141,7 +135,27 @@ def _asked(form: Mapping[str, str], wired: Wired, caller: str) -> ExchangeReques
         attended=form.get("attended") == "true",
         direct_models=form.get("direct_models") == "true",
         caller=caller,
+        acting=_acting(form),
     )
+
+
+def _acting(form: Mapping[str, str]) -> tuple[Proof, str] | None:
+    """Return what proves who acts in a run that is started from another, if it is presented."""
+    presented = form.get("actor_token", "")
+    if not presented:
+        return None
+    if len(presented) > MAX_LENGTH:
+        raise GrantRefused("actor_token is too long.", oauth="invalid_request")
+    return _proof(form, "actor_token_type"), presented
+
+
+def _proof(form: Mapping[str, str], field: str) -> Proof:
+    try:
+        return Proof(form.get(field, ""))
+    except ValueError:
+        raise GrantRefused(
+            f"{field} is none of: " + ", ".join(each.value for each in Proof), oauth="invalid_request"
+        ) from None
 
 
 def _name(form: Mapping[str, str], field: str) -> str:
