@@ -9,16 +9,32 @@ import asyncio
 import hmac
 import json
 import statistics
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
 from mcp import Client
 from support.receivers import Hook, hook
-from support.served import SHOP, Served, read_tool, served, status, text, tool, until, workflow
+from support.served import (
+    SHOP,
+    Served,
+    apply,
+    environment,
+    read_tool,
+    served,
+    serving,
+    status,
+    text,
+    tool,
+    until,
+    workflow,
+)  # fmt: skip
 from support.stores import PostgresForTests
 
 UNDO = ", undo: {tool: shop.echo, arguments: {}}"
@@ -194,6 +210,23 @@ def test_what_does_not_exist_is_not_stopped_and_said_so(tmp_path: Path) -> None:
         assert server.cli("kill", "environment", "production", "--reason", "x").returncode != 0
         assert server.cli("kill", "all", "--reason", " ").returncode == 2
         assert server.api("kills")["items"] == []
+
+
+def test_the_file_waits_for_a_process_that_starts_and_is_on_record_then(tmp_path: Path) -> None:
+    apply(tmp_path / "d", a_manifest())
+
+    def command(*words: str) -> subprocess.CompletedProcess[str]:
+        known = environment(tmp_path / "d")
+        line = [sys.executable, "-m", "interlock.cli", "kill", *words]
+        return subprocess.run(line, env=known, capture_output=True, text=True, timeout=60)
+
+    written = command("agent", "bot", "--reason", "nobody is here", "--offline")
+    assert written.returncode == 3
+    assert "no process has said that it obeys" in written.stdout
+    (kill,) = json.loads(command("list", "--json").stdout)["items"]
+    assert (kill["subject"], kill["source"], kill["reason"]) == ("agent:bot", "file", "nobody is here")
+    with serving(tmp_path / "d") as server, pytest.raises(AssertionError, match="No new run may start"):
+        server.token("work")
 
 
 def test_it_works_with_the_database_down_and_is_on_record_once_it_is_back(

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from interlock.core.alert import AlertKind
-from interlock.core.budget import Crossed
+from interlock.core.budget import Clamp, Crossed, Refused
 from interlock.core.document import Budget, Person
 from interlock.core.kill import KillLevel
 from interlock.services.kill import KillSwitch
@@ -96,6 +96,26 @@ def test_at_the_kill_ceiling_the_workflow_is_halted_in_the_tick_with_an_incident
             assert found.summary.startswith("A budget halted the workflow orders: workflow orders, per day")
             (kill,) = await store.read(lambda connection: kills.listed(connection, "dev"))
             assert (kill.source, kill.pressed_by, kill.incident) == ("budget", "budget", found.id)
+
+    asyncio.run(story())
+
+
+def test_beyond_the_hard_limit_having_no_room_is_a_halt_and_a_call_that_is_too_large_is_not(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with a_house(tmp_path, workflow=DAILY) as house:
+            house.spend(5)
+            assert isinstance(house.purse.hold(DOLLAR, 11 * DOLLAR), Clamp | Refused)
+            assert house.purse.memory.kill == {}
+            house.spend(8)
+            under_way = house.purse.hold(DOLLAR, DOLLAR)
+            refused = house.purse.hold(2 * DOLLAR, 2 * DOLLAR, least=2 * DOLLAR)
+            assert isinstance(refused, Refused)
+            assert house.purse.memory.kill == {}, "what is under way may leave room"
+            house.purse.settle(under_way, DOLLAR)
+            house.purse.hold(2 * DOLLAR, 2 * DOLLAR, least=2 * DOLLAR)
+            assert house.purse.memory.kill == {"workflow:orders": KillLevel.STOP}
 
     asyncio.run(story())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,6 +14,8 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy.exc import IntegrityError
 
 from interlock.call import Calls
@@ -392,6 +395,13 @@ def test_a_file_that_says_nothing_clear_stops_everything(tmp_path: Path, content
     (order,) = kill_file.read(tmp_path)
     assert (order.subject, order.level) == ("*", STOP)
     assert kill_file.read(tmp_path) == (order,), "it has the same id while it is the same file"
+
+
+@given(st.binary(max_size=300))
+def test_whatever_the_file_holds_it_stops_something(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        (Path(place) / kill_file.NAME).write_bytes(content)
+        assert kill_file.read(Path(place))
 
 
 def test_what_is_no_file_of_ours_stops_everything_and_is_not_followed(tmp_path: Path) -> None:

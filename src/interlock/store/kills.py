@@ -72,7 +72,8 @@ def record(transaction: Transaction, memory: Memory, order: KillOrder) -> bool:
             state=KillState.IN_FORCE.value,
         )
     )
-    transaction.audit("kill.pressed", **_about(order.subject), person=order.by, body=_order_body(order))
+    person = order.by if order.source is KillSource.API else ""  # a file says a name, it proves none
+    transaction.audit("kill.pressed", **_about(order.subject), person=person, body=_order_body(order))
     return True
 
 
@@ -189,6 +190,7 @@ def _order_body(order: KillOrder) -> dict[str, Json]:
         "level": order.level.value,
         "reason": order.reason,
         "source": order.source.value,
+        "by": order.by,
     }
 
 
