@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterator
 
+import httpx2
 import pytest
 import sqlalchemy as sa
 
@@ -55,6 +56,11 @@ def test_a_report_is_a_table_or_csv_in_which_no_text_is_a_formula(server: Served
     wrong = server.cli("budget", "report", "--by", "weather")
     assert wrong.returncode == 2
     assert "weather" in wrong.stderr
+    assert server.api("spend?since=2024-10-04&until=2024-10-05&customer=acme")["total"]["calls"] == 1
+    unknown = httpx2.get(
+        f"{server.url}/api/v1/spend?weather=fine", headers={"Authorization": f"Bearer {server.person()}"}
+    )
+    assert unknown.status_code == 400
 
 
 def test_a_bill_is_compared_then_booked(server: Served) -> None:

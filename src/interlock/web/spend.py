@@ -40,7 +40,7 @@ async def report(request: Request) -> Response:
     by = _dimensions(asked.get("by", "workflow,model"))
     since = moment(asked.get("since", "7d"), now=now)
     until = moment(asked.get("until", ""), now=now)
-    only = {name: asked[name] for name in DIMENSIONS if name in asked and name != "day"}
+    only = _only({name: said for name, said in asked.items() if name not in ("by", "since", "until")})
     found = await wired.store.read(
         lambda connection: spendings(connection, by, since=since, until=until, only=only)
     )
@@ -110,6 +110,14 @@ def _dimensions(text: str) -> list[str]:
             hint=f"{unknown[0][:40]!r} is none of them." if unknown else "",
         )
     return names
+
+
+def _only(asked: dict[str, str]) -> dict[str, str]:
+    """Return what a report is restricted to; a day is asked for with `since` and `until`."""
+    for name in asked:
+        if name not in DIMENSIONS or name == "day":
+            raise UsageError(f"A report cannot be restricted by {name[:40]!r}.", hint="For instance: team")
+    return asked
 
 
 def _item(spending: Spending, by: list[str]) -> dict[str, Json]:
