@@ -15,15 +15,24 @@ import msgspec
 import sqlalchemy as sa
 
 from interlock.core.action import OPEN, Action, ActionState
-from interlock.core.model import Decision, EffectClass, Json, Principal, Request, RiskTier, Verdict
+from interlock.core.model import Decision, Json, Principal, Request
 from interlock.errors import NotFound, StateConflict
+from interlock.store.action_rows import (
+    MOVES_ALWAYS,
+    MOVES_DECIDED,
+    action_of,
+    decided,
+    fixed,
+    move_of,
+    moving,
+    object_of,
+    text_of,
+)
 from interlock.store.database import Transaction
 from interlock.store.memory import LiveAction
 from interlock.store.prepared import Prepared
 from interlock.store.schema import action_moves, actions, agents, approvals, heads, run_calls, runs
 
-_JSON = msgspec.json.Encoder()
-_OBJECT = msgspec.json.Decoder(dict[str, Any])
 _NEVER = 1 << 62
 
 
@@ -51,11 +60,6 @@ class Standing:
 
 _INSERT = Prepared(sa.insert(actions))
 _INSERT_MOVE = Prepared(sa.insert(action_moves))
-_MOVES_ALWAYS = (
-    "state", "fence", "updated_at", "approval", "result", "error", "input_state", "successor", "due_at",
-    "lease_until", "owner_process",
-)  # fmt: skip
-_MOVES_DECIDED = ("verdict", "tier", "bundle", "pin", "decision")
 
 
 def _compare_and_set(names: tuple[str, ...]) -> Prepared:
@@ -70,8 +74,8 @@ def _compare_and_set(names: tuple[str, ...]) -> Prepared:
     )
 
 
-_MOVE = _compare_and_set(_MOVES_ALWAYS)
-_MOVE_DECIDED = _compare_and_set(_MOVES_ALWAYS + _MOVES_DECIDED)
+_MOVE = _compare_and_set(MOVES_ALWAYS)
+_MOVE_DECIDED = _compare_and_set(MOVES_ALWAYS + MOVES_DECIDED)
 _COUNT = Prepared(
     sa.text(
         "INSERT INTO run_calls (run, tool, count) VALUES (:run, :tool, :times) "
@@ -114,7 +118,7 @@ def standing(connection: sa.Connection, run: str, environment: str) -> Standing 
 
 def insert(transaction: Transaction, action: Action, *, process: str, reason: str = "") -> None:
     """Write a new action and its first move."""
-    _INSERT.run(transaction.connection, _fixed(action) | _moving(action, process) | _decided(action))
+    _INSERT.run(transaction.connection, fixed(action) | moving(action, process) | decided(action))
     _journal(transaction, action, "", by=action.agent, reason=reason)
 
 
@@ -141,10 +145,10 @@ def move(
         updated_at=max(action.updated_at, transaction.now),
         **changes,
     )
-    decided = "decision" in changes
-    values = _moving(moved, process) | (_decided(moved) if decided else {})
+    anew = "decision" in changes
+    values = moving(moved, process) | (decided(moved) if anew else {})
     values |= {"of_id": action.id, "of_state": action.state.value, "of_fence": action.fence}
-    statement = _MOVE_DECIDED if decided else _MOVE
+    statement = _MOVE_DECIDED if anew else _MOVE
     if statement.run(transaction.connection, values).rowcount != 1:
         raise StateConflict(f"The action {action.id} has moved on meanwhile.", hint="Look at it again.")
     _journal(transaction, moved, action.state.value, by=by, reason=reason)
@@ -184,7 +188,7 @@ def collect(transaction: Transaction, ids: Sequence[str]) -> None:
 
 def label_run(transaction: Transaction, run: str, labels: Sequence[str]) -> None:
     """Write the taint labels of a run (H7)."""
-    transaction.execute(sa.update(runs).where(runs.c.id == run).values(labels=_text(sorted(labels))))
+    transaction.execute(sa.update(runs).where(runs.c.id == run).values(labels=text_of(sorted(labels))))
 
 
 def get(connection: sa.Connection, action: str) -> Action:
@@ -212,7 +216,7 @@ def asking(connection: sa.Connection, request_state: str) -> Action | None:
     found = named(connection, name)
     if found is None or found.state is not ActionState.AWAITING_INPUT or not nonce:
         return None
-    kept = _OBJECT.decode(found.input_state)
+    kept = object_of(found.input_state)
     return found if hmac.compare_digest(str(kept["nonce"]).encode(), nonce.encode()) else None
 
 
@@ -327,100 +331,6 @@ def plain(value: Principal | Decision) -> dict[str, Json]:
     return found
 
 
-def action_of(row: sa.RowMapping) -> Action:
-    """Return the action of a row."""
-    return Action(
-        id=row["id"],
-        run=row["run"],
-        agent=row["agent"],
-        workflow=row["workflow"],
-        workflow_version=row["workflow_version"],
-        tool=row["tool"],
-        arguments=_OBJECT.decode(row["arguments"]),
-        digest=row["digest"],
-        state=ActionState(row["state"]),
-        effect=EffectClass(row["effect"]),
-        tier=RiskTier(row["tier"]),
-        verdict=Verdict(row["verdict"]),
-        bundle=row["bundle"],
-        pin=row["pin"],
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
-        fence=row["fence"],
-        approval=row["approval"] or "",
-        principal=_OBJECT.decode(row["principal"]),
-        decision=_OBJECT.decode(row["decision"]),
-        result=None if row["result"] is None else _OBJECT.decode(row["result"]),
-        error=row["error"] or "",
-        idempotency_key=row["idempotency_key"] or "",
-        input_state=row["input_state"] or "",
-        successor=row["successor"] or "",
-        collected=bool(row["collected"]),
-        due_at=row["due_at"] or 0,
-        lease_until=row["lease_until"] or 0,
-    )
-
-
-def _fixed(action: Action) -> dict[str, Any]:
-    """What never changes after the action was written."""
-    return {
-        "id": action.id,
-        "run": action.run,
-        "agent": action.agent,
-        "workflow": action.workflow,
-        "workflow_version": action.workflow_version,
-        "tool": action.tool,
-        "arguments": _text(action.arguments),
-        "digest": action.digest,
-        "effect": action.effect.value,
-        "idempotency_key": action.idempotency_key or None,
-        "created_at": action.created_at,
-        "principal": _text(action.principal),
-    }
-
-
-def _moving(action: Action, process: str) -> dict[str, Any]:
-    """What every move writes."""
-    return {
-        "state": action.state.value,
-        "fence": action.fence,
-        "updated_at": action.updated_at,
-        "approval": action.approval or None,
-        "result": None if action.result is None else _text(action.result),
-        "error": action.error or None,
-        "input_state": action.input_state or None,
-        "successor": action.successor or None,
-        "due_at": action.due_at or None,
-        "lease_until": action.lease_until or None,
-        "owner_process": process or None,
-    }
-
-
-def _decided(action: Action) -> dict[str, Any]:
-    """What a decision writes."""
-    return {
-        "verdict": action.verdict.value,
-        "tier": action.tier.value,
-        "bundle": action.bundle,
-        "pin": action.pin,
-        "decision": _text(action.decision),
-    }
-
-
-def _text(value: object) -> str:
-    return _JSON.encode(value).decode()
-
-
 def _journal(transaction: Transaction, action: Action, was: str, *, by: str, reason: str) -> None:
-    _INSERT_MOVE.run(
-        transaction.connection,
-        {
-            "action": action.id,
-            "seq": action.fence,
-            "from_state": was or None,
-            "to_state": action.state.value,
-            "at": transaction.now,
-            "by": by,
-            "reason": reason,
-        },
-    )
+    row = move_of(action, was, at=transaction.now, by=by, reason=reason)
+    _INSERT_MOVE.run(transaction.connection, row)
