@@ -68,7 +68,7 @@ async def record(gateway: Gateway) -> list[Any]:
 
 async def comes_true(ask: Callable[[], Awaitable[Any]]) -> Any:
     """Return what `ask` returns as soon as it is true."""
-    ends = time.monotonic() + 15
+    ends = time.monotonic() + 60
     while time.monotonic() < ends:
         if found := await ask():
             return found
@@ -233,7 +233,7 @@ def test_a_tool_server_that_misbehaves_leaves_a_doubt_or_an_error_and_is_never_c
         assert kinds.count("action.in_doubt") >= 3
         assert said(await wire.call("echo", text="still here")) == "still here"
 
-    play(tmp_path / "d", story, call_timeout=1)
+    play(tmp_path / "d", story, call_timeout=4)  # a busy machine answers the honest calls within that
 
 
 class Trouble:

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,7 +128,7 @@ def python(code: str) -> list[str]:
     return ["--", sys.executable, "-c", code]
 
 
-def wait_until(done: Any, seconds: float = 30) -> None:
+def wait_until(done: Any, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -294,6 +295,13 @@ time.sleep(60)
 """
 
 
+WAITER = """
+import os, time
+while not os.path.exists(os.environ["ENOUGH"]):
+    time.sleep(0.1)
+"""
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_reach_the_program_and_the_run_ends_cleanly(shell: Shell, number: signal.Signals) -> None:
     process = shell.start("run", "errands", *python(SLEEPER))
@@ -309,20 +317,27 @@ def test_signals_reach_the_program_and_the_run_ends_cleanly(shell: Shell, number
 
 def test_a_run_is_renewed_while_its_launcher_lives_and_ended_when_it_was_killed(served: Shell) -> None:
     doomed = served.start("run", "errands", "--token-life", "10", *python(SLEEPER))
-    code = "import time; time.sleep(13)"
-    living = served.start("run", "errands", "--json", "--token-life", "10", "--", sys.executable, "-c", code)
+    enough = served.home / "enough"
+    living = served.start(
+        "run", "errands", "--json", "--token-life", "10", *python(WAITER), ENOUGH=str(enough)
+    )
     assert doomed.stdout is not None
     child = int(doomed.stdout.readline())
     doomed.kill()
-    doomed.wait(timeout=10)
+    doomed.wait(timeout=60)
     os.kill(child, signal.SIGTERM)
-    doomed.communicate(timeout=10)
+    doomed.communicate(timeout=60)
+
+    def renewed_twice() -> bool:
+        issued = served.json("audit", "list", "--kind", "token.issued")["items"]
+        return max(Counter(each["run"] for each in issued).values()) >= 3
+
+    wait_until(renewed_twice, seconds=60)
+    enough.touch()
     out, err = living.communicate(timeout=60)
     assert living.returncode == 0, err
     lived = served.json("runs", "show", json.loads(out)["run"])
     assert lived["reason"] == "exit code 0"
-    issued = served.json("audit", "list", "--run", lived["id"], "--kind", "token.issued")["items"]
-    assert len(issued) >= 3
     wait_until(lambda: "launcher is gone" in str(served.runs()))
     killed = next(run for run in served.runs() if "launcher is gone" in run["reason"])
     assert killed["state"] == "ended"

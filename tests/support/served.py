@@ -233,8 +233,8 @@ def text(result: types.CallToolResult) -> str:
     return result.content[0].text  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def until(found: Any, *, seconds: float = 15) -> Any:
-    """Return what `found` returns as soon as it is true."""
+def until(found: Any, *, seconds: float = 60) -> Any:
+    """Return what `found` returns as soon as it is true; `seconds` is for a machine that is very busy."""
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
         if value := found():
