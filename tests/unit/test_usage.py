@@ -55,7 +55,7 @@ def test_anthropic_counts_cached_tokens_beside_the_input() -> None:
     assert usage == Usage(input_uncached=40, cache_read=60, output=7)
 
 
-@given(uncached=counts, read=counts, written=counts, output=counts)
+@given(uncached=st.integers(1, 10_000), read=counts, written=counts, output=counts)
 def test_the_same_call_is_the_same_usage_in_every_dialect(
     uncached: int, read: int, written: int, output: int
 ) -> None:
@@ -85,6 +85,12 @@ def test_no_report_raises_or_counts_below_zero(raw: dict[str, Any]) -> None:
 )
 def test_a_count_that_cannot_be_right_makes_the_usage_uncertain(wrong: object) -> None:
     assert openai_chat({"prompt_tokens": wrong, "completion_tokens": 7}) == Usage(output=7, source=UNCERTAIN)
+
+
+@pytest.mark.parametrize("read", [openai_chat, openai_responses, anthropic, embeddings])
+def test_a_report_of_nothing_read_is_not_believed(read: Any) -> None:
+    nothing = {"prompt_tokens": 0, "completion_tokens": 0, "input_tokens": 0, "output_tokens": 0}
+    assert read(nothing) == Usage(source=UNCERTAIN)
 
 
 def test_a_whole_number_may_come_with_a_decimal_point() -> None:

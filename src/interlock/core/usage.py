@@ -81,6 +81,11 @@ class _Counts:
             return 0
         return self._believed(found)
 
+    def input(self, count: int) -> int:
+        """Return `count`, the whole input of a call: no call reads nothing."""
+        self.certain = self.certain and count > 0
+        return count
+
     def part(self, count: int, whole: int) -> int:
         """Return `count`, which can be no more than the `whole` it is a part of."""
         if count <= whole:
@@ -105,7 +110,7 @@ def openai_chat(raw: Mapping[str, Json]) -> Usage:
     Some count reasoning beside the completion, not in it; there the total says so, and the total counts.
     """
     counts, raw = _Counts(), _object(raw)
-    prompt = counts.read(raw, "prompt_tokens", required=True)
+    prompt = counts.input(counts.read(raw, "prompt_tokens"))
     beside = counts.read(raw, "total_tokens") - prompt
     output = max(counts.read(raw, "completion_tokens", required=True), beside)
     cached = counts.read(raw, "prompt_cache_hit_tokens") or counts.read(raw, "cached_tokens")
@@ -116,7 +121,7 @@ def openai_chat(raw: Mapping[str, Json]) -> Usage:
 def openai_responses(raw: Mapping[str, Json], items: Iterable[Json] = ()) -> Usage:
     """Return the usage of an OpenAI response; `items` is its `output`, in which its tool calls stand."""
     counts, raw = _Counts(), _object(raw)
-    prompt = counts.read(raw, "input_tokens", required=True)
+    prompt = counts.input(counts.read(raw, "input_tokens"))
     output = counts.read(raw, "output_tokens", required=True)
     read, said = _object(raw.get("input_tokens_details")), _object(raw.get("output_tokens_details"))
     return _openai(counts, prompt, output, read, said, tools=_server_tools(items))
@@ -125,7 +130,7 @@ def openai_responses(raw: Mapping[str, Json], items: Iterable[Json] = ()) -> Usa
 def embeddings(raw: Mapping[str, Json]) -> Usage:
     """Return the usage of an embeddings call, which has no output."""
     counts = _Counts()
-    prompt = counts.read(_object(raw), "prompt_tokens", required=True)
+    prompt = counts.input(counts.read(_object(raw), "prompt_tokens"))
     return Usage(input_uncached=prompt, source=counts.source)
 
 
@@ -135,14 +140,19 @@ def anthropic(raw: Mapping[str, Json]) -> Usage:
     created = _object(raw.get("cache_creation"))
     long = counts.read(created, "ephemeral_1h_input_tokens")
     short = counts.read(created, "ephemeral_5m_input_tokens")
-    written = counts.read(raw, "cache_creation_input_tokens")
+    written = max(short, counts.read(raw, "cache_creation_input_tokens") - long)
+    fresh, cached = (
+        counts.read(raw, "input_tokens", required=True),
+        counts.read(raw, "cache_read_input_tokens"),
+    )
+    counts.input(fresh + cached + written + long)
     output = counts.read(raw, "output_tokens", required=True)
     thinking = counts.read(_object(raw.get("output_tokens_details")), "thinking_tokens")
     searches = counts.read(_object(raw.get("server_tool_use")), "web_search_requests")
     return Usage(
-        input_uncached=counts.read(raw, "input_tokens", required=True),
-        cache_read=counts.read(raw, "cache_read_input_tokens"),
-        cache_write_5m=max(short, written - long),
+        input_uncached=fresh,
+        cache_read=cached,
+        cache_write_5m=written,
         cache_write_1h=long,
         output=output,
         reasoning=counts.part(thinking, output),
