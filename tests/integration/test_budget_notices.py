@@ -95,6 +95,8 @@ def test_at_the_kill_ceiling_the_workflow_is_halted_in_the_tick_with_an_incident
             (found,) = await store.read(lambda connection: incidents.listed(connection, "dev", state="open"))
             assert found.summary.startswith("A budget halted the workflow orders: workflow orders, per day")
             (kill,) = await store.read(lambda connection: kills.listed(connection, "dev"))
+            told = await store.read(lambda connection: deliveries.listed(connection, "dev", event=halted.id))
+            assert {each.name for each in told} == {"kim", "maria"}
             assert (kill.source, kill.pressed_by, kill.incident) == ("budget", "budget", found.id)
 
     asyncio.run(story())

@@ -54,7 +54,11 @@ class KillSource(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KillOrder:
-    """What to stop, how far, who says so and why. `at` is microseconds; `workflow` is the one a run is of."""
+    """What to stop, how far, who says so and why.
+
+    `at` is microseconds; `workflow` is the one a run is of; `route` names who hears of it beside those who
+    answer for it.
+    """
 
     id: str
     subject: str
@@ -64,6 +68,7 @@ class KillOrder:
     source: KillSource
     at: int
     workflow: str = ""
+    route: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:

@@ -155,7 +155,8 @@ class KillSwitch:
 
     def _cancel_calls_of(self, transaction: Transaction, tool: str) -> None:
         for action in actions.unsettled(transaction.connection):
-            if action.tool == tool and action.state.cancellable:
+            here = actions.principal_of(action).environment == self.memory.environment
+            if here and action.tool == tool and action.state.cancellable:
                 approvals.cancel(
                     transaction, self.memory, action, by="interlock", reason="the kill switch was pressed"
                 )
@@ -199,5 +200,6 @@ def _alarm(order: KillOrder) -> Raised:
         summary=order.summary,
         facts={"kill": order.id, "level": order.level.value, "source": order.source.value},
         workflow=order.workflow,
+        route=order.route,
         by=order.by,
     )

@@ -65,7 +65,6 @@ class Notify:
         if halts and not account.limits.shadow:
             self.press(self._halt(account, workflow))  # which raises the alert with its own commit
             return
-        budget = _budget_of(self.memory.bundle, account.key, workflow)
         self._wait(
             Raised(
                 kind=_KINDS[event.state],
@@ -74,7 +73,7 @@ class Notify:
                 summary=_summary(account),
                 facts={**_facts(account), "run": event.run},
                 workflow=workflow,
-                route=() if budget is None else budget.route,
+                route=self._route(account, workflow),
                 by="budget",
             )
         )
@@ -91,7 +90,12 @@ class Notify:
             source=KillSource.BUDGET,
             at=self.runtime.clock.now(),
             workflow=workflow,
+            route=self._route(account, workflow),
         )
+
+    def _route(self, account: Account, workflow: str) -> tuple[str, ...]:
+        budget = _budget_of(self.memory.bundle, account.key, workflow)
+        return () if budget is None else budget.route
 
     def _wait(self, raised: Raised) -> None:
         key = (raised.kind.value, raised.subject, raised.period)

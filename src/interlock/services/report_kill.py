@@ -66,7 +66,7 @@ async def report_kill(*, store: Store, memory: Memory, kill: str) -> KillReport:
     """Look up what a kill has done so far. Raises `NotFound`, `StoreError`."""
     found = await store.read(lambda connection: kills.get(connection, kill))
     processes = await store.read(lambda connection: kills.reports(connection, kill))
-    doubtful = await store.read(lambda connection: _in_doubt(connection, found.subject, found.pressed_at))
+    doubtful = await store.read(lambda connection: _in_doubt(connection, found, memory.environment))
     beside = await store.read(lambda connection: _beside(connection, found, memory.environment))
     return KillReport(
         kill=kill,
@@ -89,10 +89,15 @@ def _in_flight(memory: Memory, subject: str) -> tuple[dict[str, str], ...]:
     )
 
 
-def _in_doubt(connection: sa.Connection, subject: str, since: int) -> list[Action]:
+def _in_doubt(connection: sa.Connection, kill: Kill, environment: str) -> list[Action]:
     """Return what had been sent when it was cut: whether it happened, nobody knows yet."""
-    found = actions.in_state(connection, ActionState.IN_DOUBT)
-    return [each for each in found if each.updated_at >= since - SECOND and _concerns(each, subject)]
+    return [
+        each
+        for each in actions.in_state(connection, ActionState.IN_DOUBT)
+        if each.updated_at >= kill.pressed_at - SECOND
+        and actions.principal_of(each).environment == environment
+        and _concerns(each, kill.subject)
+    ]
 
 
 def _concerns(action: Action, subject: str) -> bool:
