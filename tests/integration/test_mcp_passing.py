@@ -52,7 +52,7 @@ async def said(client: Client, tool: str, **arguments: Any) -> str:
 
 
 async def until(ask: Callable[[], Awaitable[Any]], true: Callable[[Any], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not true(await ask()):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
@@ -68,7 +68,7 @@ def over_http(port: int, *options: str) -> Generator[subprocess.Popen[bytes]]:
     """Run a workshop that listens on `port`."""
     process = subprocess.Popen([sys.executable, WORKSHOP, "--http", str(port), "--name", "shop", *options])
     try:
-        for _ in range(400):
+        for _ in range(1_200):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break

@@ -114,7 +114,7 @@ class Gateway:
 
     async def ready(self, *servers: str) -> None:
         """Wait until the tools of `servers` are registered."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not all(  # noqa: ASYNC110 - another task registers them
                 any(pin.startswith(f"{each}.") for pin in self.wired.memory.pins) for each in servers
             ):
