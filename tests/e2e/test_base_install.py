@@ -105,6 +105,19 @@ ANSWERED = [
     "tools pins",
     "tools servers",
     "agents retire bot --reason r",
+    "budget show",
+    "budget history",
+    "budget report",
+    "prices list",
+    "prices diff",
+    "prices update",
+    "signals context",
+    "alerts list",
+    "alerts rules",
+    "alerts deliveries",
+    "incidents list",
+    "kill list",
+    "kill all --reason r",
 ]
 """What the server answers; they exit with 0."""
 
@@ -125,6 +138,19 @@ REFUSED = [
     "token revoke tok_none",
     "token revoke-key kid_none --reason r",
     "tools accept desk.search --reason r",
+    "budget explain run_none",
+    "budget reconcile nothing.csv",
+    "kill tool desk.search --reason r",
+    "prices history openai none",
+    "alerts show evt_none",
+    "incidents show inc_none",
+    "incidents close inc_none --reason r",
+    "kill agent nobody --reason r",
+    "kill workflow nothing --reason r",
+    "kill run run_none --reason r",
+    "kill environment elsewhere --reason r",
+    "kill show kill_none",
+    "kill resume kill_none --reason r",
 ]
 """What the server refuses, because there is no such thing: its error arrives, not a traceback."""
 
