@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ spec: {members: [deng]}
 ESCALATION = ", approvals: {approvers: [maria], escalation: [oncall]}"
 KEY = "a key between us and the receiver"
 FLOOR = 1.0
+MASTER = b64encode(b"m" * 32).decode()
 STARTING = 3.0
 """What a loaded machine may need to start a Python process; the press itself is measured through the API."""
 
@@ -210,6 +212,28 @@ def test_what_does_not_exist_is_not_stopped_and_said_so(tmp_path: Path) -> None:
         assert server.cli("kill", "environment", "production", "--reason", "x").returncode != 0
         assert server.cli("kill", "all", "--reason", " ").returncode == 2
         assert server.api("kills")["items"] == []
+
+
+def test_a_kill_of_everything_reaches_the_other_process_of_the_database(
+    tmp_path: Path, postgres_server: PostgresForTests
+) -> None:
+    database = {"INTERLOCK_DATABASE": postgres_server.database(), "INTERLOCK_MASTER_KEY": MASTER}
+    with served(tmp_path / "one", a_manifest(), **database) as one:
+        others = {**database, "INTERLOCK_ENVIRONMENT": "staging", "INTERLOCK_TOKEN": one.person()}
+        with served(tmp_path / "two", a_manifest(), **others) as two:
+            headers = {"Authorization": f"Bearer {one.person()}"}
+
+            def refusing() -> Any:
+                found = httpx2.get(f"{two.url}/api/v1/kills/{kill}", headers=headers).json()
+                return found["report"] if found["report"]["refusing"] else None
+
+            began = time.monotonic()
+            order = {"scope": "all", "reason": "a drill"}
+            pressed = httpx2.post(f"{one.url}/api/v1/kills", json=order, headers=headers)
+            kill = pressed.raise_for_status().json()["kill"]
+            until(refusing)
+            assert time.monotonic() - began < FLOOR + STARTING
+            until(lambda: len(one.api(f"kills/{kill}")["report"]["processes"]) == 2)
 
 
 def test_the_file_waits_for_a_process_that_starts_and_is_on_record_then(tmp_path: Path) -> None:
