@@ -92,6 +92,22 @@ def test_a_strict_hold_is_charged_at_its_most_and_no_more(tmp_path: Path, databa
     run(story())
 
 
+def test_an_attempt_that_was_held_anew_before_it_was_written_is_charged_too(tmp_path: Path) -> None:
+    async def story() -> None:
+        purse = await Purse.open(tmp_path, "", STRICT)
+        first = purse.hold(60, 200, attempt="att_lost")
+        assert purse.budgets.release(first)
+        again = purse.hold(30, 100, attempt="att_lost")
+        assert await purse.budgets.durable(again) is None
+        await purse.budgets.flush()
+        await die(purse)
+        purse = await Purse.open(tmp_path, "", STRICT)
+        assert (await purse.books())["workflow:day"].spent == 100
+        await purse.close()
+
+    run(story())
+
+
 def test_what_was_settled_and_written_before_the_crash_is_exact(tmp_path: Path, database_url: str) -> None:
     async def story() -> None:
         await left_behind(tmp_path, database_url, STRICT, settle=42)

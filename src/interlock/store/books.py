@@ -82,9 +82,11 @@ class Books:
     def end(self, held: Held, cost: int, row: LedgerRow | None) -> None:
         """Note that a hold has ended; `row` None says that it was released."""
         del self.holds[held.attempt]
-        if self._asked and (asked := self._asked.pop(held.attempt, None)) is not None and not asked[1].done():
+        asked = self._asked.pop(held.attempt, None) if self._asked else None
+        if asked is not None and not asked[1].done():
             asked[1].set_result(None)
-        if row is not None or held.journaled or held.epoch != self.epoch:
+        written = asked is None and (held.journaled or held.epoch != self.epoch)
+        if row is not None or written:
             self._ended.append((held, cost, row))
             if not self._gathering:
                 self._soon()
