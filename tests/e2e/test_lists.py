@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from interlock.cli.main import assemble
 from interlock.web.api import NOUNS
-from support.served import Served, served, until
+from support.served import REFUNDER, Served, refunds, served, until
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "lists.md"
 ROWS = {
@@ -42,62 +42,22 @@ NO_LIST = {
 }
 MODELS_ONLY = "/api/v1/signals/context"
 """Holds what model calls leave behind, and no model is called here."""
-MANIFEST = """
-apiVersion: interlock/v1
-kind: Person
-metadata: {{name: maria}}
-spec: {{email: maria@example.com, roles: [admin, agent_owner, developer, approver]}}
----
-apiVersion: interlock/v1
-kind: Agent
-metadata: {{name: bot}}
-spec: {{owner: maria, purpose: tests}}
----
-apiVersion: interlock/v1
-kind: ToolServer
-metadata: {{name: desk}}
-spec: {{transport: stdio, command: [{python}, -m, interlock.testing.helpdesk, --state, {state}]}}
----
-apiVersion: interlock/v1
-kind: Tool
-metadata: {{name: desk.refund}}
-spec:
-  tier: high_blast_radius
-  effect: once
-  blast_radius: {{widest_scope: one payment, impact: money leaves, reversible: none}}
+MORE = """
+  budget: {hour: 1, day: 5, month: 50}
 ---
 apiVersion: interlock/v1
 kind: Provider
-metadata: {{name: house}}
-spec: {{base_url: "http://127.0.0.1:9/v1", wire_format: openai, models: [{{name: m}}]}}
----
-apiVersion: interlock/v1
-kind: Workflow
-metadata: {{name: refunds}}
-spec:
-  agent: bot
-  owner: maria
-  tools: [{{tool: desk.refund, max_calls: 5}}]
-  approvals: {{approvers: [maria]}}
-  budget: {{hour: 1, day: 5, month: 50}}
+metadata: {name: house}
+spec: {base_url: "http://127.0.0.1:9/v1", wire_format: openai, models: [{name: m}]}
 """
-AGENT = """
-import asyncio, os
-from mcp import Client
-async def main():
-    async with Client(os.environ["MCP_SERVER_URL"]) as client:
-        for ticket in ("T-1", "T-2"):
-            given = {"ticket": ticket, "amount_cents": 1500, "currency": "EUR"}
-            await client.call_tool("desk.refund", given)
-asyncio.run(main())
-"""
+"""A budget of the workflow, and a provider."""
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server on which something is in every list, and two things in every list that has pages."""
     home = tmp_path_factory.mktemp("lists")
-    manifest = MANIFEST.format(python=sys.executable, state=home / "desk.json")
+    manifest = refunds(home / "desk.json").rstrip() + MORE
     with served(home / "data", manifest, INTERLOCK_INLINE_WAIT="0") as found:
         until(lambda: found.json("tools", "pins")["items"], seconds=40)
         file = home / "wider.yaml"
@@ -105,7 +65,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             file.write_text(manifest.replace("max_calls: 5", f"max_calls: {most}"))
             assert found.cli("apply", "--yes", str(file)).returncode == 0
         for _ in range(2):
-            ended = found.cli("run", "refunds", "--", sys.executable, "-c", AGENT)
+            ended = found.cli("run", "refunds", "--", sys.executable, "-c", REFUNDER, "T-1", "T-2")
             assert ended.returncode == 0, ended.stderr
         found.json("token", "create")
         for level in ("pause", "freeze"):

@@ -10,61 +10,16 @@ from typing import Any
 
 import pytest
 
-from support.served import Served, served, until
+from support.served import REFUNDER, Served, refunds, served, until
 
-MANIFEST = """
-apiVersion: interlock/v1
-kind: Person
-metadata: {{name: maria}}
-spec: {{email: maria@example.com, roles: [admin, agent_owner, developer, approver]}}
----
-apiVersion: interlock/v1
-kind: Agent
-metadata: {{name: bot}}
-spec: {{owner: maria, purpose: tests}}
----
-apiVersion: interlock/v1
-kind: ToolServer
-metadata: {{name: desk}}
-spec: {{transport: stdio, command: [{python}, -m, interlock.testing.helpdesk, --state, {state}]}}
----
-apiVersion: interlock/v1
-kind: Tool
-metadata: {{name: desk.refund}}
-spec:
-  tier: high_blast_radius
-  effect: once
-  blast_radius: {{widest_scope: one payment, impact: money leaves, reversible: none}}
----
-apiVersion: interlock/v1
-kind: Workflow
-metadata: {{name: refunds}}
-spec:
-  agent: bot
-  owner: maria
-  tools: [{{tool: desk.refund}}]
-  approvals: {{approvers: [maria]}}
-"""
-
-AGENT = """
-import asyncio, os, sys
-from mcp import Client
-async def main():
-    async with Client(os.environ["MCP_SERVER_URL"]) as client:
-        for ticket in sys.argv[1:]:
-            given = {"ticket": ticket, "amount_cents": 1500, "currency": "EUR"}
-            await client.call_tool("desk.refund", given)
-asyncio.run(main())
-raise SystemExit(7)
-"""
+AGENT = f"{REFUNDER}raise SystemExit(7)\n"
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Served]:
     home = tmp_path_factory.mktemp("waiting")
-    manifest = MANIFEST.format(python=sys.executable, state=home / "desk.json")
     settings = {"INTERLOCK_INLINE_WAIT": "0", "INTERLOCK_SELF_APPROVE": "true"}
-    with served(home / "data", manifest, **settings) as found:
+    with served(home / "data", refunds(home / "desk.json"), **settings) as found:
         yield found
 
 

@@ -44,6 +44,55 @@ metadata: {{name: shop}}
 spec: {{transport: stdio, command: [{sys.executable}, {WORKSHOP}], source: internal}}
 """
 """A person, an agent and a workshop server: what a manifest of a story about calls begins with."""
+_REFUNDS = """
+apiVersion: interlock/v1
+kind: Person
+metadata: {{name: maria}}
+spec: {{email: maria@example.com, roles: [admin, agent_owner, developer, approver]}}
+---
+apiVersion: interlock/v1
+kind: Agent
+metadata: {{name: bot}}
+spec: {{owner: maria, purpose: tests}}
+---
+apiVersion: interlock/v1
+kind: ToolServer
+metadata: {{name: desk}}
+spec: {{transport: stdio, command: [{python}, -m, interlock.testing.helpdesk, --state, {state}]}}
+---
+apiVersion: interlock/v1
+kind: Tool
+metadata: {{name: desk.refund}}
+spec:
+  tier: high_blast_radius
+  effect: once
+  blast_radius: {{widest_scope: one payment, impact: money leaves, reversible: none}}
+---
+apiVersion: interlock/v1
+kind: Workflow
+metadata: {{name: refunds}}
+spec:
+  agent: bot
+  owner: maria
+  tools: [{{tool: desk.refund, max_calls: 5}}]
+  approvals: {{approvers: [maria]}}
+"""
+REFUNDER = """
+import asyncio, os, sys
+from mcp import Client
+async def main():
+    async with Client(os.environ["MCP_SERVER_URL"]) as client:
+        for ticket in sys.argv[1:]:
+            given = {"ticket": ticket, "amount_cents": 1500, "currency": "EUR"}
+            await client.call_tool("desk.refund", given)
+asyncio.run(main())
+"""
+"""An agent program that asks for a refund of each ticket named, and goes."""
+
+
+def refunds(state: Path) -> str:
+    """Return a manifest of one workflow whose refunds, by a help desk on `state`, wait for a person."""
+    return _REFUNDS.format(python=sys.executable, state=state)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
