@@ -194,15 +194,15 @@ class Spend:
 
     def stepwise(self, ask: Ask, route: Route, ladder: Ladder) -> Attempt | Refused | Unpriced:
         """Set money aside now, for a cheaper call beyond a hard limit or where the run was there before."""
-        degraded: tuple[str, ...] = ()
-        if ladder.keeps(ask.principal.run):
-            kept = ladder.down(ask, route, slack=None)
-            ask, route, degraded = kept.ask, kept.route, kept.degraded
-        said = self.try_hold(ask, route)
+        kept = ladder.down(ask, route, slack=None) if ladder.keeps(ask.principal.run) else None
+        degraded = () if kept is None else kept.degraded
+        tried, way = (ask, route) if kept is None else (kept.ask, kept.route)
+        said = self.try_hold(tried, way)
         if isinstance(said, Attempt) and said.past_hard:
+            # The call as it came: where its history was cut before is found again only there.
             stepped = ladder.down(ask, route, slack=said.slack)
-            degraded = tuple(dict.fromkeys((*degraded, *stepped.degraded)))
-            if stepped.ask is not ask:
+            degraded = stepped.degraded
+            if stepped.ask is not tried:
                 self.release(said)
                 said = self.try_hold(stepped.ask, stepped.route)
         if isinstance(said, Attempt):
