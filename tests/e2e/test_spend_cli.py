@@ -16,6 +16,7 @@ from support.ledger import MONDAY, a_row
 from support.served import SHOP, Served, served
 
 AT = {"started_at": 20_000 * DAY, "ended_at": 20_000 * DAY + SECOND}
+NEXT = {"started_at": 20_001 * DAY, "ended_at": 20_001 * DAY + SECOND}
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +27,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         rows = [
             a_row(cost=1_500_000_001, input_uncached=25, cache_read=75, output=10, customer="acme", **AT),
             a_row(cost=500_000_000, usage_source="estimated", customer="=HYPERLINK(evil)", **AT),
+            a_row(cost=2_000_000_001, usage_source="estimated", **NEXT),
             a_row(cost=1, started_at=MONDAY, ended_at=MONDAY),
         ]
         with engine.begin() as connection:
@@ -65,13 +67,13 @@ def test_a_report_is_a_table_or_csv_in_which_no_text_is_a_formula(server: Served
 
 def test_a_bill_is_compared_then_booked(server: Served) -> None:
     bill = server.data.parent / "bill.csv"
-    bill.write_text("date,model,cost_usd\n2024-10-04,gpt-5,2.25\n")
+    bill.write_text("date,model,cost_usd\n2024-10-05,gpt-5,2.25\n")
     compared = server.cli("budget", "reconcile", str(bill))
     assert compared.returncode == 1
     assert "+$0.2500" in compared.stdout
     booked = server.json("budget", "reconcile", str(bill), "--apply")
     assert (booked["provider"], booked["booked"], booked["items"][0]["owed"]) == ("openai", 1, 249_999_999)
-    again = server.api("spend?by=kind&since=2024-10-04&until=2024-10-05")
+    again = server.api("spend?by=kind&since=2024-10-05&until=2024-10-06")
     assert {each["kind"]: each["cost"] for each in again["items"]} == {
         "model": 2_000_000_001,
         "correction": 249_999_999,
