@@ -8,21 +8,30 @@ well-formed. Fallbacks are attempts of their own, along the map of the provider'
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Any
 
 from interlock.core.admission import decide_model
-from interlock.core.budget import Refused
 from interlock.core.charge import Ending
 from interlock.core.document import Customer, Models
-from interlock.core.model import Decision, Json, Principal, WireFamily, value
+from interlock.core.model import Decision, Principal, WireFamily, value
 from interlock.core.model_route import Route, RoutingTable
-from interlock.core.price_book import Unpriced
-from interlock.core.usage import Usage, estimated
-from interlock.core.window import FOREVER
+from interlock.core.usage import Usage, estimated, tokens
 from interlock.errors import OutcomeUnknown, StoreError, UpstreamError, UpstreamUnavailable
+from interlock.model_answer import (
+    HALTED,
+    Caller,
+    Refusal,
+    Told,
+    busy,
+    lost,
+    refused,
+    unpaid,
+    unrecorded,
+)
 from interlock.runtime import Runtime
 from interlock.services.degrade import Degrade
 from interlock.services.spend import Attempt, Report, Spend
@@ -35,12 +44,12 @@ from interlock.upstream.llm.body import ModelBody, write
 from interlock.upstream.llm.meter import Meter
 from interlock.upstream.llm.providers import Providers, cap_field
 from interlock.upstream.llm.surface import Operation, Surface
-from interlock.upstream.llm.transport import Headers, Incoming, RawHeaders
+from interlock.upstream.llm.transport import Headers, Incoming
 
 PATIENCE = 30.0
 """Seconds a call waits for a slot at its provider before it is told to come again."""
-COME_AGAIN = 2
-"""Seconds after which a call that found no room is told to try again."""
+NEARLY = 80
+"""Percent of the output cap from which on a stream without a caller is read on for its usage."""
 
 STEP = "interlock-step"
 """The request header in which an agent may name the step that a call belongs to (B1)."""
@@ -48,29 +57,6 @@ STEP = "interlock-step"
 _LONGEST_LABEL = 200
 _LARGEST_REPLY = 64 * 1024 * 1024
 _WORTH_ANOTHER = frozenset({408, 425, 429})
-
-
-class Why(StrEnum):
-    """Why a call gets no answer from a model; each protocol edge has its own form of it."""
-
-    FORBIDDEN = "forbidden"
-    UNKNOWN_MODEL = "unknown_model"
-    HALTED = "halted"
-    BUSY = "busy"
-    UNRECORDED = "unrecorded"
-    UNREACHABLE = "unreachable"
-    TIMED_OUT = "timed_out"
-
-
-@value
-class Refusal:
-    """A call that no model answered. `retry_after` is in seconds, None where asking again is idle."""
-
-    why: Why
-    code: str
-    message: str
-    retry_after: int | None = None
-    details: Mapping[str, Json] = field(default_factory=dict[str, Json])
 
 
 @value
@@ -82,44 +68,6 @@ class ModelRequest:
     body: ModelBody
     headers: Headers = ()
     query: str = ""
-
-
-@value
-class Told:
-    """What the caller is told beside the answer. `cost` is nano-dollars, None while not known; `used`
-    is per mille of the limit of `scope`, the budget most used up.
-    """
-
-    call: str
-    run: str
-    requested: str
-    served: str = ""
-    cost: int | None = None
-    scope: str = ""
-    state: str = ""
-    used: int = 0
-    degraded: tuple[str, ...] = ()
-    context: int = 0
-
-
-class Caller(Protocol):
-    """The way back to the agent: its own wire, whole answers or streams."""
-
-    async def answer(self, status: int, headers: RawHeaders, told: Told, body: bytes) -> None:
-        """Send a whole answer."""
-        ...
-
-    async def begin(self, status: int, headers: RawHeaders, told: Told) -> None:
-        """Send the head of a stream."""
-        ...
-
-    async def send(self, data: bytes) -> None:
-        """Send a piece of the stream."""
-        ...
-
-    async def end(self, broken: UpstreamError | None = None) -> None:
-        """End the stream; `broken` says that the provider did not."""
-        ...
 
 
 class _Ended(StrEnum):
@@ -186,9 +134,9 @@ class ModelCall:
         try:
             await self._record(decision, routes)
         except StoreError as error:
-            return Refusal(why=Why.UNRECORDED, code=error.code, message=f"{_UNRECORDED} {error.message}")
+            return unrecorded(error)
         if decision.denied:
-            return _refused(decision)
+            return refused(decision)
         self._task = asyncio.current_task()
         try:
             with self._engine.memory.flights.under_way(self._flight(routes[0])):
@@ -251,7 +199,7 @@ class ModelCall:
             try:
                 slot = await self._engine.providers.slot(route.provider, patience=PATIENCE)
             except TimeoutError:
-                answer = _Next(_busy(route))
+                answer = _Next(busy(route))
                 continue
             try:
                 answer = await self._attempt(route, caller, last=route is routes[-1])
@@ -267,18 +215,18 @@ class ModelCall:
         try:
             paid = await spend.hold(self._ask(), route, self._engine.degrade)
         except StoreError as error:
-            return Refusal(why=Why.UNRECORDED, code=error.code, message=f"{_UNRECORDED} {error.message}")
+            return unrecorded(error)
         if not isinstance(paid, Attempt):
-            return _unpaid(paid)
+            return unpaid(paid)
         relay = _Relay(self, paid, spend, caller)
         try:
             return await self._sent(relay, last=last)
         except UpstreamUnavailable as error:
             relay.ending = Ending.NOT_SENT
-            return _Next(_lost(error))
+            return _Next(lost(error))
         except OutcomeUnknown as error:
             relay.ending = Ending.FAILED
-            return _Next(_lost(error))
+            return _Next(lost(error))
         except asyncio.CancelledError:
             relay.ending = Ending.CUT if self.cut else Ending.LEFT
             raise
@@ -326,6 +274,10 @@ class ModelCall:
             step=_header(request.headers, STEP),
         )
 
+    def outlive(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let `work` go on when the caller has left."""
+        self._engine.runtime.scheduler.spawn(work, name=f"drain {self.id}")
+
     def begun(self) -> None:
         """Note that the caller has the head of an answer: from here on there is no refusal."""
         self._begun = True
@@ -355,6 +307,7 @@ class _Relay:
         self.paid = paid
         self.ending = Ending.ANSWERED
         self.incoming: Incoming | None = None
+        self._draining = False
         self._call = call
         self._spend = spend
         self._caller = caller
@@ -396,6 +349,9 @@ class _Relay:
         except asyncio.CancelledError:
             if self._call.cut:
                 await self._cut()
+            elif self._nearly_done:
+                self._draining = True
+                self._call.outlive(self._drain(self.paid.route.provider.drain))
             raise
         rest = self._meter.rest()
         if rest:
@@ -404,10 +360,28 @@ class _Relay:
         await self._caller.end(broken)
 
     def close(self) -> None:
-        """Give the connection back and settle, if that has not been done."""
+        """Give the connection back and settle, unless that was done or is left to the drain."""
+        if self._draining:
+            return
         if self.incoming is not None:
             self.incoming.close()
         self._settle()
+
+    @property
+    def _nearly_done(self) -> bool:
+        """Whether the caller left so near the output cap that the true usage is worth waiting for."""
+        quote = self.paid.quote
+        passed, most = tokens(self._meter.output_size), quote.cap * quote.answers
+        return self.paid.route.provider.drain > 0 and passed * 100 >= most * NEARLY > 0
+
+    async def _drain(self, seconds: int) -> None:
+        """Read on without the caller, then settle."""
+        with suppress(TimeoutError, OutcomeUnknown):
+            async with asyncio.timeout(seconds):
+                async for piece in self._arriving():
+                    self._meter.feed(piece)
+        self._draining = False
+        self.close()
 
     async def _cut(self) -> None:
         """End the stream as the provider would have at the output cap."""
@@ -467,43 +441,9 @@ def _told(call: ModelCall, paid: Attempt) -> Told:
     )
 
 
-_UNRECORDED = "The call was not sent, because it cannot be recorded now:"
-HALTED = Refusal(
-    why=Why.HALTED, code="run_halted", message="This call was stopped by a kill; two people resume it."
-)
-_UNKNOWN = frozenset({"unknown_model", "model_of_another_format"})
-_HALTING = frozenset({"killed", "breaker_open"})
-
-
-def _refused(decision: Decision) -> Refusal:
-    """Put a denial into the words of the edges."""
-    reason = decision.reason
-    near = "".join(f" Did you mean {miss.expected}?" for miss in reason.near_misses)
-    if reason.code in _HALTING:
-        return Refusal(why=Why.HALTED, code="run_halted", message=reason.message)
-    why = Why.UNKNOWN_MODEL if reason.code in _UNKNOWN else Why.FORBIDDEN
-    return Refusal(why=why, code=reason.code, message=reason.message + near)
-
-
 def _used(account: LiveAccount) -> int:
     """Return how much of an account is spent or expected, per mille of its limit."""
     return (account.spent + account.held_exp) * 1_000 // max(account.limit, 1)
-
-
-def _unpaid(said: Refused | Unpriced) -> Refusal:
-    """Say that there is no money for a call, or no price."""
-    if isinstance(said, Unpriced):
-        message = f"{said.message} {said.hint}"
-        return Refusal(why=Why.FORBIDDEN, code="model_without_price", message=message)
-    details = {
-        "scope": said.scope,
-        "limit_nano_usd": said.limit,
-        "spent_nano_usd": said.spent,
-        "held_nano_usd": said.held,
-        "resets_at_us": None if said.resets_at == FOREVER else said.resets_at,
-    }
-    why, again = (Why.BUSY, COME_AGAIN) if said.transient else (Why.HALTED, None)
-    return Refusal(why=why, code=said.code, message=said.message, retry_after=again, details=details)
 
 
 def _labelled(customer: Customer, headers: Headers) -> str:
@@ -514,17 +454,6 @@ def _labelled(customer: Customer, headers: Headers) -> str:
 
 def _header(headers: Headers, name: str) -> str:
     return next((value[:_LONGEST_LABEL] for held, value in headers if held == name), "")
-
-
-def _busy(route: Route) -> Refusal:
-    message = f"The provider {route.provider.name} has as many calls under way as its document allows."
-    return Refusal(why=Why.BUSY, code="provider_busy", message=message, retry_after=COME_AGAIN)
-
-
-def _lost(error: UpstreamError) -> Refusal:
-    unsent = isinstance(error, UpstreamUnavailable)
-    why = Why.UNREACHABLE if unsent else Why.TIMED_OUT
-    return Refusal(why=why, code=error.code, message=f"{error.message} {error.hint}".strip())
 
 
 def _failed(status: int) -> bool:

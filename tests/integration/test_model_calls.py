@@ -242,7 +242,8 @@ async def test_a_kill_ends_a_stream_well_formed_and_charges_what_passed(
             token = await running.token()
             run = running.wired.authenticator.verify(token).run
             asking = asyncio.create_task(running.ask(token, path, stream=True, **body))
-            await asyncio.sleep(0.4)
+            await heard(upstreams)
+            await asyncio.sleep(0.3)
             running.wired.memory.put_kill(f"kil_{wire}", f"run:{run}", KillLevel.STOP)
             answer, refused = await asking, await running.ask(token, path, **body)
             (row,) = await running.rows(run)
@@ -254,3 +255,49 @@ async def test_a_kill_ends_a_stream_well_formed_and_charges_what_passed(
             assert row.output > 0
             assert refused.status_code == 402
             assert refused.headers["x-should-retry"] == "false"
+
+
+async def test_a_caller_who_leaves_near_the_end_is_charged_what_the_provider_counted(
+    upstreams: Upstreams, tmp_path: Path
+) -> None:
+    upstreams.acme.script(Reply(text="word " * 60, output_tokens=100, pace=0.01))
+    serving = providers(upstreams.acme, upstreams.claude, drain=5)
+    async with a_model_gateway(manifest(serving, Budget(run=DOLLAR)), tmp_path) as running:
+        lines = streaming(running, await running.token(), max_tokens=100)
+        seen = 0
+        async for line in lines:
+            seen += "word" in line
+            if seen == 57:
+                break
+        await lines.aclose()
+        async with asyncio.timeout(10):
+            while not (rows := await running.rows(run_of(running))):  # noqa: ASYNC110 - nothing tells a test
+                await asyncio.sleep(0.05)
+    assert [(row.ending, row.usage_source, row.output) for row in rows] == [("left", "provider", 100)]
+
+
+async def test_the_first_event_does_not_wait_for_the_next(upstreams: Upstreams, tmp_path: Path) -> None:
+    upstreams.acme.script(Reply(text="a b", pace=0.5))
+    async with gateway(upstreams, tmp_path) as (running, token):
+        lines = streaming(running, token)
+        async with asyncio.timeout(0.4):
+            assert "assistant" in await anext(lines)
+        await lines.aclose()
+
+
+async def heard(upstreams: Upstreams) -> None:
+    """Return when a provider has a request, and forget it."""
+    async with asyncio.timeout(10):
+        while not (upstreams.acme.received or upstreams.claude.received):  # noqa: ASYNC110 - another thread
+            await asyncio.sleep(0.01)
+    upstreams.acme.received.clear()
+    upstreams.claude.received.clear()
+
+
+async def streaming(running: ModelGateway, token: str, **more: Any) -> AsyncGenerator[str]:
+    """Yield the lines of a stream as they come."""
+    body = {"model": GPT, "messages": [], "stream": True, **more}
+    headers = {"Authorization": f"Bearer {token}"}
+    async with running.http.stream("POST", "/v1/chat/completions", json=body, headers=headers) as answer:
+        async for line in answer.aiter_lines():
+            yield line

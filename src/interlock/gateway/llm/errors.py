@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from interlock.core.model import Json, WireFamily
-from interlock.model_call import Refusal, Why
+from interlock.model_answer import Refusal, Why
 from interlock.upstream.llm.transport import Headers
 
 

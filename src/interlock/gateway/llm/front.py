@@ -16,7 +16,8 @@ from interlock.errors import TokenInvalid, UpstreamError
 from interlock.gateway.llm.errors import Fault, Refused, faulty, refused, stream_error
 from interlock.gateway.llm.header import encoded, inward, outward, own
 from interlock.gateway.llm.listing import listed
-from interlock.model_call import ModelCall, ModelRequest, Told
+from interlock.model_answer import Told
+from interlock.model_call import ModelCall, ModelRequest
 from interlock.runtime import Scheduler
 from interlock.upstream.llm.body import Malformed, read
 from interlock.upstream.llm.surface import MODELS, SURFACES, Surface

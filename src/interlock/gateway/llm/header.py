@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from interlock.model_call import Told
+from interlock.model_answer import Told
 from interlock.upstream.llm.transport import Headers
 
 RawHeaders = Iterable[tuple[bytes, bytes]]

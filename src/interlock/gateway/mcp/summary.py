@@ -20,10 +20,11 @@ from interlock.core.model import Json, Principal, WireFamily
 from interlock.core.model_route import ANY
 from interlock.core.shape import member
 from interlock.errors import UpstreamError
-from interlock.model_call import ModelCalls, ModelRequest, Refusal, Told
+from interlock.model_answer import Refusal, Told
+from interlock.model_call import ModelCalls, ModelRequest
 from interlock.upstream.llm.body import read
 from interlock.upstream.llm.surface import SURFACES, Surface
-from interlock.upstream.llm.transport import Headers
+from interlock.upstream.llm.transport import RawHeaders
 
 log = logging.getLogger(__name__)
 
@@ -79,11 +80,11 @@ class _Answer:
     status: int = 0
     body: bytes = b""
 
-    async def answer(self, status: int, headers: Headers, told: Told, body: bytes) -> None:  # noqa: ARG002
+    async def answer(self, status: int, headers: RawHeaders, told: Told, body: bytes) -> None:  # noqa: ARG002
         """Keep a whole answer."""
         self.status, self.body = status, body
 
-    async def begin(self, status: int, headers: Headers, told: Told) -> None:
+    async def begin(self, status: int, headers: RawHeaders, told: Told) -> None:
         """Keep nothing of a stream."""
 
     async def send(self, data: bytes) -> None:

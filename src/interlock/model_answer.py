@@ -1,0 +1,133 @@
+"""What a caller of a model gets beside the model's own words: why there is none, and what the call came to.
+
+These are values; each protocol edge gives them its own form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field
+from enum import StrEnum
+from typing import Protocol
+
+from interlock.core.budget import Refused
+from interlock.core.model import Decision, Json, value
+from interlock.core.model_route import Route
+from interlock.core.price_book import Unpriced
+from interlock.core.window import FOREVER
+from interlock.errors import StoreError, UpstreamError, UpstreamUnavailable
+from interlock.upstream.llm.transport import RawHeaders
+
+COME_AGAIN = 2
+"""Seconds after which a call that found no room is told to try again."""
+
+
+class Why(StrEnum):
+    """Why a call gets no answer from a model; each protocol edge has its own form of it."""
+
+    FORBIDDEN = "forbidden"
+    UNKNOWN_MODEL = "unknown_model"
+    HALTED = "halted"
+    BUSY = "busy"
+    UNRECORDED = "unrecorded"
+    UNREACHABLE = "unreachable"
+    TIMED_OUT = "timed_out"
+
+
+@value
+class Refusal:
+    """A call that no model answered. `retry_after` is in seconds, None where asking again is idle."""
+
+    why: Why
+    code: str
+    message: str
+    retry_after: int | None = None
+    details: Mapping[str, Json] = field(default_factory=dict[str, Json])
+
+
+@value
+class Told:
+    """What the caller is told beside the answer. `cost` is nano-dollars, None while not known; `used`
+    is per mille of the limit of `scope`, the budget most used up.
+    """
+
+    call: str
+    run: str
+    requested: str
+    served: str = ""
+    cost: int | None = None
+    scope: str = ""
+    state: str = ""
+    used: int = 0
+    degraded: tuple[str, ...] = ()
+    context: int = 0
+
+
+class Caller(Protocol):
+    """The way back to the agent: its own wire, whole answers or streams."""
+
+    async def answer(self, status: int, headers: RawHeaders, told: Told, body: bytes) -> None:
+        """Send a whole answer."""
+        ...
+
+    async def begin(self, status: int, headers: RawHeaders, told: Told) -> None:
+        """Send the head of a stream."""
+        ...
+
+    async def send(self, data: bytes) -> None:
+        """Send a piece of the stream."""
+        ...
+
+    async def end(self, broken: UpstreamError | None = None) -> None:
+        """End the stream; `broken` says that the provider did not."""
+        ...
+
+
+HALTED = Refusal(
+    why=Why.HALTED, code="run_halted", message="This call was stopped by a kill; two people resume it."
+)
+_UNKNOWN = frozenset({"unknown_model", "model_of_another_format"})
+_HALTING = frozenset({"killed", "breaker_open"})
+
+
+def refused(decision: Decision) -> Refusal:
+    """Put a denial into the words of the edges."""
+    reason = decision.reason
+    near = "".join(f" Did you mean {miss.expected}?" for miss in reason.near_misses)
+    if reason.code in _HALTING:
+        return Refusal(why=Why.HALTED, code="run_halted", message=reason.message)
+    why = Why.UNKNOWN_MODEL if reason.code in _UNKNOWN else Why.FORBIDDEN
+    return Refusal(why=why, code=reason.code, message=reason.message + near)
+
+
+def unpaid(said: Refused | Unpriced) -> Refusal:
+    """Say that there is no money for a call, or no price."""
+    if isinstance(said, Unpriced):
+        message = f"{said.message} {said.hint}"
+        return Refusal(why=Why.FORBIDDEN, code="model_without_price", message=message)
+    details = {
+        "scope": said.scope,
+        "limit_nano_usd": said.limit,
+        "spent_nano_usd": said.spent,
+        "held_nano_usd": said.held,
+        "resets_at_us": None if said.resets_at == FOREVER else said.resets_at,
+    }
+    why, again = (Why.BUSY, COME_AGAIN) if said.transient else (Why.HALTED, None)
+    return Refusal(why=why, code=said.code, message=said.message, retry_after=again, details=details)
+
+
+def busy(route: Route) -> Refusal:
+    message = f"The provider {route.provider.name} has as many calls under way as its document allows."
+    return Refusal(why=Why.BUSY, code="provider_busy", message=message, retry_after=COME_AGAIN)
+
+
+def lost(error: UpstreamError) -> Refusal:
+    unsent = isinstance(error, UpstreamUnavailable)
+    why = Why.UNREACHABLE if unsent else Why.TIMED_OUT
+    return Refusal(why=why, code=error.code, message=f"{error.message} {error.hint}".strip())
+
+
+def unrecorded(error: StoreError) -> Refusal:
+    """Say that nothing was sent, because it could not be put on record."""
+    message = f"The call was not sent, because it cannot be recorded now: {error.message}"
+    return Refusal(why=Why.UNRECORDED, code=error.code, message=message)
