@@ -399,6 +399,19 @@ DECLARED: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/api/v1/tools/pins"): ANYONE,
     ("GET", "/api/v1/tools/servers"): ANYONE,
     ("POST", "/api/v1/tools/{tool}/accept"): frozenset({"policy_author", "admin"}),
+    ("GET", "/api/v1/budgets"): ANYONE,
+    ("GET", "/api/v1/budgets/history"): ANYONE,
+    ("GET", "/api/v1/budgets/runs/{run}"): ANYONE,
+    ("POST", "/api/v1/budgets/uncharge"): frozenset({"operator", "admin"}),
+    ("GET", "/api/v1/spend"): ANYONE,
+    ("POST", "/api/v1/spend/reconcile"): ANYONE,  # to see a bill beside the ledger; booking it is an admin's
+    ("GET", "/api/v1/prices"): ANYONE,
+    ("GET", "/api/v1/prices/{provider}/versions"): ANYONE,
+    ("GET", "/api/v1/prices/offer"): ANYONE,  # the installed list; asking the newest is an admin's
+    ("POST", "/api/v1/prices/update"): frozenset({"admin"}),
+    ("GET", "/api/v1/runs/{run}/context"): ANYONE,
+    ("GET", "/api/v1/signals/context"): ANYONE,
+    ("GET", "/api/v1/signals/context/{workflow}"): ANYONE,
 }  # fmt: skip
 
 
