@@ -11,7 +11,8 @@ from interlock.testing import FixedClock, Stub, StubServer
 
 
 def test_the_public_names_of_the_test_kit_are_pinned() -> None:
-    assert sorted(testing.__all__) == ["FixedClock", "Stub", "StubServer"]
+    servers = ["ModelServer", "Received", "Reply", "Stub", "StubServer", "ToolCall", "UsageAt"]
+    assert sorted(testing.__all__) == ["FixedClock", *servers]
 
 
 def test_a_fixed_clock_moves_only_when_told() -> None:
