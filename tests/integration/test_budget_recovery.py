@@ -17,6 +17,8 @@ from interlock.core.bundle import Bundle
 from interlock.core.document import Budget
 from interlock.core.hold import HoldState
 from interlock.core.model import SECOND
+from interlock.errors import NotFound, StateConflict
+from interlock.services.uncharge import uncharge_account
 from interlock.store import holds, model_calls
 from interlock.store.live_accounts import Held
 from interlock.store.schema import epochs
@@ -72,6 +74,36 @@ def test_a_relaxed_slice_is_charged_in_full_after_a_crash(tmp_path: Path, databa
         assert (row.spent, row.charged) == (leased, leased)
         assert leased >= 100
         assert await is_balanced(purse)
+        await purse.close()
+
+    run(story())
+
+
+def test_a_person_who_knows_what_was_spent_takes_the_rest_of_the_charge_back(
+    tmp_path: Path, database_url: str
+) -> None:
+    async def story() -> None:
+        leased = await left_behind(tmp_path, database_url, RELAXED)
+        purse = await Purse.open(tmp_path, database_url, RELAXED)
+        account = (await purse.books())["workflow:day"].id
+        stated: dict[str, Any] = {
+            "store": purse.store,
+            "account": account,
+            "keep": 40,
+            "reason": "the bill",
+            "person": "maria",
+        }
+        row = await uncharge_account(**stated)
+        assert (row.spent, row.charged) == (40, 40)
+        purse.budgets.relearn(account)
+        await purse.budgets.flush()
+        assert purse.budgets.now()[account].spent == 40 < leased
+        assert await is_balanced(purse)
+        with pytest.raises(StateConflict):
+            await uncharge_account(**stated)
+        stated["account"] = "nobody's"
+        with pytest.raises(NotFound):
+            await uncharge_account(**stated)
         await purse.close()
 
     run(story())

@@ -10,5 +10,6 @@ app = typer.Typer(name="budget", help="Budgets and what was spent.", no_args_is_
 app.command("show")(budget_accounts.show)
 app.command("history")(budget_accounts.history)
 app.command("explain")(budget_accounts.explain)
+app.command("uncharge")(budget_accounts.uncharge)
 app.command("report")(budget_report.report)
 app.command("reconcile")(budget_reconcile.reconcile)

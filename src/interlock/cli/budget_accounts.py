@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import ROUND_CEILING, Decimal
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +14,7 @@ from interlock.cli.moment import moment
 from interlock.cli.options import Before, Limit
 from interlock.cli.output import console, emit, line, table
 from interlock.cli.page import emit_page
+from interlock.errors import UsageError
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, amounts in nano-dollars.")]
 Kind = Annotated[str, typer.Option(help="Only accounts of a run, workflow, agent, team or organisation.")]
@@ -49,6 +51,27 @@ def explain(run: Annotated[str, typer.Argument(help="The run's id.")], as_json: 
     whose = f"{line(run)} of {line(found['workflow'])}, {found['state']}"
     console.print(f"{whose}: {dollars(found['cost'])} in {len(found['calls'])} calls")
     console.print(table(map(_window, found["accounts"]), _THEN, title="Charged to"))
+
+
+def uncharge(
+    account: Annotated[str, typer.Argument(help="The account's id, from `budget show --json`.")],
+    reason: Annotated[str, typer.Option(help="How it is known; kept in the audit log.")],
+    keep: Annotated[str, typer.Option(help="Dollars that were truly spent, and stay charged.")] = "0",
+    as_json: Json = False,
+) -> None:
+    """Take back what a crash charged to an account beyond what was truly spent."""
+    with api() as client:
+        asked = {"account": account, "keep": _nano(keep), "reason": reason}
+        found = client.post("/api/v1/budgets/uncharge", json=asked).json()
+    emit(found, f"{line(account)}: {dollars(found['spent'])} spent.", as_json)
+
+
+def _nano(text: str) -> int:
+    """Return dollars as nano-dollars, rounded up: what is uncertain stays charged."""
+    try:
+        return int((Decimal(text) * 10**9).to_integral_value(ROUND_CEILING))
+    except (ArithmeticError, ValueError):
+        raise UsageError(f"--keep is an amount in dollars, not {text[:40]!r}.") from None
 
 
 def _standing(item: Mapping[str, Any]) -> dict[str, object]:

@@ -82,6 +82,7 @@ interlock tools accept payments.refund --reason "the new field is optional"
 interlock budget show --kind workflow --name refunds
 interlock budget explain run_01
 interlock budget history --kind team
+interlock budget uncharge dev:workflow:day:0:refunds --keep 0.11 --reason "the bill"
 interlock budget report --by team,model --since 30d
 interlock budget reconcile invoice.csv --provider openai
 interlock prices list --provider openai --model mini

@@ -133,6 +133,12 @@ class Budgets:
         """Return the accounts that a call is charged to, as they stand; those of other processes as known."""
         return tuple([each.freeze() for each in self._standing(principal, now).accounts])
 
+    def relearn(self, account: str) -> None:
+        """Learn soon how an account stands that was changed on disk."""
+        known = self._books.accounts.get(account)
+        if known is not None:
+            self._books.refresh(known)
+
     def now(self) -> dict[str, Account]:
         """Return every account by its id: those of workflows in their present windows, and of open runs."""
         return {each.id: each.freeze() for each in self._open()}

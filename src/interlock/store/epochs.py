@@ -126,6 +126,19 @@ def correct(
     accounts.charge(transaction, {account: (amount, 0) for account, amount in change.items()})
 
 
+def uncharge(transaction: Transaction, account: str, keep: int) -> int:
+    """Leave at most `keep` of what crashes charged to an account's slices; return what was taken back."""
+    query = sa.select(slices).where(slices.c.account == account, slices.c.charged > 0)
+    taken = 0
+    for row in transaction.execute(query.order_by(slices.c.epoch).with_for_update()).all():
+        left = min(row.charged, keep)
+        keep -= left
+        taken += row.charged - left
+        _charged(transaction, row.epoch, account, left)
+    accounts.charge(transaction, {account: (-taken, 0)})
+    return taken
+
+
 def _charged(transaction: Transaction, epoch: str, account: str, amount: int) -> None:
     transaction.execute(
         sa.update(slices).where(slices.c.epoch == epoch, slices.c.account == account).values(charged=amount)

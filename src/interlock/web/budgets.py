@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Annotated
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -12,13 +14,23 @@ from interlock.core.budget import Account, ScopeKind
 from interlock.core.model import Json
 from interlock.core.window import FOREVER
 from interlock.errors import UsageError
+from interlock.services.uncharge import uncharge_account
 from interlock.store import accounts, holds, model_calls, runs
 from interlock.store.accounts import AccountRow
 from interlock.store.model_calls import LedgerRow
 from interlock.web.auth import person_of
+from interlock.web.body import read_body
 from interlock.web.errors import json_response
 from interlock.web.page import list_response, page_of
 from interlock.wiring import Wired
+
+
+class UnchargeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which account, how much of what crashes charged is to stay (nano-dollars), and how that is known."""
+
+    account: str
+    keep: Annotated[int, msgspec.Meta(ge=0)]
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 
 
 async def standing(request: Request) -> Response:
@@ -74,6 +86,22 @@ async def explain(request: Request) -> Response:
             "calls": [_call(row) for row in rows],
         }
     )
+
+
+async def uncharge(request: Request) -> Response:
+    """Take back what a crash charged to an account beyond what was truly spent."""
+    person = await person_of(request, "operator", "admin")
+    wired: Wired = request.app.state.wired
+    body = await read_body(request, UnchargeBody)
+    row = await uncharge_account(
+        store=wired.store,
+        account=body.account,
+        keep=body.keep,
+        reason=body.reason.strip(),
+        person=person.name,
+    )
+    wired.budgets.relearn(row.id)
+    return json_response(_window(row))
 
 
 def _asked(request: Request) -> tuple[str, str]:
@@ -136,5 +164,6 @@ def _or_never(moment: int) -> int | None:
 routes = [
     Route("/api/v1/budgets", standing, methods=["GET"]),
     Route("/api/v1/budgets/history", history, methods=["GET"]),
+    Route("/api/v1/budgets/uncharge", uncharge, methods=["POST"]),
     Route("/api/v1/budgets/runs/{run}", explain, methods=["GET"]),
 ]
