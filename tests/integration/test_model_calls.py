@@ -285,6 +285,34 @@ async def test_the_first_event_does_not_wait_for_the_next(upstreams: Upstreams, 
         await lines.aclose()
 
 
+async def test_a_call_that_only_waits_for_others_is_told_when_to_come_again(
+    upstreams: Upstreams, tmp_path: Path
+) -> None:
+    upstreams.acme.script(Reply(wait=4), Reply())
+    budget = Budget(run=20_000_000, kill=1_000, hard=1_000, soft=900)
+    async with gateway(upstreams, tmp_path, budget) as (running, token):
+        slow = asyncio.create_task(running.ask(token, max_tokens=2_400))
+        await heard(upstreams)
+        busy = await running.ask(token, max_tokens=250)
+        assert (await slow).status_code == 200
+        later = await running.ask(token, max_tokens=250)
+    assert busy.status_code == 429
+    assert busy.headers["retry-after"] == "2"
+    assert "x-should-retry" not in busy.headers
+    assert busy.json()["error"]["code"] == "budget_inflight"
+    assert later.status_code == 200
+
+
+async def test_counting_tokens_costs_nothing(upstreams: Upstreams, tmp_path: Path) -> None:
+    async with gateway(upstreams, tmp_path, Budget(run=1)) as (running, token):
+        counted = await running.ask(token, "/v1/messages/count_tokens", model=CLAUDE)
+        refused = await running.ask(token)
+        rows = await running.rows(run_of(running))
+    assert counted.json() == {"input_tokens": 12}
+    assert refused.status_code == 402
+    assert rows == []
+
+
 async def heard(upstreams: Upstreams) -> None:
     """Return when a provider has a request, and forget it."""
     async with asyncio.timeout(10):

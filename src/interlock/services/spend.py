@@ -41,6 +41,7 @@ _WIDEST = 2_000_000
 
 _NOTHING = Rates(input=0, cache_read=0, cache_write_5m=0, cache_write_1h=0, output=0, reasoning=0)
 _FREE = Price(provider="", model="", version=0, source="", valid_from=0, rates=_NOTHING)
+_NO_COST = Quote(price=_FREE, input=0, likely=Usage(), cap=0, server_tools={})
 
 
 class Stepped(Protocol):
@@ -154,6 +155,8 @@ class Spend:
 
     def quote(self, ask: Ask, route: Route) -> Quote | Unpriced:
         """Return what an attempt is held for, before anything is clamped."""
+        if not ask.surface.metered:
+            return _NO_COST
         price = self.price(ask.principal, route)
         if isinstance(price, Unpriced):
             return price
@@ -247,7 +250,7 @@ class Spend:
             return
         usage = charged(report.ending, report.reported, report.seen, complete=report.complete)
         attempt.usage = usage
-        if usage is None:
+        if usage is None or not attempt.ask.surface.metered:
             attempt.cost = 0
             self.release(attempt)
             return
@@ -261,6 +264,7 @@ class Spend:
                 cached=usage.cache_read,
                 output=usage.output,
                 reasoning=usage.reasoning,
+                media=size.media * MEDIA_TOKENS,
             )
 
     def _cap(self, ask: Ask, route: Route, price: Price) -> int:

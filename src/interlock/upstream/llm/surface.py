@@ -40,6 +40,11 @@ class Surface:
         """Whether there is output to pay for."""
         return bool(self.caps)
 
+    @property
+    def metered(self) -> bool:
+        """Whether there is anything to pay for: counting tokens is free."""
+        return self.operation is not Operation.COUNT_TOKENS
+
 
 _OPENAI, _ANTHROPIC = WireFamily.OPENAI, WireFamily.ANTHROPIC
 MODELS = Surface(path="/v1/models", suffix="/models", family=_OPENAI, operation=Operation.MODELS)
