@@ -36,6 +36,13 @@ def test_the_rest_is_learned_too() -> None:
     assert expected.reasoning == expected.output * 250 // 1_000
 
 
+def test_media_are_not_taken_for_text() -> None:
+    habit = Habit()
+    habit.learn(size=10_000, input=4_000, cached=0, output=1, reasoning=0, media=1_500)
+    assert habit.tokens(10_000) in (2_500, 2_501)
+    assert habit.expect(10_000, media=1_500).input in (4_000, 4_001)
+
+
 def test_late_calls_count_more_than_early_ones() -> None:
     habit = learned((1_000, 250), *[(1_000, 500)] * 20)
     assert 490 <= habit.tokens(1_000) <= 501

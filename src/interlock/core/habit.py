@@ -35,12 +35,18 @@ class Habit:
     calls: int = 0
     outputs: Sketch = field(default_factory=Sketch)
 
-    def learn(self, *, size: int, input: int, cached: int, output: int, reasoning: int) -> None:
-        """Learn from one reply. `size` is the text sent, in bytes; the rest are tokens that were reported."""
+    def learn(
+        self, *, size: int, input: int, cached: int, output: int, reasoning: int, media: int = 0
+    ) -> None:
+        """Learn from one reply. `size` is the text sent, in bytes; the rest are tokens that were reported.
+
+        What the `media` usually come to is no part of what the text came to.
+        """
         if size <= 0 or input <= 0:
             return
         first = self.calls == 0
-        self.ratio = _towards(self.ratio, (input << _MEBI) // size, at_once=first)
+        text = max(input - media, 1)
+        self.ratio = _towards(self.ratio, (text << _MEBI) // size, at_once=first)
         self.cached = _towards(self.cached, cached * _PER_MILLE // input, at_once=first)
         self.reasoning = _towards(self.reasoning, reasoning * _PER_MILLE // max(output, 1), at_once=first)
         self.outputs.add(output)
