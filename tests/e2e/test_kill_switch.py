@@ -211,6 +211,7 @@ def test_what_does_not_exist_is_not_stopped_and_said_so(tmp_path: Path) -> None:
         assert server.cli("kill", "tool", "shop.echo", "--level", "pause", "--reason", "x").returncode == 2
         assert server.cli("kill", "environment", "production", "--reason", "x").returncode != 0
         assert server.cli("kill", "all", "--reason", " ").returncode == 2
+        assert server.cli("kill", "workflow", "", "--reason", "x").returncode == 2
         assert server.api("kills")["items"] == []
 
 

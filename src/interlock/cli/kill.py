@@ -17,7 +17,7 @@ from interlock.cli.moment import moment
 from interlock.cli.options import Before, Json, Limit
 from interlock.cli.output import console, emit, line, notes, table
 from interlock.cli.page import emit_page
-from interlock.core.kill import KillLevel, KillOrder, KillScope, KillSource, subject_of
+from interlock.core.kill import KillLevel, KillOrder, KillScope, KillSource, scope_of, subject_of
 from interlock.errors import StoreError, UsageError
 from interlock.runtime import Runtime
 from interlock.settings import Settings, load
@@ -159,23 +159,11 @@ def _press(
     """Press it through the API; where that cannot be used, through the file."""
     if not reason.strip():
         raise UsageError("Pressing the kill switch needs a reason.", hint="--reason TEXT")
+    if not name and scope is not KillScope.ALL:
+        raise UsageError(f"Name the {scope.value} to stop.", hint="To stop everything: interlock kill all")
     settings, runtime = load(), Runtime.real()
-    kill = runtime.ids.new("kill")
-    if not offline:
-        body = {"scope": scope.value, "name": name, "level": level.value, "reason": reason, "id": kill}
-        try:
-            with api(settings) as client:
-                report = client.post("/api/v1/kills", json=body, timeout=_TIMEOUT).json()
-        except StoreError as error:
-            notes.print(f"[yellow]{line(error.message)}[/yellow] The kill file is used instead.")
-        else:
-            if as_json:
-                emit(report, "", True)
-            else:
-                _say(report)
-            return
     order = KillOrder(
-        id=kill,
+        id=runtime.ids.new("kill"),
         subject=subject_of(scope, name),
         level=level,
         reason=reason,
@@ -183,7 +171,28 @@ def _press(
         source=KillSource.FILE,
         at=runtime.clock.now(),
     )
-    _press_by_file(settings, order, as_json=as_json)
+    report = None if offline else _press_by_api(settings, order)
+    if report is None:
+        _press_by_file(settings, order, as_json=as_json)
+    elif as_json:
+        emit(report, "", True)
+    else:
+        _say(report)
+
+
+def _press_by_api(settings: Settings, order: KillOrder) -> dict[str, Any] | None:
+    """Press it through the API and return its report; None where the file of this directory has to do."""
+    scope, name = scope_of(order.subject)
+    body = {"scope": scope.value, "name": name, "level": order.level.value, "reason": order.reason}
+    try:
+        with api(settings) as client:
+            return client.post("/api/v1/kills", json={**body, "id": order.id}, timeout=_TIMEOUT).json()
+    except StoreError as error:
+        if settings.url:  # the data directory here is not that server's
+            hint = "On the server's machine, as its user: the same command with --offline."
+            raise StoreError(error.message, hint=hint) from error
+        notes.print(f"[yellow]{line(error.message)}[/yellow] The kill file is used instead.")
+        return None
 
 
 def _press_by_file(settings: Settings, order: KillOrder, *, as_json: bool) -> None:
