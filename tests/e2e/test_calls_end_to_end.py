@@ -11,8 +11,8 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Generator, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from support.served import (
 )
 
 ERAS = pytest.mark.parametrize("mode", ["auto", "legacy"])
+WAYS = pytest.mark.parametrize("way", ["http", "stdio"])
 READS = (
     "shop.echo",
     "shop.log",
@@ -107,18 +108,17 @@ def pinned(server: Served, tool: str) -> bool:
     return any(each["tool"] == tool for each in server.api("tools/pins")["items"])
 
 
-def clients(server: Served, *modes: str, **options: Any) -> Any:
-    """Return a context of clients of one run each."""
-
-    class Clients(AsyncExitStack):
-        async def __aenter__(self) -> list[Client]:  # type: ignore[override]
-            await super().__aenter__()
-            token = await asyncio.to_thread(server.token, "work")
-            return [
-                await self.enter_async_context(server.over_http(token, mode, **options)) for mode in modes
-            ]
-
-    return Clients()
+@asynccontextmanager
+async def clients(
+    server: Served, *modes: str, way: str = "http", **options: Any
+) -> AsyncGenerator[list[Client]]:
+    """Yield clients: over HTTP all of one run, over stdio each of a run of its own."""
+    async with AsyncExitStack() as stack:
+        if way == "stdio":
+            yield [await stack.enter_async_context(server.over_stdio(mode, **options)) for mode in modes]
+            return
+        token = await asyncio.to_thread(server.token, "work")
+        yield [await stack.enter_async_context(server.over_http(token, mode, **options)) for mode in modes]
 
 
 async def comes_true(ask: Callable[[], Awaitable[Any]]) -> Any:
@@ -201,11 +201,12 @@ def test_a_legacy_session_hears_of_log_messages_from_the_level_it_set(server: Se
     asyncio.run(story())
 
 
-def test_equal_uris_of_two_servers_are_told_apart_on_a_modern_stream(server: Served) -> None:
+@WAYS
+def test_equal_uris_of_two_servers_are_told_apart_on_a_modern_stream(server: Served, way: str) -> None:
     names = ["shop+shop://a", "twin+shop://a"]
 
     async def story() -> None:
-        async with clients(server, "auto") as (client,):
+        async with clients(server, "auto", way=way) as (client,):
             shown = [str(each.uri) for each in (await client.list_resources()).resources]
             assert set(names) <= set(shown)
             for name in names:
@@ -221,7 +222,8 @@ def test_equal_uris_of_two_servers_are_told_apart_on_a_modern_stream(server: Ser
     asyncio.run(story())
 
 
-def test_equal_uris_of_two_servers_are_told_apart_in_a_legacy_session(server: Served) -> None:
+@WAYS
+def test_equal_uris_of_two_servers_are_told_apart_in_a_legacy_session(server: Served, way: str) -> None:
     heard: list[str] = []
 
     async def on_message(message: Any) -> None:
@@ -229,7 +231,7 @@ def test_equal_uris_of_two_servers_are_told_apart_in_a_legacy_session(server: Se
             heard.append(str(message.params.uri))
 
     async def story() -> None:
-        async with clients(server, "legacy", message_handler=on_message) as (client,):
+        async with clients(server, "legacy", way=way, message_handler=on_message) as (client,):
             follow = types.SubscribeRequestParams(uri="twin+shop://a")
             await client.session.send_request(types.SubscribeRequest(params=follow), types.EmptyResult)
             await client.call_tool("shop__touch", {"uri": "shop://a"})
