@@ -48,6 +48,9 @@ READS = (
     "shop.asked",
     "old.echo",
     "away.echo",
+    "shop.slow",
+    "shop.slowed",
+    "shop.cancelled",
 )
 
 
@@ -238,6 +241,27 @@ def test_equal_uris_of_two_servers_are_told_apart_in_a_legacy_session(server: Se
             await client.call_tool("twin__touch", {"uri": "shop://a"})
             await comes_true(lambda: asyncio.sleep(0, heard))
             assert set(heard) == {"twin+shop://a"}
+
+    asyncio.run(story())
+
+
+@WAYS
+@ERAS
+def test_a_call_that_is_cancelled_is_cancelled_at_its_tool_server(
+    server: Served, mode: str, way: str
+) -> None:
+    async def story() -> None:
+        async with clients(server, mode, way=way) as (client,):
+
+            async def once(tool: str) -> bool:
+                return text(await client.call_tool(tool, {})) == "1"
+
+            slow = asyncio.create_task(client.call_tool("slow", {"seconds": 600}))
+            await comes_true(lambda: once("slowed"))
+            slow.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await slow
+            await comes_true(lambda: once("cancelled"))
 
     asyncio.run(story())
 

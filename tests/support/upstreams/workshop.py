@@ -40,6 +40,7 @@ TOOLS = [
     tool("echo", TEXT),
     tool("count"),
     tool("slowed"),
+    tool("cancelled"),
     tool("slow", {"type": "object", "properties": {"seconds": {"type": "number"}}}),
     tool("fail"),
     tool("die"),
