@@ -12,7 +12,7 @@ import pytest
 
 from interlock.core.budget import BudgetState, Clamp, Crossed, Overrun, Refused
 from interlock.core.document import Budget
-from interlock.core.model import DAY, OnHard
+from interlock.core.model import DAY, SECOND, OnHard
 from interlock.store.live_accounts import Held
 from support.money import Purse, a_bundle, a_principal, balanced
 
@@ -244,5 +244,23 @@ def test_a_closed_store_lets_nothing_be_sent_that_no_slice_covers(tmp_path: Path
             with pytest.raises(StoreUnavailable):
                 await purse.budgets.durable(held)
             assert purse.budgets.release(held)
+
+    run(story())
+
+
+def test_a_slice_that_nobody_uses_is_returned(tmp_path: Path) -> None:
+    async def story() -> None:
+        purse = await Purse.open(tmp_path, "", a_bundle(workflow=Budget(day=10_000)), lease=SECOND // 10)
+        await purse.spend(10)
+        leased = (await purse.books())["workflow:day"].leased
+        for _ in range(50):
+            await asyncio.sleep(0.02)
+            if not (await purse.books())["workflow:day"].leased:
+                break
+        row = (await purse.books())["workflow:day"]
+        assert (leased > 0, row.leased, row.spent) == (True, 0, 10)
+        await purse.spend(10)
+        assert (await purse.books())["workflow:day"].spent == 20
+        await purse.close()
 
     run(story())

@@ -13,7 +13,7 @@ from interlock.core.model import EffectClass, RiskTier
 from interlock.services.pay import Pay
 from interlock.store import model_calls
 from interlock.upstream.executor import Dispatch, NotSent, Outcome, Succeeded
-from support.engine import UNKNOWN, UNSENT, Script, a_tool, done, failed
+from support.engine import UNKNOWN, UNSENT, Script, a_tool, done, eventually, failed
 from support.money import Purse, a_principal, balanced
 
 BUNDLE = compile_bundle(
@@ -101,7 +101,7 @@ def test_a_caller_that_leaves_has_paid_for_what_was_sent(tmp_path: Path) -> None
         await till.call("search", done())
         till.script.gate = asyncio.Event()
         calling = asyncio.create_task(till.call("search", done()))
-        await asyncio.sleep(0.02)
+        await eventually(lambda: len(till.script.effects) == 2)
         calling.cancel()
         await asyncio.gather(calling, return_exceptions=True)
         assert (await _rows(purse))[-1].ending == "unknown"

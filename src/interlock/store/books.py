@@ -182,6 +182,7 @@ class Books:
         )
         for each in idle:
             each.leased = min(each.leased, each.due + each.held_max)
+            each.quiet = False
         return Round(
             environment=self._environment,
             epoch=self.epoch,
@@ -245,17 +246,24 @@ class Books:
         """Stay alive, return what nobody uses, and end the epochs of processes that died."""
         while True:
             await self._runtime.scheduler.sleep(self._lease / SECOND / 3)
-            in_use = self.in_use()
-            for account in list(self.accounts.values()):
-                account.quiet = account.idle
-                if account.quiet and not account.leased and account not in in_use:
-                    del self.accounts[account.id]
+            unused = self._sweep()
             try:
                 if not self._store.alone:
                     await self._store.transact(self._recovered)
             except StoreError as error:
                 log.warning("the budgets of dead processes wait: %s", error.message)
-            self._go()
+            if unused or not self._store.alone:
+                self._go()
+
+    def _sweep(self) -> bool:
+        """Mark the slices that nobody uses, forget the accounts that nobody asks for; True for the former."""
+        in_use, unused = self.in_use(), False
+        for account in list(self.accounts.values()):
+            account.quiet = account.idle
+            unused = unused or (account.quiet and account.leased > 0)
+            if account.quiet and not account.leased and account not in in_use:
+                del self.accounts[account.id]
+        return unused
 
     def _recovered(self, transaction: Transaction) -> None:
         epochs.recover(transaction, self._environment, own=self.epoch, sole=False)
