@@ -92,6 +92,13 @@ def test_a_stream_can_be_ended_anywhere_and_says_that_it_was_cut(path: str, cut:
         assert whole[-1]["type"] == "message_stop"
 
 
+def test_a_stream_that_has_ended_is_not_ended_again() -> None:
+    for path in PATHS:
+        meter = Meter(SURFACES[path])
+        meter.feed(stream_of(path))
+        assert meter.end(Usage(), tell_usage=True) == b"", path
+
+
 def test_text_is_estimated_by_its_bytes_and_not_by_its_wrapping() -> None:
     meter = Meter(SURFACES[PATHS[0]])
     meter.feed(stream_of(PATHS[0], Reply(text="x" * 3_000)))

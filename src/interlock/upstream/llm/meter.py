@@ -20,6 +20,7 @@ from interlock.upstream.llm.surface import Operation, Surface
 _decode = msgspec.json.Decoder().decode
 _USAGE = b'"usage"'
 _NO_USAGE = (b'"usage":null', b'"usage": null')
+_DONE = b"data: [DONE]"
 _KEPT = 128 * 1024
 _LONGEST_EVENT = 4 * 1024 * 1024
 _READERS: Mapping[Operation, Callable[[Mapping[str, Any]], Usage]] = {
@@ -49,6 +50,7 @@ class Meter:
         self._kept: list[bytes] = []
         self._kept_size = 0
         self._whole_size = 0
+        self._done = False
 
     @property
     def usage(self) -> Usage | None:
@@ -100,7 +102,7 @@ class Meter:
         """Return the events that end the stream well-formed where it is now."""
         self._tail = b""
         self._tell()
-        return self._story.end(usage, tell_usage=tell_usage)
+        return b"" if self._done else self._story.end(usage, tell_usage=tell_usage)
 
     def _look(self, block: bytes) -> bytes:
         """Take the usage out of the events that have it; leave out an event that has nothing else."""
@@ -138,6 +140,7 @@ class Meter:
     def _tell(self) -> None:
         """Tell the story what was kept, and let it go."""
         blocks, self._kept, self._kept_size = b"".join(self._kept), [], 0
+        self._done = self._done or _DONE in blocks
         for event in _split(blocks):
             said = _data(event)
             if said is not None:
