@@ -20,7 +20,7 @@ from interlock.core.admission import (
     decide_model,
 )
 from interlock.core.bundle import Bundle
-from interlock.core.document import Models, Provider, ProviderModel, Rule
+from interlock.core.document import Models, Provider, ProviderModel, Rule, Workflow
 from interlock.core.kill import KillLevel
 from interlock.core.model import (
     AutonomyTier,
@@ -329,22 +329,20 @@ def test_a_request_is_decided_without_being_changed() -> None:
     assert Approved.__doc__
 
 
-TABLE = RoutingTable(
-    [
-        Provider(
-            name="acme",
-            base_url="https://acme.example/v1",
-            wire_formats=(WireFamily.OPENAI,),
-            models=(ProviderModel(name="gpt-test"),),
-        )
-    ]
+ACME = Provider(
+    name="acme",
+    base_url="https://acme.example/v1",
+    wire_formats=(WireFamily.OPENAI,),
+    models=(ProviderModel(name="gpt-test"),),
 )
+CALLING = replace(a_workflow(), models=Models(allow=("gpt-test",)))
 
 
-def model_decided(asked: str = "gpt-test", **changes: Any) -> tuple[Decision, list[str]]:
-    bundle = a_bundle(workflow=replace(a_workflow(), models=Models(allow=("gpt-test",))))
-    snapshot = replace(a_snapshot(bundle=bundle), **changes)
-    decision, routes = decide_model(a_principal(), asked, WireFamily.OPENAI, TABLE, snapshot, NOW)
+def model_decided(asked: str = "gpt-test", *more: Workflow, **changes: Any) -> tuple[Decision, list[str]]:
+    snapshot = replace(a_snapshot(bundle=a_bundle(CALLING, ACME, *more)), **changes)
+    decision, routes = decide_model(
+        a_principal(), asked, WireFamily.OPENAI, RoutingTable([ACME]), snapshot, NOW
+    )
     return decision, [route.label for route in routes]
 
 
@@ -353,6 +351,14 @@ def test_a_model_in_scope_is_allowed_and_has_its_route() -> None:
     assert decision.verdict is Verdict.ALLOW
     assert decision.reason.code == "model_granted"
     assert routes == ["acme/gpt-test"]
+
+
+def test_a_run_calls_only_models_that_the_runs_above_it_may_call() -> None:
+    for allowed, denied in (("gpt-test", False), ("*", False), ("", True)):
+        models = Models(allow=(allowed,) if allowed else ())
+        parents = replace(a_workflow(name="parents"), models=models)
+        decision, routes = model_decided("gpt-test", parents, above=(a_run(run="run_0", workflow="parents"),))
+        assert (decision.denied, bool(routes)) == (denied, not denied)
 
 
 def test_a_model_out_of_scope_is_denied_and_goes_nowhere() -> None:
