@@ -140,6 +140,7 @@ REFUSED = [
     "tools accept desk.search --reason r",
     "budget explain run_none",
     "budget reconcile nothing.csv",
+    "budget uncharge acc_none --reason r",
     "kill tool desk.search --reason r",
     "prices history openai none",
     "alerts show evt_none",
