@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Self, TypeAlias
+from typing import TypeAlias
 
 from interlock.core.hold import Move
-from interlock.core.model import value
+from interlock.core.model import Ranked, value
 from interlock.core.window import Window, closes
 
 
@@ -27,22 +27,13 @@ class ScopeKind(StrEnum):
     ORGANISATION = "organisation"
 
 
-class BudgetState(StrEnum):
+class BudgetState(Ranked):
     """How far an account is used up, from mild to grave."""
 
     OK = "ok"
     SOFT = "soft"
     DEGRADED = "degraded"
     HALTED = "halted"
-
-    rank: int
-    """0 for `ok`, 3 for `halted`."""
-
-    def __new__(cls, value: str) -> Self:
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.rank = len(cls.__members__)
-        return member
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,27 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self
+
+from interlock.core.model import Ranked
 
 EVERYTHING = "*"
 _ABOVE = ("run", "workflow")
 
 
-class KillLevel(StrEnum):
+class KillLevel(Ranked):
     """How far something is stopped, from the mildest to the strictest."""
 
     PAUSE = "pause"
     FREEZE = "freeze"
     STOP = "stop"
-
-    rank: int
-    """0 for `pause`, 2 for `stop`."""
-
-    def __new__(cls, value: str) -> Self:
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.rank = len(cls.__members__)
-        return member
 
 
 class KillScope(StrEnum):

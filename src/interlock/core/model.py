@@ -31,21 +31,24 @@ def value(cls: type[_Value]) -> type[_Value]:
     return make(cls)
 
 
-class RiskTier(StrEnum):
-    """How far one call of a tool can reach (A2). Ours, never the tool server's claim."""
-
-    READ_ONLY = "read_only"
-    LIMITED_WRITE = "limited_write"
-    HIGH_BLAST_RADIUS = "high_blast_radius"
+class Ranked(StrEnum):
+    """Words in an order, declared from the mildest to the strictest. `rank` is 0 for the first."""
 
     rank: int
-    """0 for the smallest reach, 2 for the largest."""
 
     def __new__(cls, value: str) -> Self:
         member = str.__new__(cls, value)
         member._value_ = value
         member.rank = len(cls.__members__)
         return member
+
+
+class RiskTier(Ranked):
+    """How far one call of a tool can reach (A2). Ours, never the tool server's claim."""
+
+    READ_ONLY = "read_only"
+    LIMITED_WRITE = "limited_write"
+    HIGH_BLAST_RADIUS = "high_blast_radius"
 
 
 class EffectClass(StrEnum):
@@ -57,22 +60,13 @@ class EffectClass(StrEnum):
     ONCE = "once"
 
 
-class Verdict(StrEnum):
+class Verdict(Ranked):
     """The answer to a request, from the mildest to the strictest; the strictest wins (A5)."""
 
     ALLOW = "allow"
     ALLOW_WITH_REVIEW = "allow_with_review"
     REQUIRE_APPROVAL = "require_approval"
     DENY = "deny"
-
-    rank: int
-    """0 for `allow`, 3 for `deny`."""
-
-    def __new__(cls, value: str) -> Self:
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.rank = len(cls.__members__)
-        return member
 
     def strictest(self, other: Verdict) -> Verdict:
         """Return the stricter of the two."""
