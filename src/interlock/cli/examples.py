@@ -6,6 +6,7 @@ They stand together so that they can be read as one story, and so that a test ca
 from __future__ import annotations
 
 import shlex
+from functools import cache
 
 import typer
 
@@ -93,6 +94,7 @@ interlock signals context refunds
 """
 
 
+@cache
 def examples() -> dict[tuple[str, ...], str]:
     """Return each example by the two words that follow `interlock` in it."""
     return {tuple(shlex.split(line)[1:3]): line for line in _EXAMPLES.splitlines() if line}

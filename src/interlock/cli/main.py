@@ -14,17 +14,32 @@ from interlock.cli.edge import Root, ending_of, let_output_go
 from interlock.cli.output import notes, safe
 from interlock.settings import load
 
-app = typer.Typer(
-    name="interlock",
-    cls=Root,
-    help="The control plane for AI agents: what they may do, decided, enforced, recorded and undone.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+
+@cache
+def assemble(only: str = "") -> typer.Typer:
+    """Return the command with every noun added; where `only` is the name of one, with no other.
+
+    To know all commands takes longer than most of them run.
+    """
+    from interlock.cli import commands, examples
+
+    app = typer.Typer(
+        name="interlock",
+        cls=Root,
+        help="The control plane for AI agents: what they may do, decided, enforced, recorded and undone.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(_options)
+    if commands.is_known(only):
+        commands.add(app, only)
+    else:
+        commands.add_all(app)
+    examples.add_examples(app)
+    return app
 
 
-@app.callback(invoke_without_command=True)
 def _options(
     version: bool = typer.Option(False, "--version", help="Show the version and exit.", is_eager=True),
     _debug: bool = typer.Option(
@@ -36,20 +51,10 @@ def _options(
         raise typer.Exit
 
 
-@cache
-def assemble() -> typer.Typer:
-    """Return the command with every noun added, once."""
-    from interlock.cli import commands, examples
-
-    commands.add_all(app)
-    examples.add_examples(app)
-    return app
-
-
 def main() -> None:
     """Run the command line: 0 done, 1 refused or a failed check, 2 usage, 3 anything else, 130 Ctrl-C."""
     try:
-        assemble()()
+        assemble(_asked())()
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the edge of the process
         sys.exit(_end(error))
 
@@ -65,6 +70,11 @@ def _end(error: BaseException) -> int:
     if ending.hint:
         notes.print(safe(ending.hint))
     return ending.code
+
+
+def _asked() -> str:
+    """Return the first word that was typed but `--debug`: a command's name, unless it is another option."""
+    return next((word for word in sys.argv[1:] if word != "--debug"), "")
 
 
 def _debugging() -> bool:
