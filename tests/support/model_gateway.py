@@ -29,6 +29,7 @@ from interlock.core.document import (
 )
 from interlock.core.model import WireFamily
 from interlock.gateway.llm.front import LlmGateway
+from interlock.runtime import Runtime
 from interlock.services.open_run import open_run
 from interlock.settings import Settings
 from interlock.store import bundles, model_calls
@@ -36,6 +37,7 @@ from interlock.store import documents as stored
 from interlock.store.model_calls import LedgerRow
 from interlock.testing import ModelServer
 from interlock.wiring import Wired
+from support.money import balanced
 
 GPT, SMALL, CLAUDE = "gpt-test", "small-test", "claude-test"
 PRICE = DeclaredPrice(rates=DeclaredRates(input=2_000_000, output=8_000_000, cache_read=500_000))
@@ -86,15 +88,15 @@ class ModelGateway:
     port: int
     http: httpx2.AsyncClient
 
-    async def token(self) -> str:
-        """Open a run of `chat` and return its token."""
+    async def token(self, workflow: str = "chat") -> str:
+        """Open a run of a workflow and return its token."""
         wired = self.wired
         opened = await open_run(
             store=wired.store,
             memory=wired.memory,
             keyring=wired.keyring,
             settings=wired.settings,
-            workflow="chat",
+            workflow=workflow,
             started_by="test",
             scope=None,
         )
@@ -116,6 +118,34 @@ class ModelGateway:
         sent = {"model": GPT, "messages": [{"role": "user", "content": "hi"}], **body}
         return await self.http.post(path, json=sent, headers={"Authorization": f"Bearer {token}"})
 
+    def run(self, token: str) -> str:
+        """Return the run of a token."""
+        return self.wired.authenticator.verify(token).run
+
+    @property
+    def held(self) -> int:
+        """How many attempts hold money now."""
+        return len(self.wired.budgets._books.holds)
+
+    async def settled(self) -> None:
+        """Return when nothing is held any more and everything is written."""
+        async with asyncio.timeout(20):
+            while self.held:  # noqa: ASYNC110 - nothing tells a test
+                await asyncio.sleep(0.01)
+        await self.wired.budgets.flush()
+
+    async def spent(self) -> dict[str, int]:
+        """Return what each account on disk says was spent, which must be the sum of its rows and charges,
+        to the last nano-dollar, as it must be in memory; nothing may be held.
+        """
+        await self.settled()
+        read = await self.wired.store.read(balanced(self.wired.store))
+        assert all(spent == summed for spent, summed in read.values()), read
+        for known in self.wired.budgets._books.accounts.values():
+            assert (known.due, known.held_exp, known.held_max) == (0, 0, 0), known.id
+            assert known.id not in read or known.spent == read[known.id][0], known.id
+        return {account: spent for account, (spent, _) in read.items()}
+
     async def rows(self, run: str) -> list[LedgerRow]:
         """Return what the ledger has of a run, once everything settled is written."""
         await self.wired.budgets.flush()
@@ -124,10 +154,10 @@ class ModelGateway:
 
 @asynccontextmanager
 async def a_model_gateway(
-    documents: tuple[AnyDocument, ...], data: Path, **settings: Any
+    documents: tuple[AnyDocument, ...], data: Path, *, runtime: Runtime | None = None, **settings: Any
 ) -> AsyncGenerator[ModelGateway]:
     """Yield a gateway that serves `documents` from the data directory `data`."""
-    async with wire(Settings(data=data, **settings)) as wired:
+    async with wire(Settings(data=data, **settings), runtime) as wired:
         await wired.prices.start()
         await wired.budgets.start()
         server = uvicorn.Server(
