@@ -20,6 +20,7 @@ from interlock.core.model_route import Route
 from interlock.core.payer import teams_of
 from interlock.core.price_book import Unpriced
 from interlock.core.pricing import Price, expected
+from interlock.core.shape import Expected
 from interlock.core.terms import facts_of, terms_of
 from interlock.core.treatment import Remembered, treat
 from interlock.store.memory import Memory
@@ -50,7 +51,7 @@ class Degrade:
         self._price = price
         self._habits = habits
         self._kept: dict[str, Remembered] = {}
-        self._calls: dict[str, int] = {}
+        self._calls: dict[str, dict[str, int]] = {}
         memory.on_run_over.append(self._forget)
 
     def keeps(self, run: str) -> bool:
@@ -63,24 +64,25 @@ class Degrade:
         budget = None if bundle is None else _budget(bundle, ask.principal.workflow)
         if bundle is None or form is None or budget is None:
             return Stepped(ask=ask, route=route)
-        self._calls[run] = made = self._calls.get(run, 0) + 1
+        made = self._made(run, ask.call)
         terms = terms_of(ask.models, budget)
-        size = ask.body.size
+        remembered = self._kept.get(run, Remembered())
+        swap = terms.swaps.get(ask.body.model)
+        kept = swap if ask.body.model in remembered.swapped else None
+        serving = None if kept is None else self._route(bundle, ask, kept)
         treated = treat(
             decoded(ask.body),
             form,
-            expected=self._habits.of((ask.principal.agent, route.model.name)).expect(
-                size.text, media=size.media * MEDIA_TOKENS
-            ),
+            expected=self._expected(ask, route, serving),
             situation=Situation(
                 terms=terms,
-                models=self._facts(bundle, ask, terms.swaps.get(ask.body.model)),
+                models=self._facts(bundle, ask, swap),
                 price=lambda call: self._cost(bundle, ask, call),
                 allowance=None
                 if slack is None
                 else allowance(slack=slack, calls_made=made, usual_calls=USUAL_CALLS),
             ),
-            remembered=self._kept.get(run, Remembered()),
+            remembered=remembered,
         )
         names = treated.plan.names
         if terms.shadow:
@@ -93,6 +95,22 @@ class Degrade:
         changed = replace(ask, body=rewritten(treated.body, ask.surface))
         return Stepped(ask=changed, route=served, degraded=names)
 
+    def _made(self, run: str, call: str) -> int:
+        """Return which of its run's calls this is, however often it is tried; beyond the usual number, the last."""
+        calls = self._calls.setdefault(run, {})
+        if call not in calls and len(calls) < USUAL_CALLS:
+            calls[call] = len(calls) + 1
+        return calls.get(call, USUAL_CALLS)
+
+    def _expected(self, ask: Ask, route: Route, serving: Route | None) -> Expected:
+        """Return what a call will come to, by the habit of the model that serves the run if it has one."""
+        agent, size = ask.principal.agent, ask.body.size
+        habit = self._habits.of((agent, route.model.name))
+        if serving is not None:
+            known = self._habits.of((agent, serving.model.name))
+            habit = known if known.calls else habit
+        return habit.expect(size.text, media=size.media * MEDIA_TOKENS)
+
     def _route(self, bundle: Bundle, ask: Ask, model: str) -> Route | None:
         found = bundle.routes.choose(ask.models, model, ask.surface.family)
         return None if isinstance(found, Reason) else found[0]
@@ -101,7 +119,14 @@ class Degrade:
         """Return what is known of the model asked for, and of the one that may take its place."""
         names = [ask.body.model] if swap is None else [ask.body.model, swap]
         routes = {name: self._route(bundle, ask, name) for name in names}
-        return {name: facts_of(route.model) for name, route in routes.items() if route is not None}
+        return {name: self._known(ask, route) for name, route in routes.items() if route is not None}
+
+    def _known(self, ask: Ask, route: Route) -> ModelFacts:
+        """Return what the model's document says, and what its price row says beside it."""
+        price = self._price(ask.principal, route)
+        if isinstance(price, Unpriced):
+            return facts_of(route.model)
+        return facts_of(route.model, window=price.window, max_output=price.max_output)
 
     def _cost(self, bundle: Bundle, ask: Ask, call: Call) -> int | None:
         route = self._route(bundle, ask, call.model)

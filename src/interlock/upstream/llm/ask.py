@@ -23,3 +23,8 @@ class Ask:
     models: Models
     customer: str = ""
     step: str = ""
+
+    @property
+    def call(self) -> str:
+        """The call that this is an attempt at."""
+        return self.attempt.partition(".")[0]
