@@ -17,7 +17,8 @@ from interlock.gateway.llm.errors import Fault, Refused, faulty, refused, stream
 from interlock.gateway.llm.header import encoded, inward, outward, own
 from interlock.gateway.llm.listing import listed
 from interlock.model_answer import Told
-from interlock.model_call import ModelCall, ModelRequest
+from interlock.model_call import ModelCall
+from interlock.model_life import ModelRequest
 from interlock.runtime import Scheduler
 from interlock.upstream.llm.body import Malformed, read
 from interlock.upstream.llm.surface import MODELS, SURFACES, Surface

@@ -1,0 +1,147 @@
+"""The attempts of one model call, along its routes: each priced, held, sent and settled by itself (B1, B8).
+
+Money is held before anything is sent and settled exactly once, whatever becomes of the attempt. Fallbacks are
+attempts of their own, along the map of the provider's document; only the last may answer with a failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from interlock.core.charge import Ending
+from interlock.core.document import Customer, Models
+from interlock.core.model_route import Route
+from interlock.errors import OutcomeUnknown, StoreError, UpstreamUnavailable
+from interlock.model_answer import Caller, Refusal, busy, lost, unpaid, unrecorded
+from interlock.model_life import Life, ModelRequest
+from interlock.model_relay import Relay
+from interlock.runtime import Scheduler
+from interlock.services.degrade import Degrade
+from interlock.services.spend import Attempt, Spend
+from interlock.store.memory import Memory
+from interlock.upstream.llm.ask import Ask
+from interlock.upstream.llm.body import write
+from interlock.upstream.llm.providers import Providers, cap_field
+
+PATIENCE = 30.0
+"""Seconds a call waits for a slot at its provider before it is told to come again."""
+
+STEP = "interlock-step"
+"""The request header in which an agent may name the step that a call belongs to (B1)."""
+
+_WORTH_ANOTHER = frozenset({408, 425, 429})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempts:
+    """How the calls of one process are tried."""
+
+    memory: Memory
+    providers: Providers
+    spend: Spend
+    degrade: Degrade
+    scheduler: Scheduler
+
+    async def along(self, routes: tuple[Route, ...], life: Life, caller: Caller) -> Refusal | None:
+        """Try the routes in their order, and return why there is no answer, if there is none."""
+        answer: Refusal | _Next | None = None
+        tries = 0
+        for route in routes:
+            try:
+                slot = await self.providers.slot(route.provider, patience=PATIENCE)
+            except TimeoutError:
+                answer = _Next(busy(route))
+                continue
+            tries += 1
+            try:
+                ask = self._ask(life, tries)
+                answer = await self._attempt(ask, route, life, caller, last=route is routes[-1])
+            finally:
+                slot.release()
+            if not isinstance(answer, _Next):
+                return answer
+        return answer.refusal if isinstance(answer, _Next) else None
+
+    def _ask(self, life: Life, tries: int) -> Ask:
+        request, bundle = life.request, self.memory.bundle
+        workflow = None if bundle is None else bundle.workflows.get(request.principal.workflow)
+        document = None if workflow is None else workflow.document
+        customer = None if document is None else document.customer
+        return Ask(
+            attempt=f"{life.id}.{tries}",
+            principal=request.principal,
+            surface=request.surface,
+            body=request.body,
+            requested=request.body.model,
+            models=Models() if document is None else document.models,
+            customer="" if customer is None else _labelled(customer, request),
+            step=request.header(STEP),
+        )
+
+    async def _attempt(
+        self, ask: Ask, route: Route, life: Life, caller: Caller, *, last: bool
+    ) -> Refusal | _Next | None:
+        """Hold the money for one attempt, send it, settle it: exactly once, whatever becomes of it."""
+        try:
+            paid = await self.spend.hold(ask, route, self.degrade)
+        except StoreError as error:
+            return unrecorded(error)
+        if not isinstance(paid, Attempt):
+            return unpaid(paid)
+        relay = Relay(life, paid, caller, spend=self.spend, scheduler=self.scheduler)
+        try:
+            return await self._sent(relay, life.request, last=last)
+        except UpstreamUnavailable as error:
+            relay.ending = Ending.NOT_SENT
+            return _Next(lost(error))
+        except OutcomeUnknown as error:
+            relay.ending = Ending.FAILED
+            return _Next(lost(error))
+        except asyncio.CancelledError:
+            relay.ending = Ending.CUT if life.cut else Ending.LEFT
+            raise
+        finally:
+            relay.close()
+
+    async def _sent(self, relay: Relay, request: ModelRequest, *, last: bool) -> _Next | None:
+        """Send what was paid for and pass the answer on, or say that another route may do better."""
+        paid, provider = relay.paid, relay.paid.route.provider
+        sent = write(
+            paid.ask.body,
+            request.surface,
+            model=paid.route.model.name,
+            output_cap=paid.cap,
+            cap_field=cap_field(request.surface, provider),
+            ask_usage=provider.usage_in_stream,
+        )
+        incoming = relay.incoming = await self.providers.send(
+            paid.route, request.surface, query=request.query, headers=request.headers, body=sent
+        )
+        if incoming.status >= 400:
+            relay.ending = Ending.FAILED if incoming.status >= 500 else Ending.REJECTED
+            if not last and _failed(incoming.status):
+                return _Next(None)
+        if paid.ask.body.stream and incoming.status < 400:
+            await relay.stream()
+        else:
+            await relay.whole()
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Next:
+    """The attempt failed, and the next route may do better; where there is none, this is the answer."""
+
+    refusal: Refusal | None
+
+
+def _labelled(customer: Customer, request: ModelRequest) -> str:
+    """Return the customer whose work a call is, as the workflow says it is told (B1)."""
+    said = "" if customer.header is None else request.header(customer.header.lower())
+    return said or customer.value or ""
+
+
+def _failed(status: int) -> bool:
+    """Whether another provider may do better than an answer of this status."""
+    return status >= 500 or status in _WORTH_ANOTHER

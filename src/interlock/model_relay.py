@@ -1,0 +1,181 @@
+"""One attempt's answer on its way to the caller, and what it comes to in money (B1, B5, B8).
+
+Bytes pass as they come. However the answer ends, the attempt is settled once: before the last byte where the
+provider ends it, well-formed where a kill does, and from what passed where the caller leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+from interlock.core.charge import Ending
+from interlock.core.usage import Usage, estimated, tokens
+from interlock.errors import OutcomeUnknown, UpstreamError
+from interlock.model_answer import Caller, Told
+from interlock.model_life import Life
+from interlock.runtime import Scheduler
+from interlock.services.spend import Attempt, Report, Spend
+from interlock.store.live_accounts import LiveAccount
+from interlock.upstream.llm.meter import Meter
+from interlock.upstream.llm.surface import Operation
+from interlock.upstream.llm.transport import Incoming
+
+NEARLY = 80
+"""Percent of the output cap from which on a stream without a caller is read on for its usage."""
+
+_LARGEST_REPLY = 64 * 1024 * 1024
+
+
+class Relay:
+    """The way of one answer. `incoming` is the answer once it has begun; `ending` how the attempt ended."""
+
+    def __init__(
+        self, life: Life, paid: Attempt, caller: Caller, *, spend: Spend, scheduler: Scheduler
+    ) -> None:
+        self.paid = paid
+        self.ending = Ending.ANSWERED
+        self.incoming: Incoming | None = None
+        self._draining = False
+        self._life = life
+        self._spend = spend
+        self._scheduler = scheduler
+        self._lifeer = caller
+        self._tells = paid.ask.body.wants_usage
+        self._meter = Meter(life.request.surface, hide_usage=not self._tells)
+
+    async def whole(self) -> None:
+        """Pass on an answer that is no stream. Raises `OutcomeUnknown` when it does not come whole."""
+        pieces: list[bytes] = []
+        size = 0
+        async for piece in self._arriving():
+            pieces.append(piece)
+            size += len(piece)
+            if size > _LARGEST_REPLY:
+                raise OutcomeUnknown(
+                    "The model provider's answer is too large.", hint="Ask for less at once."
+                )
+        body = b"".join(pieces)
+        self._meter.whole(body)
+        self._settle()
+        self._life.begun = True
+        assert self.incoming is not None
+        told = _told(self._life, self.paid)
+        await self._lifeer.answer(self.incoming.status, self.incoming.headers, told, body)
+
+    async def stream(self) -> None:
+        """Pass on a stream as it comes, and end it well-formed when it is cut."""
+        self._life.begun = True
+        assert self.incoming is not None
+        await self._lifeer.begin(self.incoming.status, self.incoming.headers, _told(self._life, self.paid))
+        broken: UpstreamError | None = None
+        try:
+            async for piece in self._arriving():
+                events = self._meter.feed(piece)
+                if events:
+                    await self._lifeer.send(events)
+        except OutcomeUnknown as error:
+            self.ending, broken = Ending.BROKEN, error
+        except asyncio.CancelledError:
+            if self._life.cut:
+                await self._cut()
+            elif self._nearly_done:
+                self._draining = True
+                self._outlive(self.paid.route.provider.drain)
+            raise
+        rest = self._meter.rest()
+        if rest:
+            await self._lifeer.send(rest)
+        self._settle()
+        await self._lifeer.end(broken)
+
+    def close(self) -> None:
+        """Give the connection back and settle, unless that was done or is left to the drain."""
+        if self._draining:
+            return
+        if self.incoming is not None:
+            self.incoming.close()
+        self._settle()
+
+    @property
+    def _nearly_done(self) -> bool:
+        """Whether the caller left so near the output cap that the true usage is worth waiting for."""
+        quote = self.paid.quote
+        passed, most = tokens(self._meter.output_size), quote.cap * quote.answers
+        return self.paid.route.provider.drain > 0 and passed * 100 >= most * NEARLY > 0
+
+    def _outlive(self, seconds: int) -> None:
+        """Read on although the caller has left."""
+        self._scheduler.spawn(self._drain(seconds), name=f"drain {self._life.id}")
+
+    async def _drain(self, seconds: int) -> None:
+        """Read on without the caller, then settle."""
+        with suppress(TimeoutError, OutcomeUnknown):
+            async with asyncio.timeout(seconds):
+                async for piece in self._arriving():
+                    self._meter.feed(piece)
+        self._draining = False
+        self.close()
+
+    async def _cut(self) -> None:
+        """End the stream as the provider would have at the output cap."""
+        self.ending = Ending.CUT
+        if self.incoming is not None:
+            self.incoming.close()
+        self._settle()
+        await self._lifeer.send(self._meter.end(self.paid.usage or self._seen(0), tell_usage=self._tells))
+        await self._lifeer.end()
+
+    def _settle(self) -> None:
+        if self.paid.cost is not None:
+            return
+        reported = self._meter.usage
+        complete = reported is not None and (self._meter.complete or self._ended)
+        self._spend.settle(
+            self.paid,
+            Report(
+                ending=self.ending,
+                reported=reported,
+                seen=self._seen(0 if complete else self._meter.output_size),
+                complete=complete,
+                model=self._meter.model,
+                service_tier=self._meter.service_tier,
+            ),
+        )
+
+    def _seen(self, output: int) -> Usage:
+        """Return the usage that follows from the bytes that passed."""
+        return estimated(input_tokens=self.paid.quote.likely.input, output_bytes=output)
+
+    @property
+    def _ended(self) -> bool:
+        """Whether the answer came to its end, so that usage in any event of it is of the whole of it."""
+        several = self._life.request.surface.operation is Operation.MESSAGE
+        return self.ending is Ending.ANSWERED and not several
+
+    def _arriving(self) -> AsyncIterator[bytes]:
+        assert self.incoming is not None
+        return self.incoming.chunks()
+
+
+def _told(life: Life, paid: Attempt) -> Told:
+    """Return what the caller is told of an answer, before its first byte."""
+    used, tightest = paid.usage, max(paid.held.accounts, key=_used, default=None)
+    return Told(
+        call=life.id,
+        run=life.request.principal.run,
+        requested=paid.ask.requested,
+        served=paid.route.model.name,
+        cost=paid.cost,
+        scope="" if tightest is None else tightest.payer.key.scope,
+        state=paid.held.state,
+        used=0 if tightest is None else _used(tightest),
+        degraded=paid.degraded,
+        context=paid.quote.likely.input if used is None else used.input,
+    )
+
+
+def _used(account: LiveAccount) -> int:
+    """Return how much of an account is spent or expected, per mille of its limit."""
+    return (account.spent + account.held_exp) * 1_000 // max(account.limit, 1)
