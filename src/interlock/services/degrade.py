@@ -96,7 +96,7 @@ class Degrade:
         return Stepped(ask=changed, route=served, degraded=names)
 
     def _made(self, run: str, call: str) -> int:
-        """Return which of its run's calls this is, however often it is tried; beyond the usual number, the last."""
+        """Return which of its run's calls this is, however often it is tried; late ones count as the last."""
         calls = self._calls.setdefault(run, {})
         if call not in calls and len(calls) < USUAL_CALLS:
             calls[call] = len(calls) + 1
