@@ -22,7 +22,7 @@ from typing import Any
 import sqlalchemy as sa
 import uvloop
 
-from interlock.call import Calls
+from interlock.call.engine import Calls
 from interlock.core.answer import Completed, Proposal
 from interlock.core.bundle import Bundle, compile_bundle
 from interlock.core.canonical import digest

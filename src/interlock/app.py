@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interlock.call import Calls
+from interlock.call.engine import Calls
 from interlock.core.document import ToolServer
 from interlock.core.rotation import validity
 from interlock.gateway.llm.front import LlmGateway

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from interlock.call import Calls
+from interlock.call.engine import Calls
 from interlock.model_call import ModelCalls
 from interlock.runtime import Runtime
 from interlock.services.authenticate import Authenticator

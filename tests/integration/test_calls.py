@@ -253,9 +253,9 @@ def test_a_caller_who_goes_away_cancels_a_read_and_no_write(tmp_path: Path) -> N
             with pytest.raises(asyncio.CancelledError):
                 await task
             world.script.effects.clear()
-            assert len(world.calls._flights) == finished
+            assert len(world.calls.flights) == finished
         world.script.gate.set()
-        await eventually(lambda: not world.calls._flights)
+        await eventually(lambda: not world.calls.flights)
         assert [each.state for each in await world.every()] == ["succeeded"]
 
     play(tmp_path, story)

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.exc import IntegrityError
 
-from interlock.call import Calls
+from interlock.call.engine import Calls
 from interlock.core.answer import Broken, Completed, InDoubt, Refused, TurnedDown, Waiting
 from interlock.core.kill import KillLevel, KillOrder, KillSource
 from interlock.errors import NotPermitted, StateConflict, StoreUnavailable, UsageError

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from interlock.call import Calls
+from interlock.call.engine import Calls
 from interlock.core.action import Action
 from interlock.core.answer import Answer, Continuation, Proposal
 from interlock.core.approval import Decider

@@ -15,7 +15,7 @@ import httpx2
 import uvicorn
 from mcp.client.streamable_http import streamable_http_client
 
-from interlock.call import Calls
+from interlock.call.engine import Calls
 from interlock.core.bundle import compile_bundle
 from interlock.core.document import (
     Agent,

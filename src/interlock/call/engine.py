@@ -1,0 +1,201 @@
+"""One governed call, from proposal to answer: measure, admit, execute, settle, in this order and place.
+
+A read is carried out in the caller's own task, a write in one of its own. Callers wait for what the
+action becomes and are told; the table in `docs/explanation/waiting-calls.md` says what.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from interlock.call.due import Due
+from interlock.call.flight import Flights
+from interlock.call.late import Late
+from interlock.call.read import Reads
+from interlock.call.rejoin import Rejoin
+from interlock.call.send import Send
+from interlock.call.write import Writes
+from interlock.core.action import Action, ActionState
+from interlock.core.answer import Answer, Broken, Continuation, Proposal, Refused
+from interlock.core.model import Principal
+from interlock.errors import SnapshotMoved, StoreError
+from interlock.runtime import Runtime
+from interlock.services.admit import ATTEMPTS, Admit, is_read
+from interlock.services.attend import Attend
+from interlock.services.expire import Expire
+from interlock.services.measure import DEADLINE, Measure
+from interlock.services.recover import Recover
+from interlock.services.settle import Settle
+from interlock.settings import Settings
+from interlock.store.collected import Collected
+from interlock.store.database import Store
+from interlock.store.memory import LiveAction, Memory
+from interlock.store.watch import Watch
+from interlock.upstream.executor import Bridge, Executor
+
+log = logging.getLogger(__name__)
+
+_PATIENCE = 10.0
+_KEPT_CHANGING = "What this call was decided on kept changing; nothing was sent. Try again."
+
+
+class Calls:
+    """The engine of one process. `start` it before the first call, `close` it after the last."""
+
+    def __init__(
+        self, *, store: Store, memory: Memory, executor: Executor, runtime: Runtime, settings: Settings
+    ) -> None:
+        self.process = process = runtime.ids.new("prc")
+        self.watch = Watch(memory, runtime)
+        timeout = settings.call_timeout
+        send = Send(executor=executor, timeout=float(timeout))
+        self.measure = Measure(
+            store=store, memory=memory, runtime=runtime, execute=send.execute, deadline=min(DEADLINE, timeout)
+        )
+        self._memory, self._scheduler = memory, runtime.scheduler
+        self._collected = collected = Collected(store, runtime)
+        self._admit = admit = Admit(
+            store=store, memory=memory, runtime=runtime, process=process, call_timeout=timeout
+        )
+        self._recover = Recover(store=store, memory=memory, runtime=runtime, process=process)
+        self._attend = attend = Attend(
+            store=store, memory=memory, runtime=runtime, watch=self.watch, collected=collected
+        )
+        self._late = late = Late(runtime)
+        settle = Settle(store=store, memory=memory, runtime=runtime)
+        self.flights = Flights(memory=memory, runtime=runtime, attend=attend)
+        self._rejoin = Rejoin(store=store, memory=memory, runtime=runtime, admit=admit, attend=attend)
+        self._reads = Reads(
+            memory=memory, runtime=runtime, admit=admit, settle=settle, send=send, late=late,
+            collected=collected,
+        )  # fmt: skip
+        self._writes = Writes(
+            runtime=runtime, admit=admit, attend=attend, measure=self.measure, settle=settle,
+            recover=self._recover, send=send, flights=self.flights, late=late,
+        )  # fmt: skip
+        expire = Expire(store=store, memory=memory)
+        self._due = Due(memory=memory, runtime=runtime, expire=expire, begin=self.decided)
+        self._clock: asyncio.Task[None] | None = None
+        self._closing = False
+
+    async def start(self, *, lasting: bool = True) -> None:
+        """Settle what a dead process left, execute what was approved, start the clock.
+
+        A process that is not `lasting` leaves execution and the clock to the next that is: it could be
+        gone before an answer came. The runs, the bundle and the pins must be in memory already. Raises
+        `StoreError`.
+        """
+        self._memory.watchers.append(self._moved)
+        approved = await self._recover.start()
+        if not lasting:
+            return
+        for action in approved:
+            self.decided(action.id)
+        self._clock = self._scheduler.spawn(self._due.run(), name="action clock")
+
+    async def close(self) -> None:
+        """Take no more calls, let what was sent finish for a moment, and write what was noted."""
+        self._closing = self._attend.closing = True
+        if self._clock is not None:
+            self._clock.cancel()
+        if self._moved in self._memory.watchers:
+            self._memory.watchers.remove(self._moved)
+        self.watch.close()
+        under_way = [*self.flights.tasks, *self._late.tasks]
+        if under_way:
+            await asyncio.wait(under_way, timeout=_PATIENCE)
+        for task in under_way:
+            task.cancel()
+        try:
+            await self._collected.flush()
+        except StoreError as error:
+            log.warning("outcomes that were told could not be noted: %s", error.message)
+
+    async def propose(self, proposal: Proposal, *, bridge: Bridge | None = None, wait: float) -> Answer:
+        """Decide `proposal` and carry it out, or say why not. `wait` is how long to wait for a person (s).
+
+        An identical call attaches to the open action. Never raises for what the store or a tool does.
+        """
+        if self._closing:
+            return Broken(message="Interlock is shutting down; nothing was sent.")
+        try:
+            if proposal.continuation is not None and proposal.continuation.request_state:
+                return await self._continue(proposal, proposal.continuation, bridge, wait)
+            return await self._propose(proposal, bridge, wait)
+        except StoreError as error:
+            return _store_down(error)
+
+    async def resume(
+        self, principal: Principal, approval_id: str, *, bridge: Bridge | None = None, wait: float
+    ) -> Answer:
+        """Collect the outcome of the call that `approval_id` (or an action's id) is about. Runs nothing."""
+        try:
+            return await self._rejoin.collect(principal, approval_id, bridge=bridge, wait=wait)
+        except StoreError as error:
+            return _store_down(error)
+
+    def decided(self, action_id: str) -> None:
+        """Execute `action_id` at once if it is approved. Call it after a person's decision is committed."""
+        if self._closing or self.flights.aloft(action_id):
+            return
+        live = self._memory.actions.get(action_id)
+        if live is None or live.state is not ActionState.APPROVED:
+            return
+        if live.tool not in self._memory.pins:  # after a start: its server has not said yet what it offers
+            return  # the clock looks again
+        self.flights.launch(action_id, self._writes.go(action_id))
+
+    async def _propose(self, proposal: Proposal, bridge: Bridge | None, wait: float) -> Answer:
+        request = proposal.request
+        key = (request.principal.run, request.tool, request.digest)
+        admitting = self._writes.admitting
+        for _ in range(ATTEMPTS):
+            while (ahead := admitting.get(key)) is not None:
+                await asyncio.shield(ahead)
+            live = self._memory.live(key)
+            if live is not None and not _asks_anew(proposal, live):
+                return await self._rejoin.attach(live, request, bridge, wait)
+            measured = await self.measure.reach(request) if self.measure.declared(request.tool) else None
+            if measured is not None and (key in admitting or self._memory.live(key) is not live):
+                continue  # an identical call was faster
+            decision = self._admit.decide(request, measured=measured)
+            if decision.denied:
+                await self._admit.refuse(request, decision)
+                return Refused(decision=decision)
+            if is_read(decision):
+                return await self._reads.carry_out(proposal, decision, bridge)
+            if live is not None:
+                self._memory.uncount_call(live.run, live.tool)
+                return await self._rejoin.attach(live, request, bridge, wait)
+            try:
+                return await self._writes.begin(proposal, request, decision, bridge, wait)
+            except SnapshotMoved:
+                continue
+        return Broken(message=_KEPT_CHANGING)
+
+    async def _continue(
+        self, proposal: Proposal, given: Continuation, bridge: Bridge | None, wait: float
+    ) -> Answer:
+        """Go on with the action that asked for input."""
+        action = await self._rejoin.asking(proposal.request, given)
+        if not isinstance(action, Action):
+            return action
+        if not self.flights.aloft(action.id):
+            self.flights.launch(action.id, self._writes.go(action.id, given))
+        return await self.flights.land(action.id, bridge, wait)
+
+    def _moved(self, live: LiveAction) -> None:
+        if live.state is ActionState.APPROVED:
+            self.decided(live.id)
+        else:
+            self.flights.moved(live)
+
+
+def _asks_anew(proposal: Proposal, live: LiveAction) -> bool:
+    """Whether answers came without the state of the call that asked: a read that starts over."""
+    return proposal.foreseen is not None and live.state is ActionState.AWAITING_INPUT
+
+
+def _store_down(error: StoreError) -> Broken:
+    return Broken(message=f"The call was not sent, because it cannot be recorded now: {error.message}")

@@ -1,0 +1,86 @@
+"""Callers who come to an action that is already there: with the same call, an approval's id, or an answer.
+
+Each is checked anew, as what counts may have changed since. Nothing is executed from here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from interlock.core.action import Action
+from interlock.core.answer import Answer, Broken, Continuation, Refused
+from interlock.core.identity import check_principal
+from interlock.core.model import Principal, Request
+from interlock.runtime import Runtime
+from interlock.services.admit import Admit
+from interlock.services.attend import Attend
+from interlock.store import actions
+from interlock.store.database import Store
+from interlock.store.memory import LiveAction, Memory
+from interlock.upstream.executor import Bridge
+
+_NOBODY = "There is no approval of that name in this run."
+_NO_CALL = "No call in this run waits for this input."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejoin:
+    """Finds the action that a caller means, and whether the caller may have it."""
+
+    store: Store
+    memory: Memory
+    runtime: Runtime
+    admit: Admit
+    attend: Attend
+
+    async def attach(self, live: LiveAction, request: Request, bridge: Bridge | None, wait: float) -> Answer:
+        """Answer a call with what becomes of the identical one that is open."""
+        refused = self._stranger(request.principal) or await self._narrowed(request)
+        if refused is not None:
+            return refused
+        return await self.attend.follow(live.id, bridge=bridge, wait=wait, patient=True)
+
+    async def collect(
+        self, principal: Principal, named: str, *, bridge: Bridge | None, wait: float
+    ) -> Answer:
+        """Answer with what becomes of the action whose id, or whose approval's id, is `named`."""
+        refused = self._stranger(principal)
+        if refused is not None:
+            return refused
+        action = await self.store.read(lambda found: actions.named(found, named))
+        if action is None or action.run != principal.run or action.agent != principal.agent:
+            return Broken(message=_NOBODY)
+        if principal.scope is not None and action.tool not in principal.scope:
+            return Broken(message=_NOBODY)
+        return await self.attend.follow(action.id, bridge=bridge, wait=wait, patient=wait > 0)
+
+    async def asking(self, request: Request, given: Continuation) -> Action | Broken | Refused:
+        """Return the action that asked for input, if the state that came back is the one it gave out."""
+        refused = self._stranger(request.principal)
+        if refused is not None:
+            return refused
+        action = await self.store.read(lambda found: actions.asking(found, given.request_state))
+        if action is None or not _same_call(action, request):
+            return Broken(message=_NO_CALL)
+        return await self._narrowed(request) or action
+
+    async def _narrowed(self, request: Request) -> Refused | None:
+        """Refuse a caller whose own token does not hold the tool, whatever its run has under way."""
+        scope = request.principal.scope
+        if scope is None or request.tool in scope:
+            return None
+        decision = self.admit.decide(request)  # which says no, and why
+        await self.admit.refuse(request, decision)
+        return Refused(decision=decision)
+
+    def _stranger(self, principal: Principal) -> Broken | None:
+        """Say that the caller does not count any more, whatever it wants to collect."""
+        now = self.runtime.clock.now()
+        reason = check_principal(principal, self.memory.revoked, environment=self.memory.environment, now=now)
+        return None if reason is None else Broken(message=reason.message)
+
+
+def _same_call(action: Action, request: Request) -> bool:
+    principal = request.principal
+    mine = (principal.run, principal.agent, request.tool, request.digest)
+    return mine == (action.run, action.agent, action.tool, action.digest)

@@ -1,0 +1,68 @@
+"""Send a call that may go: what the executor is handed, and an outcome whatever the executor does."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+
+from interlock.core.action import Action
+from interlock.core.answer import Proposal
+from interlock.core.model import Json
+from interlock.store import actions
+from interlock.upstream.executor import Bridge, Dispatch, Executor, Outcome, Unknown
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Send:
+    """The way out of this process. `timeout` is how long a call may take, in seconds."""
+
+    executor: Executor
+    timeout: float
+
+    async def execute(self, dispatch: Dispatch, bridge: Bridge | None) -> Outcome:
+        """Return how the call ended. An executor that raises leaves the outcome unknown."""
+        try:
+            return await self.executor.execute(dispatch, bridge)
+        except Exception as error:
+            log.exception("the executor failed")
+            return Unknown(message=f"The call broke off ({type(error).__name__}); its outcome is not known.")
+
+    def read(self, proposal: Proposal, bridge: Bridge | None) -> Awaitable[Outcome]:
+        """Send an allowed read, which has no action."""
+        server, _, tool = proposal.tool.partition(".")
+        dispatch = Dispatch(
+            action=None,
+            server=server,
+            tool=tool,
+            arguments=proposal.arguments,
+            principal=proposal.principal,
+            timeout=self.timeout,
+            input_responses=proposal.foreseen,
+        )
+        return self.execute(dispatch, bridge)
+
+    def action(
+        self,
+        action: Action,
+        bridge: Bridge | None,
+        *,
+        responses: Mapping[str, Json] | None,
+        upstream_state: str | None,
+    ) -> Awaitable[Outcome]:
+        """Send an action whose intent is on disk, with the input and the state that its tool asked for."""
+        server, _, tool = action.tool.partition(".")
+        dispatch = Dispatch(
+            action=action.id,
+            server=server,
+            tool=tool,
+            arguments=action.arguments,
+            principal=actions.principal_of(action),
+            timeout=self.timeout,
+            approved=bool(action.approval),
+            input_responses=responses,
+            request_state=upstream_state,
+        )
+        return self.execute(dispatch, bridge)
