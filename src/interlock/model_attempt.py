@@ -118,14 +118,19 @@ class Attempts:
         incoming = relay.incoming = await self.providers.send(
             paid.route, request.surface, query=request.query, headers=request.headers, body=sent
         )
+        if 300 <= incoming.status < 400:
+            raise UpstreamUnavailable(
+                f"The model provider sends elsewhere ({incoming.status}), and nobody is followed there.",
+                hint="Put the address that it moved to into the base_url of its document.",
+            )
         if incoming.status >= 400:
             relay.ending = Ending.FAILED if incoming.status >= 500 else Ending.REJECTED
             if not last and _failed(incoming.status):
                 return _Next(None)
         if paid.ask.body.stream and incoming.status < 400:
-            await relay.stream()
+            await relay.stream(incoming)
         else:
-            await relay.whole()
+            await relay.whole(incoming)
         return None
 
 

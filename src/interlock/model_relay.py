@@ -7,11 +7,10 @@ provider ends it, well-formed where a kill does, and from what passed where the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from interlock.core.charge import Ending
-from interlock.core.usage import Usage, estimated, tokens
+from interlock.core.usage import Usage, UsageSource, estimated, tokens
 from interlock.errors import OutcomeUnknown, UpstreamError
 from interlock.model_answer import Caller, Told
 from interlock.model_life import Life
@@ -41,40 +40,30 @@ class Relay:
         self._life = life
         self._spend = spend
         self._scheduler = scheduler
-        self._lifeer = caller
+        self._caller = caller
         self._tells = paid.ask.body.wants_usage
         self._meter = Meter(life.request.surface, hide_usage=not self._tells)
 
-    async def whole(self) -> None:
+    async def whole(self, incoming: Incoming) -> None:
         """Pass on an answer that is no stream. Raises `OutcomeUnknown` when it does not come whole."""
-        pieces: list[bytes] = []
-        size = 0
-        async for piece in self._arriving():
-            pieces.append(piece)
-            size += len(piece)
-            if size > _LARGEST_REPLY:
-                raise OutcomeUnknown(
-                    "The model provider's answer is too large.", hint="Ask for less at once."
-                )
-        body = b"".join(pieces)
+        body = await incoming.whole(_LARGEST_REPLY)
+        incoming.close()
         self._meter.whole(body)
         self._settle()
         self._life.begun = True
-        assert self.incoming is not None
         told = _told(self._life, self.paid)
-        await self._lifeer.answer(self.incoming.status, self.incoming.headers, told, body)
+        await self._caller.answer(incoming.status, incoming.headers, told, body)
 
-    async def stream(self) -> None:
+    async def stream(self, incoming: Incoming) -> None:
         """Pass on a stream as it comes, and end it well-formed when it is cut."""
         self._life.begun = True
-        assert self.incoming is not None
-        await self._lifeer.begin(self.incoming.status, self.incoming.headers, _told(self._life, self.paid))
+        await self._caller.begin(incoming.status, incoming.headers, _told(self._life, self.paid))
         broken: UpstreamError | None = None
         try:
-            async for piece in self._arriving():
+            async for piece in incoming.chunks():
                 events = self._meter.feed(piece)
                 if events:
-                    await self._lifeer.send(events)
+                    await self._caller.send(events)
         except OutcomeUnknown as error:
             self.ending, broken = Ending.BROKEN, error
         except asyncio.CancelledError:
@@ -82,13 +71,13 @@ class Relay:
                 await self._cut()
             elif self._nearly_done:
                 self._draining = True
-                self._outlive(self.paid.route.provider.drain)
+                self._outlive(incoming, self.paid.route.provider.drain)
             raise
         rest = self._meter.rest()
-        if rest:
-            await self._lifeer.send(rest)
+        if rest and broken is None:  # half an event would spoil the one that says what happened
+            await self._caller.send(rest)
         self._settle()
-        await self._lifeer.end(broken)
+        await self._caller.end(broken)
 
     def close(self) -> None:
         """Give the connection back and settle, unless that was done or is left to the drain."""
@@ -105,15 +94,15 @@ class Relay:
         passed, most = tokens(self._meter.output_size), quote.cap * quote.answers
         return self.paid.route.provider.drain > 0 and passed * 100 >= most * NEARLY > 0
 
-    def _outlive(self, seconds: int) -> None:
+    def _outlive(self, incoming: Incoming, seconds: int) -> None:
         """Read on although the caller has left."""
-        self._scheduler.spawn(self._drain(seconds), name=f"drain {self._life.id}")
+        self._scheduler.spawn(self._drain(incoming, seconds), name=f"drain {self._life.id}")
 
-    async def _drain(self, seconds: int) -> None:
+    async def _drain(self, incoming: Incoming, seconds: int) -> None:
         """Read on without the caller, then settle."""
         with suppress(TimeoutError, OutcomeUnknown):
             async with asyncio.timeout(seconds):
-                async for piece in self._arriving():
+                async for piece in incoming.chunks():
                     self._meter.feed(piece)
         self._draining = False
         self.close()
@@ -124,20 +113,21 @@ class Relay:
         if self.incoming is not None:
             self.incoming.close()
         self._settle()
-        await self._lifeer.send(self._meter.end(self.paid.usage or self._seen(0), tell_usage=self._tells))
-        await self._lifeer.end()
+        await self._caller.send(self._meter.end(self.paid.usage or self._seen(0), tell_usage=self._tells))
+        await self._caller.end()
 
     def _settle(self) -> None:
         if self.paid.cost is not None:
             return
         reported = self._meter.usage
         complete = reported is not None and (self._meter.complete or self._ended)
+        believed = complete and reported is not None and reported.source is UsageSource.PROVIDER
         self._spend.settle(
             self.paid,
             Report(
                 ending=self.ending,
                 reported=reported,
-                seen=self._seen(0 if complete else self._meter.output_size),
+                seen=self._seen(0 if believed else self._meter.output_size),
                 complete=complete,
                 model=self._meter.model,
                 service_tier=self._meter.service_tier,
@@ -153,10 +143,6 @@ class Relay:
         """Whether the answer came to its end, so that usage in any event of it is of the whole of it."""
         several = self._life.request.surface.operation is Operation.MESSAGE
         return self.ending is Ending.ANSWERED and not several
-
-    def _arriving(self) -> AsyncIterator[bytes]:
-        assert self.incoming is not None
-        return self.incoming.chunks()
 
 
 def _told(life: Life, paid: Attempt) -> Told:

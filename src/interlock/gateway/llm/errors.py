@@ -24,6 +24,7 @@ class Fault(StrEnum):
     NO_TOKEN = "no_token"
     NO_PATH = "no_path"
     METHOD = "method"
+    TOO_SLOW = "too_slow"
     TOO_LARGE = "too_large"
     MEDIA = "media"
     MALFORMED = "malformed"
@@ -44,6 +45,7 @@ _FORMS: Mapping[Why | Fault, _Form] = {
     Fault.NO_TOKEN: _Form(401, "invalid_request_error", "authentication_error"),
     Fault.NO_PATH: _Form(404, _INVALID, "not_found_error"),
     Fault.METHOD: _Form(405, _INVALID, _INVALID),
+    Fault.TOO_SLOW: _Form(408, _INVALID, "timeout_error"),
     Fault.TOO_LARGE: _Form(413, _INVALID, "request_too_large"),
     Fault.MEDIA: _Form(415, _INVALID, _INVALID),
     Fault.MALFORMED: _Form(400, _INVALID, _INVALID),
@@ -56,6 +58,7 @@ _FORMS: Mapping[Why | Fault, _Form] = {
     Why.UNREACHABLE: _Form(502, "server_error", "api_error"),
     Why.TIMED_OUT: _Form(504, "server_error", "timeout_error"),
 }
+_MAY_PASS = frozenset({408, 429})
 _encode = msgspec.json.Encoder().encode
 
 
@@ -98,7 +101,7 @@ def _formed(
     told: Mapping[str, Json],
 ) -> Refused:
     kind = form.anthropic if family is WireFamily.ANTHROPIC else form.openai
-    again = {} if form.status == 429 or form.status >= 500 else {"x-should-retry": "false"}
+    again = {} if form.status in _MAY_PASS or form.status >= 500 else {"x-should-retry": "false"}
     sent = {"content-type": "application/json", **again, **headers}
     body = _encode(_body(family, kind, code, message, told))
     return Refused(status=form.status, headers=tuple(sent.items()), body=body)

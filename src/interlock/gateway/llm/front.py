@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
+BODY_SECONDS = 60.0
+"""How long a body may take to arrive."""
+
 _SOON = 0.01
 _ANTHROPIC_ONLY = "anthropic-version"
 
@@ -45,7 +48,7 @@ class LlmGateway:
         surface = _surface(scope["path"])
         family = _family(surface, headers)
         try:
-            principal = self._wired.authenticator.verify(_token(headers))
+            principal = self._wired.authenticator.verify(_token(scope["headers"]))
             if surface is None:
                 return await _send(send, faulty(family, Fault.NO_PATH, _SERVED))
             if surface is MODELS:
@@ -72,7 +75,12 @@ class LlmGateway:
         """Read a model call and carry it out."""
         if scope["method"] != "POST":
             raise _Wrong(Fault.METHOD, "This path is called with POST.")
-        raw = await _body(scope, receive, self._wired.settings.max_model_body)
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                raw = await _body(scope, receive, self._wired.settings.max_model_body)
+        except TimeoutError:
+            said = f"The body did not arrive within {BODY_SECONDS:.0f} s. Send it at once."
+            raise _Wrong(Fault.TOO_SLOW, said) from None
         try:
             body = read(raw, surface)
         except Malformed as error:
@@ -190,17 +198,30 @@ def _family(surface: Surface | None, headers: dict[bytes, bytes]) -> WireFamily:
     return WireFamily.ANTHROPIC if _ANTHROPIC_ONLY.encode() in headers else WireFamily.OPENAI
 
 
-def _token(headers: dict[bytes, bytes]) -> str:
-    """Return the run token from where the SDKs put an API key. Raises `TokenInvalid`."""
-    scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-    key = headers.get(b"x-api-key", b"").decode("latin-1").strip()
-    found = token.strip() if scheme.lower() == "bearer" else key
-    if not (found or key):
+def _token(raw: RawHeaders) -> str:
+    """Return the run token from where the SDKs put an API key. Raises `TokenInvalid`.
+
+    Of two keys that disagree none counts: whoever stands before us may have believed the other one.
+    """
+    given: set[str] = set()
+    for name, value in raw:
+        if name == b"x-api-key":
+            given.add(value.decode("latin-1").strip())
+        elif name == b"authorization":
+            scheme, _, token = value.decode("latin-1").partition(" ")
+            if scheme.lower() == "bearer":
+                given.add(token.strip())
+    given.discard("")
+    if len(given) == 1:
+        return given.pop()
+    if given:
         raise TokenInvalid(
-            "Model calls need a run token in the place of the API key.",
-            hint="Start the agent with: interlock run",
+            "Authorization and x-api-key name different keys.", hint="Send the run token in one of them."
         )
-    return found or key
+    raise TokenInvalid(
+        "Model calls need a run token in the place of the API key.",
+        hint="Start the agent with: interlock run",
+    )
 
 
 async def _gone(receive: Receive) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from interlock.model_answer import Told
-from interlock.upstream.llm.transport import Headers
+from interlock.upstream.llm.transport import RawHeaders
 
-RawHeaders = Iterable[tuple[bytes, bytes]]
+Headers = Iterable[tuple[str, str]]
 _PREFIX = "x-interlock-"
 _SHADOW = "shadow:"
 _HOP = frozenset(
@@ -85,8 +85,12 @@ def usd(nano: int) -> str:
 
 
 def encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
-    """Return headers as ASGI sends them. What does not fit a header is written as ASCII."""
-    return [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers]
+    """Return headers as ASGI sends them. What does not fit a header, or would end it, is written as `?`."""
+    return [(name.encode("latin-1"), _fitting(value).encode("latin-1", "replace")) for name, value in headers]
+
+
+def _fitting(value: str) -> str:
+    return value if value.isprintable() else "".join(each if each.isprintable() else "?" for each in value)
 
 
 def _decoded(raw: RawHeaders) -> list[tuple[str, str]]:

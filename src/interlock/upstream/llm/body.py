@@ -52,6 +52,15 @@ _FIELDS: Mapping[str, _Field] = {
     "stream_options": _options,
     "tools": msgspec.json.Decoder(list[_ServerTool] | None).decode,
 }
+_MEANT = frozenset(_FIELDS) | {
+    *_REMOTE,
+    "messages",
+    "input",
+    "system",
+    "instructions",
+    "metadata",
+    "reasoning",
+}
 _RUN_BY_PROVIDER = {
     "web_search": "web_search",
     "file_search": "file_search",
@@ -83,6 +92,7 @@ def read(raw: bytes, surface: Surface) -> ModelBody:
     """Read a request body. Raises `Malformed`."""
     try:
         members = _members(raw)
+        _check_spelling(members)
         said = {name: decode(members[name]) for name, decode in _FIELDS.items() if name in members}
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Malformed(f"The body is not what this path takes: {error}.") from None
@@ -141,6 +151,16 @@ def decoded(body: ModelBody) -> dict[str, Json]:
 def rewritten(changed: Mapping[str, Json], surface: Surface) -> ModelBody:
     """Return a body that was changed as plain values. Raises `Malformed`."""
     return read(_encode(changed), surface)
+
+
+def _check_spelling(members: Mapping[str, Raw]) -> None:
+    """Refuse a member that some providers read as another, because to them upper and lower case are one.
+
+    What is decided here would not be what happens there. Raises `Malformed`.
+    """
+    for name in members:
+        if (not name.islower() or not name.isascii()) and name.casefold() in _MEANT:
+            raise Malformed(f"The member {name[:40]!r} must be spelt {name.casefold()!r}.")
 
 
 def _server_tools(tools: list[_ServerTool]) -> dict[str, int]:

@@ -1,5 +1,7 @@
-"""The HTTP client of the call path: aiohttp, one session per event loop, nothing pooled or decoded for us.
+"""The HTTP client of the call path: aiohttp's connections and its parser, without the session on top of them.
 
+Connecting, TLS, keeping alive and reading answers are aiohttp's. A session's cookies, redirects, proxies and
+objects for one request cost as much again as the call itself, so the head of a request is written here.
 Whatever has arrived is passed on in one piece. There is no total timeout: one to connect, one until the first
 byte, one between two. How many calls a provider gets at once is not the connection pool's business.
 """
@@ -8,121 +10,203 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ClientRequest
+from aiohttp.http import HttpProcessingError, RawResponseMessage
 from yarl import URL
 
 from interlock.core.document import Timeouts
 from interlock.errors import OutcomeUnknown, UpstreamUnavailable
+from interlock.upstream.llm.packed import unpacker
 from interlock.upstream.llm.transport import Outgoing, RawHeaders
 
 _KEPT_ALIVE = 15.0
 """Seconds an idle connection is kept: less than providers do, so that none is used as it is closed."""
-_SKIPPED = ("Accept", "Content-Type", "User-Agent")
-_PACKED = {"gzip": 47, "x-gzip": 47, "deflate": 47}
 _NAMES = 1_024
+_JOINED = 32 * 1024
+"""A body up to this size is sent in one piece with its head; copying a larger one costs more than it spares."""
+
+_Lost = (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError)
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """Where a request goes: what aiohttp wants to know to connect, and the first lines of every head."""
+
+    request: ClientRequest
+    start: bytes
 
 
 class HttpClient:
-    """The transport of the real world."""
+    """The transport of the real world, for the event loop that first uses it."""
 
     def __init__(self) -> None:
-        self._session: aiohttp.ClientSession | None = None
-        self._urls: dict[str, URL] = {}
-        self._timeouts: dict[Timeouts, aiohttp.ClientTimeout] = {}
+        self._connector: aiohttp.TCPConnector | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._targets: dict[str, _Target] = {}
+        self._timeouts: dict[int, aiohttp.ClientTimeout] = {}
 
     async def send(self, outgoing: Outgoing) -> HttpAnswer:
         """Send a request. Raises `UpstreamUnavailable`, `OutcomeUnknown`."""
-        session = self._session or self._open()
+        connector, loop = self._connector, self._loop
+        if connector is None or loop is None:
+            connector, loop = self._open()
+        target = self._targets.get(outgoing.url) or self._target(outgoing.url, loop)
+        head = _head(target.start, outgoing)
         try:
-            answer = await session.request(
-                "POST",
-                self._url(outgoing.url),
-                data=outgoing.body,
-                headers=outgoing.headers,
-                timeout=self._timeout(outgoing.timeouts),
-                allow_redirects=False,
-            )
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
-            said = f"The model provider cannot be reached ({type(error).__name__})."
-            raise UpstreamUnavailable(said, hint="interlock doctor") from error
+            connection = await connector.connect(target.request, [], self._timeout(outgoing.timeouts))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _unreachable(error) from error
+        protocol = connection.protocol
+        if protocol is None or protocol.transport is None:
+            connection.close()
+            raise _unreachable(ConnectionResetError())
+        try:
+            message, body = await _exchange(protocol, head, outgoing, loop)
+        except _Lost as error:
+            connection.close()
             raise _lost(error) from error
-        connection = answer.connection
-        if connection is not None and connection.protocol is not None:
-            connection.protocol.read_timeout = outgoing.timeouts.idle
-        return HttpAnswer(answer)
+        except BaseException:
+            connection.close()
+            raise
+        return HttpAnswer(connection, message, body)
 
     async def close(self) -> None:
         """Drop every connection."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        if self._connector is not None:
+            await self._connector.close()
+            self._connector = None
+            self._targets.clear()
 
-    def _open(self) -> aiohttp.ClientSession:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT_ALIVE),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=_SKIPPED,
-            auto_decompress=False,
-        )
-        return self._session
+    def _open(self) -> tuple[aiohttp.TCPConnector, asyncio.AbstractEventLoop]:
+        self._loop = asyncio.get_running_loop()
+        self._connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT_ALIVE)
+        return self._connector, self._loop
 
-    def _url(self, url: str) -> URL:
-        found = self._urls.get(url)
-        if found is None:
-            if len(self._urls) >= _NAMES:
-                self._urls.clear()
-            found = self._urls[url] = URL(url, encoded=True)
+    def _target(self, url: str, loop: asyncio.AbstractEventLoop) -> _Target:
+        if len(self._targets) >= _NAMES:
+            self._targets.clear()
+        try:
+            request = ClientRequest("POST", URL(url, encoded=True), loop=loop)
+        except ValueError as error:
+            raise _unreachable(error) from error
+        start = f"POST {request.url.raw_path_qs} HTTP/1.1\r\nHost: {request.headers['Host']}"
+        found = self._targets[url] = _Target(request, start.encode())
         return found
 
     def _timeout(self, timeouts: Timeouts) -> aiohttp.ClientTimeout:
-        found = self._timeouts.get(timeouts)
+        found = self._timeouts.get(timeouts.connect)
         if found is None:
-            found = aiohttp.ClientTimeout(
-                total=None,
-                connect=None,
-                sock_connect=timeouts.connect,
-                sock_read=timeouts.first_byte,
-            )
-            self._timeouts[timeouts] = found
+            found = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=timeouts.connect)
+            self._timeouts[timeouts.connect] = found
         return found
 
 
 class HttpAnswer:
     """One answer of a provider. A body that it compressed although it was asked not to is unpacked."""
 
-    def __init__(self, answer: aiohttp.ClientResponse) -> None:
-        self.status = answer.status
-        self._answer = answer
-        packed = _PACKED.get(answer.headers.get("Content-Encoding", "").strip().lower())
-        self._unpack = None if packed is None else _unpacker(packed)
-        self.headers: RawHeaders = answer.raw_headers
-        if packed is not None:
+    def __init__(
+        self,
+        connection: aiohttp.connector.Connection,
+        message: RawResponseMessage,
+        body: aiohttp.StreamReader,
+    ) -> None:
+        self.status = message.code
+        self.headers: RawHeaders = message.raw_headers
+        self._connection = connection
+        self._body = body
+        coding = message.headers.get("Content-Encoding")
+        self._unpacker = None if coding is None else unpacker(coding.encode())
+        if self._unpacker is not None:
             self.headers = tuple(each for each in self.headers if each[0].lower() != b"content-encoding")
+
+    async def whole(self, most: int) -> bytes:
+        """Return the whole body. Raises `OutcomeUnknown` when it breaks off or is larger than `most`."""
+        pieces: list[bytes] = []
+        size = 0
+        async for piece in self.chunks():
+            pieces.append(piece)
+            size += len(piece)
+            if size > most:
+                said = "The model provider's answer is too large."
+                raise OutcomeUnknown(said, hint="Ask for less at once.")
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield whatever has arrived. Raises `OutcomeUnknown` when it breaks off."""
+        body, unpacker = self._body, self._unpacker
         try:
-            async for chunk in self._answer.content.iter_any():
-                yield chunk if self._unpack is None else self._unpack(chunk)
-        except (aiohttp.ClientError, TimeoutError, OSError, zlib.error) as error:
+            while chunk := await body.readany():
+                if unpacker is None:
+                    yield chunk
+                else:
+                    for piece in unpacker.feed(chunk):
+                        yield piece
+            if unpacker is not None:
+                unpacker.end()
+        except (*_Lost, zlib.error) as error:
             raise _lost(error) from error
 
     def close(self) -> None:
-        """Give the connection back, or drop it where there is more to come."""
-        if self._answer.content.at_eof():
-            self._answer.release()
+        """Give the connection back, or drop it where there is more to come, or more to be sent."""
+        transport = self._connection.transport
+        if self._body.at_eof() and transport is not None and not transport.get_write_buffer_size():
+            self._connection.release()
         else:
-            self._answer.close()
+            self._connection.close()
 
 
-def _unpacker(bits: int) -> Callable[[bytes], bytes]:
-    return zlib.decompressobj(wbits=bits).decompress
+async def _exchange(
+    protocol: ResponseHandler, head: bytes, outgoing: Outgoing, loop: asyncio.AbstractEventLoop
+) -> tuple[RawResponseMessage, aiohttp.StreamReader]:
+    """Send a request and return what the answer begins with. Raises what the connection says went wrong."""
+    body, transport = outgoing.body, protocol.transport
+    assert transport is not None
+    protocol.set_response_params(auto_decompress=False, read_until_eof=True)
+    if len(body) <= _JOINED:
+        transport.write(head + body)
+    else:
+        transport.writelines((head, body))
+    alarm = loop.call_later(outgoing.timeouts.first_byte, _too_late, protocol)
+    try:
+        message, answer = await protocol.read()
+        while 100 <= message.code < 200 and message.code != 101:
+            message, answer = await protocol.read()
+    finally:
+        alarm.cancel()
+    if not answer.is_eof():
+        protocol.read_timeout = outgoing.timeouts.idle
+        protocol.start_timeout()
+    return message, answer
+
+
+def _too_late(protocol: ResponseHandler) -> None:
+    protocol.set_exception(aiohttp.SocketTimeoutError("no first byte in time"))
+
+
+def _head(start: bytes, outgoing: Outgoing) -> bytes:
+    """Return the head of a request. Raises `UpstreamUnavailable` where a header would break it."""
+    lines = [b"%b: %b" % each for each in outgoing.headers]
+    head = b"%b\r\n%b\r\nContent-Length: %d\r\n\r\n" % (start, b"\r\n".join(lines), len(outgoing.body))
+    ends = len(lines) + 4
+    if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\0" in head:
+        raise UpstreamUnavailable(
+            "A header for the model provider holds a line break or a zero byte.",
+            hint="Look at the provider's credentials: a line break at the end of a secret is the usual cause.",
+        )
+    return head
+
+
+def _unreachable(error: Exception) -> UpstreamUnavailable:
+    said = f"The model provider cannot be reached ({type(error).__name__})."
+    return UpstreamUnavailable(said, hint="interlock doctor")
 
 
 def _lost(error: Exception) -> OutcomeUnknown:
-    slow = isinstance(error, TimeoutError | asyncio.TimeoutError)
+    slow = isinstance(error, TimeoutError)
     said = "did not answer in time" if slow else f"broke off the answer ({type(error).__name__})"
     return OutcomeUnknown(f"The model provider {said}.", hint="What the call cost is estimated.")

@@ -21,6 +21,8 @@ _decode = msgspec.json.Decoder().decode
 _USAGE = b'"usage"'
 _NO_USAGE = (b'"usage":null', b'"usage": null')
 _DONE = b"data: [DONE]"
+_NO_DATA = (b":", b"event:", b"id:", b"retry:")
+_WORDS = ("choices", "content", "output")
 _KEPT = 128 * 1024
 _LONGEST_EVENT = 4 * 1024 * 1024
 _READERS: Mapping[Operation, Callable[[Mapping[str, Any]], Usage]] = {
@@ -42,6 +44,7 @@ class Meter:
         self.service_tier = ""
         self.complete = False
         self._operation = surface.operation
+        self._generates = surface.generates
         self._hide = hide_usage
         self._story: Story = STORIES[surface.form or WireFormat.CHAT]()
         self._usage: dict[str, Any] = {}
@@ -50,7 +53,7 @@ class Meter:
         self._kept: list[bytes] = []
         self._kept_size = 0
         self._whole_size = 0
-        self._done = False
+        self._done = self._streamed = False
 
     @property
     def usage(self) -> Usage | None:
@@ -77,26 +80,31 @@ class Meter:
         block, self._tail = (buffer, b"") if end == len(buffer) else (buffer[:end], buffer[end:])
         if _USAGE in block and block.count(_USAGE) > sum(block.count(each) for each in _NO_USAGE):
             block = self._look(block)
+        self._streamed = self._streamed or bool(block)
         self._keep(block)
         return block
 
     def rest(self) -> bytes:
         """Return what was held back when the stream has ended."""
         rest, self._tail = self._tail, b""
-        self._keep(rest)
+        if self._streamed:
+            self._keep(rest)
+        else:
+            self.whole(rest)  # what was asked for as a stream, and is none
         return rest
 
     def whole(self, body: bytes) -> None:
         """Take a reply that is no stream."""
+        self._whole_size = len(body) if self._generates else 0
         try:
             reply = _decode(body)
         except (msgspec.DecodeError, RecursionError):
-            self._whole_size = len(body)
             return
         if isinstance(reply, dict):
             said = cast("dict[str, Any]", reply)
             self._note(said)
-            self._whole_size = sum(text_size(said.get(each)) for each in ("choices", "content", "output"))
+            if not said.keys().isdisjoint(_WORDS):
+                self._whole_size = sum(text_size(said.get(each)) for each in _WORDS)
 
     def end(self, usage: Usage, *, tell_usage: bool) -> bytes:
         """Return the events that end the stream well-formed where it is now."""
@@ -145,6 +153,8 @@ class Meter:
             said = _data(event)
             if said is not None:
                 _told(self._story, said)
+            else:
+                self._story.size += _unread(event)
 
 
 def _is_last(said: Mapping[str, Any]) -> bool:
@@ -160,6 +170,12 @@ def _told(story: Story, said: dict[str, Any]) -> None:
         story.tell(said)
     except (KeyError, TypeError, AttributeError):
         story.size += text_size(said)
+
+
+def _unread(event: bytes) -> int:
+    """Return the size of an event that cannot be read, without what is no data: nobody knows what it cost."""
+    lines = [line for line in event.splitlines() if not line.startswith(_NO_DATA)]
+    return sum(len(line) for line in lines if line != _DONE)
 
 
 def _end_of_events(buffer: bytes) -> int:
