@@ -129,7 +129,7 @@ async def application(
     elsewhere only if something needs them.
     """
     async with wire(settings, runtime) as wired:
-        front = _Front(wired)
+        front, jobs = _Front(wired), _jobs(wired)
         if agents:
             await front.open()
             wired.models.providers.open()
@@ -138,7 +138,7 @@ async def application(
             await wired.prices.start()
             await wired.budgets.start()
         await wired.calls.start(lasting=agents)
-        stop_jobs = start_jobs(_jobs(wired), wired.runtime)
+        stop_jobs = start_jobs(jobs, wired.runtime)
         try:
             yield _dispatch(front, LlmGateway(wired), build_api(wired))
         finally:

@@ -18,7 +18,7 @@ from interlock.services.resume_killed import ResumeKilled
 from interlock.store import alert_events, deliveries, incidents, kills
 from interlock.store.alert_events import AlertEvent
 from interlock.store.database import Store
-from support.money import Purse, a_bundle
+from support.money import Purse, a_bundle, die, expire
 from support.stores import a_settings
 
 DOLLAR = 1_000_000_000
@@ -31,6 +31,7 @@ class House:
 
     def __init__(self, purse: Purse, data: Path) -> None:
         self.purse = purse
+        self.dead = False
         self.settings = a_settings(data)
         self.switch = KillSwitch(
             store=purse.store,
@@ -43,11 +44,21 @@ class House:
             store=purse.store, memory=purse.memory, runtime=purse.runtime, press=self.switch.press
         )
         purse.budgets.on_event.append(self.notify.on_budget)
+        purse.budgets.alongside(self.notify.waiting)
 
     async def events(self) -> list[AlertEvent]:
         await self.notify.flush()
         await self.switch.record()
         return await self.purse.store.read(lambda found: alert_events.listed(found, "dev"))
+
+    async def on_record(self) -> list[tuple[str, str]]:
+        """Return kind and subject of what is on record now, the oldest first, without writing what waits."""
+        found = await self.purse.store.read(lambda each: alert_events.listed(each, "dev"))
+        return [(each.kind.value, each.subject) for each in reversed(found)]
+
+    async def die(self) -> None:
+        await die(self.purse)
+        self.dead = True
 
     def spend(self, dollars: int) -> None:
         held = self.purse.hold(dollars * DOLLAR, dollars * DOLLAR)
@@ -56,12 +67,16 @@ class House:
 
 @asynccontextmanager
 async def a_house(data: Path, database: str = "", **budgets: Budget) -> AsyncGenerator[House]:
-    purse = await Purse.open(data, database, a_bundle(KIM, **budgets))
+    purse = await Purse.open(data, database, a_bundle(KIM, **budgets), start=False)
     purse.open_run("run_1")
+    house = House(purse, data)
+    await house.switch.load()
+    await purse.budgets.start()
     try:
-        yield House(purse, data)
+        yield house
     finally:
-        await purse.close()
+        if not house.dead:
+            await purse.close()
 
 
 def test_a_soft_limit_is_told_once_a_day_to_the_budgets_route(tmp_path: Path, database_url: str) -> None:
@@ -193,5 +208,78 @@ def test_what_cannot_be_written_waits_and_is_told_later(tmp_path: Path) -> None:
             heard._waiting.update(deaf._waiting)
             await heard.flush()
             assert len(await house.events()) == 1
+
+    asyncio.run(story())
+
+
+SOFT, HARD = ("budget.soft", "workflow:orders"), ("budget.hard", "workflow:orders")
+
+
+def test_an_alert_is_in_the_commit_of_what_crossed_the_limit(tmp_path: Path, database_url: str) -> None:
+    async def story() -> None:
+        async with a_house(
+            tmp_path, database_url, workflow=DAILY, organisation=Budget(month=6 * DOLLAR)
+        ) as house:
+            house.spend(8)
+            assert await house.on_record() == []
+            await house.purse.budgets.flush()  # nothing but what writes the settlement runs
+            assert set(await house.on_record()) == {SOFT, ("budget.hard", "organisation:acme")}
+            await house.die()
+
+    asyncio.run(story())
+
+
+def test_what_a_crash_left_untold_is_told_at_the_next_start_and_once_in_its_window(
+    tmp_path: Path, database_url: str
+) -> None:
+    async def story() -> None:
+        async with a_house(tmp_path, database_url, workflow=replace(DAILY, strict=True)) as house:
+            house.purse.budgets.on_event.clear()  # as if it died before anything of it was told
+            held = house.purse.hold(8 * DOLLAR, 8 * DOLLAR)
+            assert await house.purse.budgets.durable(held) is None
+            house.purse.settle(held, 8 * DOLLAR)
+            await expire(house.purse)
+            await house.die()
+        for _ in range(2):
+            async with a_house(tmp_path, database_url, workflow=replace(DAILY, strict=True)) as house:
+                await house.purse.budgets.flush()
+                assert await house.on_record() == [SOFT]
+                await house.die()
+        async with a_house(tmp_path, database_url, workflow=DAILY) as house:
+            house.spend(3)
+            await house.purse.budgets.flush()
+            assert await house.on_record() == [SOFT, HARD]
+
+    asyncio.run(story())
+
+
+def test_a_halt_that_a_crash_left_unwritten_is_made_good_at_the_next_start(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with a_house(tmp_path, workflow=DAILY) as house:
+            house.purse.budgets.on_event.clear()  # as if it died between the ledger's row and the kill's
+            house.spend(15)
+            await house.purse.budgets.flush()
+            await house.die()
+        async with a_house(tmp_path, workflow=DAILY) as house:
+            assert house.purse.memory.kill == {"workflow:orders": KillLevel.STOP}
+            (event,) = await house.events()
+            assert (event.kind, event.incident is not None) == (AlertKind.BUDGET_KILL, True)
+
+    asyncio.run(story())
+
+
+def test_what_only_a_crash_charged_halts_nothing_and_is_told(tmp_path: Path) -> None:
+    async def story() -> None:
+        strict = replace(DAILY, strict=True)
+        async with a_house(tmp_path, workflow=strict) as house:
+            house.spend(5)
+            held = house.purse.hold(DOLLAR, 10 * DOLLAR)
+            assert await house.purse.budgets.durable(held) is None
+            await house.die()
+        async with a_house(tmp_path, workflow=strict) as house:
+            assert isinstance(house.purse.hold(DOLLAR, DOLLAR), Refused)
+            assert house.purse.memory.kill == {}
+            await house.purse.budgets.flush()
+            assert await house.on_record() == [HARD]
 
     asyncio.run(story())

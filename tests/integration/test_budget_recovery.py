@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from interlock.core.bundle import Bundle
 from interlock.core.document import Budget
@@ -21,8 +20,7 @@ from interlock.errors import NotFound, StateConflict
 from interlock.services.uncharge import uncharge_account
 from interlock.store import holds, model_calls
 from interlock.store.live_accounts import Held
-from interlock.store.schema import epochs
-from support.money import Purse, a_bundle, balanced
+from support.money import Purse, a_bundle, balanced, die, expire
 
 RELAXED = a_bundle(workflow=Budget(day=10_000))
 STRICT = a_bundle(workflow=Budget(day=10_000, strict=True))
@@ -44,21 +42,6 @@ async def left_behind(tmp_path: Path, database: str, bundle: Bundle, *, settle: 
     await expire(purse)
     await die(purse)
     return leased
-
-
-async def die(purse: Purse) -> None:
-    """Stop without a word, as `kill -9` does."""
-    mine = asyncio.current_task()
-    for task in asyncio.all_tasks() - {mine}:
-        task.cancel()
-    await asyncio.sleep(0)
-    purse.store.close_now()
-
-
-async def expire(purse: Purse) -> None:
-    """Let the lease of every process on this database have passed."""
-    await asyncio.sleep(0.1)  # what was on its way would renew it
-    await purse.store.transact(lambda each: each.execute(sa.update(epochs).values(lease_until=1)))
 
 
 async def is_balanced(purse: Purse) -> bool:

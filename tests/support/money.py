@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any
+
+import sqlalchemy as sa
 
 from interlock.core.bundle import Bundle, compile_bundle
 from interlock.core.document import Agent, AnyDocument, Budget, Organisation, Person, Team, Workflow
@@ -19,6 +22,7 @@ from interlock.store.database import Store
 from interlock.store.live_accounts import Held
 from interlock.store.memory import Memory
 from interlock.store.model_calls import LedgerRow
+from interlock.store.schema import epochs
 from support.engine import ShiftedClock
 from support.stores import a_settings
 
@@ -93,14 +97,22 @@ class Purse:
 
     @classmethod
     async def open(
-        cls, data: Path, database: str, bundle: Bundle, *, engine: bool = True, **more: Any
+        cls,
+        data: Path,
+        database: str,
+        bundle: Bundle,
+        *,
+        engine: bool = True,
+        start: bool = True,
+        **more: Any,
     ) -> Purse:
         """Open a store and start the budgets on it."""
         clock = ShiftedClock()
         runtime = Runtime(clock=clock, ids=TimeOrderedIds(clock), scheduler=EventLoopScheduler())
         store = Store.open(a_settings(data, database=database), runtime, engine=engine)
         purse = cls(store, bundle, clock, **more)
-        await purse.budgets.start()
+        if start:
+            await purse.budgets.start()
         return purse
 
     async def close(self) -> None:
@@ -135,6 +147,21 @@ class Purse:
         await self.budgets.flush()
         rows = await self.store.read(lambda found: accounts.listed(found, "dev", limit=500))
         return {f"{row.key.kind}:{row.key.window}": row for row in rows}
+
+
+async def die(purse: Purse) -> None:
+    """Stop without a word, as `kill -9` does."""
+    mine = asyncio.current_task()
+    for task in asyncio.all_tasks() - {mine}:
+        task.cancel()
+    await asyncio.sleep(0)
+    purse.store.close_now()
+
+
+async def expire(purse: Purse) -> None:
+    """Let the lease of every process on this database have passed."""
+    await asyncio.sleep(0.1)  # what was on its way would renew it
+    await purse.store.transact(lambda each: each.execute(sa.update(epochs).values(lease_until=1)))
 
 
 def balanced(store: Store) -> Callable[[Any], dict[str, tuple[int, int]]]:

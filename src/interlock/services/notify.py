@@ -1,13 +1,15 @@
 """Tell people what budgets do, and halt what reached its kill ceiling (B3, B4, B5).
 
-A budget speaks in the tick in which it happens. A halt is pressed in that tick; the alerts are written a
-moment later, each once for its account and window, and wait here while the store cannot be written.
+A budget speaks in the tick in which it happens. A halt is pressed in that tick; the alerts wait here for the
+commit of what was settled, so neither is on record without the other. Each is raised once for its account
+and window.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 
 from interlock.core.alert import AlertKind
@@ -16,11 +18,10 @@ from interlock.core.bundle import Bundle
 from interlock.core.document import Budget, Organisation, Team
 from interlock.core.kill import KillLevel, KillOrder, KillScope, KillSource
 from interlock.core.model import Json
-from interlock.errors import StoreError
 from interlock.runtime import Runtime
 from interlock.store import alert_events
 from interlock.store.alert_events import Raised
-from interlock.store.database import Store
+from interlock.store.database import Store, Transaction
 from interlock.store.memory import Memory
 
 _KINDS = {
@@ -29,38 +30,48 @@ _KINDS = {
     BudgetState.HALTED: AlertKind.BUDGET_KILL,
 }
 _HALTS = frozenset({ScopeKind.RUN, ScopeKind.WORKFLOW, ScopeKind.AGENT})
+_Key = tuple[str, str, str]
 _DOLLAR, _CENT = 1_000_000_000, 10_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notify:
-    """What listens to budgets. `press` is the kill switch; `flush` writes what waits."""
+    """What listens to budgets. `press` is the kill switch; `waiting` and `flush` write what waits."""
 
     store: Store
     memory: Memory
     runtime: Runtime
     press: Callable[[KillOrder], None]
-    _waiting: dict[tuple[str, str, str], Raised] = field(
-        default_factory=dict[tuple[str, str, str], Raised], init=False
-    )
+    _waiting: dict[_Key, Raised] = field(default_factory=dict[_Key, Raised], init=False)
 
     def on_budget(self, event: Crossed | Overrun) -> None:
         """Take what a budget says, in its tick. Never waits, never raises for the store."""
         if isinstance(event, Overrun):
-            self._wait(_overrun(event, self._workflow(event.run)))
+            self._wait(_overrun(event, self._workflow_of(event.run)))
         elif event.state in _KINDS:
             self._crossed(event)
 
+    def waiting(self) -> Callable[[Transaction], None] | None:
+        """Return what raises the alerts that wait now, to be done in a commit of somebody else's."""
+        return partial(self._raise, sorted(self._waiting.items())) if self._waiting else None
+
     async def flush(self) -> None:
         """Raise what waits. Raises `StoreError`; it waits on."""
-        for key, raised in list(self._waiting.items()):
-            await self.store.transact(
-                lambda transaction, raised=raised: alert_events.raise_alert(transaction, self.memory, raised)
-            )
-            self._waiting.pop(key, None)
+        work = self.waiting()
+        if work is not None:
+            await self.store.transact(work)
+
+    def _raise(self, waiting: Sequence[tuple[_Key, Raised]], transaction: Transaction) -> None:
+        """Raise alerts, in the same order everywhere, so that no two processes wait for each other."""
+        for key, raised in waiting:
+            alert_events.raise_alert(transaction, self.memory, raised)
+            transaction.on_commit(partial(self._raised, key))
+
+    def _raised(self, key: _Key) -> None:
+        self._waiting.pop(key, None)
 
     def _crossed(self, event: Crossed) -> None:
-        account, workflow = event.account, self._workflow(event.run)
+        account, workflow = event.account, self._workflow(event)
         halts = event.state is BudgetState.HALTED and account.key.kind in _HALTS
         if halts and not account.limits.shadow:
             self.press(self._halt(account, workflow))  # which raises the alert with its own commit
@@ -71,7 +82,7 @@ class Notify:
                 subject=f"{account.key.kind.value}:{account.key.name}",
                 period=_period(account.key),
                 summary=_summary(account),
-                facts={**_facts(account), "run": event.run},
+                facts={**_facts(account), "run": event.run or None},
                 workflow=workflow,
                 route=self._route(account, workflow),
                 by="budget",
@@ -98,18 +109,16 @@ class Notify:
         return () if budget is None else budget.route
 
     def _wait(self, raised: Raised) -> None:
-        key = (raised.kind.value, raised.subject, raised.period)
-        if key not in self._waiting:
-            self._waiting[key] = raised
-            self.runtime.scheduler.spawn(self._soon(), name="raise an alert")
+        self._waiting.setdefault((raised.kind.value, raised.subject, raised.period), raised)
 
-    async def _soon(self) -> None:
-        try:
-            await self.flush()
-        except StoreError:
-            return  # the clock tries again, and says so
+    def _workflow(self, event: Crossed) -> str:
+        """Return the workflow of whoever crossed a limit; else what the account says."""
+        key = event.account.key
+        if not event.run and key.kind is ScopeKind.WORKFLOW:
+            return key.name
+        return self._workflow_of(event.run or (key.name if key.kind is ScopeKind.RUN else ""))
 
-    def _workflow(self, run: str) -> str:
+    def _workflow_of(self, run: str) -> str:
         facts = self.memory.runs.get(run)
         return "" if facts is None else facts.workflow
 

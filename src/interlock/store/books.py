@@ -30,6 +30,7 @@ GATHER = 0.02
 _RETRY = 0.5
 
 Ending = tuple[Held, int, LedgerRow | None]
+Work = Callable[[Transaction], None]
 
 
 class Books:
@@ -43,13 +44,14 @@ class Books:
         self.epoch = ""
         self.accounts: dict[str, LiveAccount] = {}
         self.holds: dict[str, Held] = {}
-        self.learnt: Callable[[], None] = lambda: None
+        self.learnt: Callable[[bool], None] = lambda loud: None  # noqa: ARG005 - nobody listens yet
+        self.alongside: Callable[[], Work | None] = lambda: None
         self.in_use: Callable[[], set[LiveAccount]] = lambda: set(self.accounts.values())
         self._asked: dict[str, tuple[Held, asyncio.Future[str | None]]] = {}
         self._ended: list[Ending] = []
         self._stale: set[LiveAccount] = set()
         self._lost: set[str] = set()
-        self._gathering = self._writing = self._again = self._closed = False
+        self._gathering = self._writing = self._again = self._closed = self._failed = False
         self._keeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -88,26 +90,31 @@ class Books:
         written = asked is None and (held.journaled or held.epoch != self.epoch)
         if row is not None or written:
             self._ended.append((held, cost, row))
-            if not self._gathering:
-                self._soon()
+            self.soon()
         elif any(each.tight for each in held.accounts):
-            self._soon()
+            self.soon()
 
     def refresh(self, account: LiveAccount) -> None:
         """Learn soon how an account stands."""
         self._stale.add(account)
-        self._soon()
+        self.soon()
 
     async def flush(self) -> None:
         """Write everything that has ended so far. Raises `StoreError`."""
         while self._writing:
             await self._runtime.scheduler.sleep(GATHER)
-        self._again = True
-        while self._again or self._ended:
-            self._again = False
-            await self._round()
+        self._again = self._writing = True  # two rounds at once would take each other's work
+        try:
+            while self._again or self._ended:
+                self._again = False
+                await self._round()
+        finally:
+            self._writing = False
+            if self._again:
+                self._go()
 
-    def _soon(self, seconds: float = GATHER) -> None:
+    def soon(self, seconds: float = GATHER) -> None:
+        """Have a round begin in a moment."""
         if not self._gathering:
             self._gathering = True
             self._runtime.scheduler.spawn(self._gather(seconds), name="budget settlements")
@@ -130,7 +137,7 @@ class Books:
                 await self._round()
         except StoreError as error:
             log.warning("settlements of budgets wait: %s", error.message)
-            self._soon(_RETRY)
+            self.soon(_RETRY)
         finally:
             self._writing = False
 
@@ -145,26 +152,29 @@ class Books:
             set(self._stale),
             self._drawn_up([held for held, _ in asked.values()], settled, closing),
         )
+        told = None if self._failed else self.alongside()  # what cannot be told must not stop the money
         try:
             await self._correct(late)
-            done = await self._store.transact(lambda transaction: commit(transaction, given))
+            done = await self._store.transact(partial(_committed, given=given, told=told))
         except EpochLost:
             self._ended, self._asked = [*ended, *self._ended], asked | self._asked
             await self._begin_anew()
             return
         except Exception as error:
+            self._failed = told is not None
             self._ended = [*ended, *self._ended]
             for _, answer in asked.values():
                 if not answer.done():
                     answer.set_exception(error)
             raise
+        self._failed = False
         self._stale -= stale
-        self._learn(done, given)
+        loud = self._learn(done, given)
         for held, answer in asked.values():
             held.covered = held.attempt not in done.refused
             if not answer.done():
                 answer.set_result(done.refused.get(held.attempt))
-        self.learnt()
+        self.learnt(loud)
 
     def _drawn_up(self, asked: list[Held], settled: list[Ending], closing: bool) -> Round:
         """Return what the next round does, and stop using at once what it returns."""
@@ -197,7 +207,9 @@ class Books:
             idle=frozenset(each.id for each in idle),
         )
 
-    def _learn(self, done: Done, given: Round) -> None:
+    def _learn(self, done: Done, given: Round) -> bool:
+        """Take what a round found; say whether an account has reached what has not been told."""
+        loud = False
         written = Counter[str]()
         for each in given.ended:
             if each.row is not None:
@@ -206,6 +218,8 @@ class Books:
             account = self.accounts.get(id_)
             if account is not None:
                 account.learn(position, written=written[id_], processes=done.processes)
+                loud = loud or account.loud
+        return loud
 
     async def _begin(self, *, sole: bool) -> str:
         """Begin an epoch, after charging what dead processes left."""
@@ -267,6 +281,13 @@ class Books:
 
     def _recovered(self, transaction: Transaction) -> None:
         epochs.recover(transaction, self._environment, own=self.epoch, sole=False)
+
+
+def _committed(transaction: Transaction, *, given: Round, told: Work | None) -> Done:
+    done = commit(transaction, given)
+    if told is not None:
+        told(transaction)
+    return done
 
 
 def _asked(held: Held) -> Asked:

@@ -8,6 +8,7 @@ database, so the ceiling holds with several processes, and after any of them die
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -28,15 +29,19 @@ from interlock.core.budget import (
 from interlock.core.model import SECOND, Principal
 from interlock.core.payer import Line, payers
 from interlock.core.window import FOREVER, Window
+from interlock.errors import StoreError
 from interlock.runtime import Runtime
 from interlock.store import accounts as stored
-from interlock.store.books import Books
+from interlock.store import holds
+from interlock.store.books import Books, Work
 from interlock.store.database import Store
 from interlock.store.live_accounts import Held, LiveAccount
 from interlock.store.memory import Memory
 from interlock.store.model_calls import LedgerRow
 
 __all__ = ["Budgets", "Held"]
+
+log = logging.getLogger(__name__)
 
 LEASE = 15 * SECOND
 """How long a process that has gone silent keeps its slices."""
@@ -65,7 +70,8 @@ class Budgets:
     """Admission to money. `start` it before the first call, `close` it after the last.
 
     `on_event` is told in the same tick when an account reaches a state for the first time in its window, and
-    when an attempt cost more than it could.
+    when an attempt cost more than it could; also of what an account is found to have reached by others. What
+    `alongside` is given is written in the commit of what was settled until then.
     """
 
     def __init__(self, *, store: Store, memory: Memory, runtime: Runtime, lease: int = LEASE) -> None:
@@ -74,21 +80,27 @@ class Budgets:
         self._clock = runtime.clock
         self._scheduler = runtime.scheduler
         self._books = Books(store, runtime, memory.environment, lease=lease)
-        self._books.learnt = self._wake
+        self._books.learnt = self._learnt
         self._books.in_use = self._in_use
         self._standings: dict[str, _Standing] = {}
         self._waiting: set[asyncio.Future[None]] = set()
         self._answers: dict[str, asyncio.Future[str | None]] = {}
+        self._catching_up = False
         self.on_event: list[Callable[[Event], None]] = []
 
     async def start(self) -> None:
-        """Charge what dead processes left and learn how the accounts stand. Raises `StoreError`."""
+        """Charge what dead processes left, learn how the accounts stand and tell it. Raises `StoreError`."""
         await self._books.start()
         self._memory.on_run_over.append(self._run_over)
         self._memory.accounts = lambda principal: self.accounts(principal, self._clock.now())
         for account in self._open():
             self._books.refresh(account)
         await self._books.flush()
+        await self._catch_up()
+
+    def alongside(self, work: Callable[[], Work | None]) -> None:
+        """Write what `work` returns, if anything, with each commit of what was settled."""
+        self._books.alongside = work
 
     async def close(self) -> None:
         """Write what was settled and return the slices."""
@@ -240,6 +252,27 @@ class Budgets:
     def _tell(self, event: Event) -> None:
         for told in self.on_event:
             told(event)
+        self._books.soon()
+
+    def _learnt(self, loud: bool) -> None:
+        self._wake()
+        if loud and not self._catching_up:
+            self._catching_up = True
+            self._scheduler.spawn(self._catch_up(), name="what others charged")
+
+    async def _catch_up(self) -> None:
+        """Tell what accounts were found to have reached: whoever brought them there may have died before."""
+        try:
+            loud = [each for each in self._books.accounts.values() if each.loud]
+            doubtful = await self._store.read(lambda found: holds.doubtful(found, [each.id for each in loud]))
+            for each in loud:
+                state = each.crossed(doubtful=doubtful.get(each.id, 0))
+                if state is not None:
+                    self._tell(Crossed(account=each.freeze(), state=state, run=""))
+        except StoreError as error:
+            log.warning("what budgets reached waits to be told: %s", error.message)
+        finally:
+            self._catching_up = False
 
     def _standing(self, principal: Principal, now: int) -> _Standing:
         standing, bundle = self._standings.get(principal.run), self._memory.bundle

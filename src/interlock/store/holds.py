@@ -6,6 +6,7 @@ process that settles it, or the one that finds it in what a dead process left.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ import sqlalchemy as sa
 
 from interlock.core.hold import HoldState
 from interlock.store.database import Transaction
-from interlock.store.schema import holds
+from interlock.store.schema import holds, slices
 
 _TEXTS = msgspec.json.Decoder(tuple[str, ...])
 _json = msgspec.json.Encoder().encode
@@ -69,6 +70,18 @@ def uncertain(connection: sa.Connection, accounts: Iterable[str]) -> dict[str, i
     ).mappings():
         for account in wanted.intersection(_row(row).accounts):
             charged[account] = charged.get(account, 0) + row["cost"]
+    return charged
+
+
+def doubtful(connection: sa.Connection, accounts: Iterable[str]) -> dict[str, int]:
+    """Return what crashes charged to those of `accounts` that have such a charge; nobody knows its truth."""
+    wanted = list(accounts)
+    charged = Counter(uncertain(connection, wanted))
+    query = sa.select(slices.c.account, slices.c.charged).where(
+        slices.c.account.in_(wanted), slices.c.charged > 0
+    )
+    for account, amount in connection.execute(query):
+        charged[account] += amount
     return charged
 
 

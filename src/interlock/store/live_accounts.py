@@ -61,14 +61,24 @@ class LiveAccount:
         self.stored = True
         self.tight = tight(position, limit=self.limit, processes=processes)
 
-    def crossed(self) -> BudgetState | None:
-        """Return the state that has just been reached for the first time, or None."""
+    def crossed(self, *, doubtful: int = 0) -> BudgetState | None:
+        """Return the state that has just been reached for the first time, or None.
+
+        What is `doubtful` of the spend, the charge of a crash, halts nothing.
+        """
         state = self.freeze().state
+        if state is BudgetState.HALTED and self.spent - doubtful < self.payer.limits.ceiling:
+            state = BudgetState.DEGRADED
         if state.rank <= self.told.rank:
             return None
         limits = self.payer.limits
         self.told, self.alarm = state, (0, limits.hard_at + 1, limits.ceiling, _NEVER)[state.rank]
         return state
+
+    @property
+    def loud(self) -> bool:
+        """Whether it is in a graver state than was told."""
+        return self.spent + self.held_exp >= self.alarm and self.freeze().state.rank > self.told.rank
 
     @property
     def idle(self) -> bool:

@@ -17,6 +17,7 @@ def notice_jobs(wired: Wired) -> list[Job]:
     settings, switch = wired.settings, wired.kill
     notify = Notify(store=wired.store, memory=wired.memory, runtime=wired.runtime, press=switch.press)
     wired.budgets.on_event.append(notify.on_budget)
+    wired.budgets.alongside(notify.waiting)
     server = mail_server(
         settings.smtp, sender=settings.mail_from, password=settings.smtp_password, ca=settings.smtp_ca
     )
