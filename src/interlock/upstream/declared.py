@@ -16,7 +16,8 @@ from interlock.runtime import Runtime
 from interlock.upstream.executor import Bridge, Dispatch, Outcome
 
 if TYPE_CHECKING:
-    from interlock.upstream.mcp.pool import Told, ToolServers
+    from interlock.upstream.mcp.keeper import Told
+    from interlock.upstream.mcp.pool import ToolServers
 
 _POLL = 0.02
 

@@ -14,8 +14,9 @@ from mcp.shared.exceptions import MCPError
 from interlock.core.model import Json
 from interlock.errors import InterlockError, UpstreamRefused, UpstreamUnavailable
 from interlock.upstream.executor import Dispatch, Failed, InputNeeded, NotSent, Outcome, Succeeded, Unknown
-from interlock.upstream.mcp.connection import Connection, NotProtocol
+from interlock.upstream.mcp.connection import Connection
 from interlock.upstream.mcp.http import exchange_failed
+from interlock.upstream.mcp.wire import NotProtocol
 
 ERROR_META = "interlock/error"
 """Where the payload of a failed call keeps the tool server's own JSON-RPC error, to be passed on as it is."""

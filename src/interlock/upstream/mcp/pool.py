@@ -21,13 +21,12 @@ from interlock.upstream.mcp.connection import Connection
 from interlock.upstream.mcp.dialogue import converse, send
 from interlock.upstream.mcp.ending import ending, refused, tell_loss
 from interlock.upstream.mcp.flight import Flight
-from interlock.upstream.mcp.keeper import Keeper, Surroundings
+from interlock.upstream.mcp.keeper import Keeper, Told
 from interlock.upstream.mcp.parked import ParkedCalls
+from interlock.upstream.mcp.transport import Surroundings
 
 MESSAGE_LIMIT = 16 * 1024 * 1024
 _IDLE = 900.0
-
-Told = Callable[[str, str, str, Mapping[str, Json]], None]
 
 
 class ToolServers:
@@ -72,13 +71,13 @@ class ToolServers:
     def tools(self, server: str) -> list[dict[str, Json]] | None:
         """Return what `server` last listed, or None when it was not reached yet."""
         keeper = self._keepers.get(server)
-        listing = keeper.listings.get("tools") if keeper else None
+        listing = keeper.offer.listings.get("tools") if keeper else None
         return listing.items if listing else None
 
     def settled(self, server: str) -> bool:
         """Whether `server` has said what it offers, or could not: there is no first answer to wait for."""
         keeper = self._keepers.get(server)
-        return keeper is None or keeper.failing or "tools" in keeper.listings
+        return keeper is None or keeper.control.failing or "tools" in keeper.offer.listings
 
     def states(self) -> list[dict[str, Json]]:
         """Return each server's name, whether it is connected, which protocol it speaks, and why not."""
@@ -87,10 +86,10 @@ class ToolServers:
     def nudge(self, server: str) -> str:
         """Try a server that is down again soon, because it is asked for; return why it is, or ""."""
         keeper = self._keepers.get(server)
-        if keeper is None or (keeper.control is not None and keeper.control.alive):
+        if keeper is None or keeper.control.connected is not None:
             return ""
-        keeper.nudge()
-        return keeper.reason
+        keeper.control.nudge()
+        return keeper.control.reason
 
     async def listing(self, server: str, kind: str) -> list[dict[str, Json]]:
         """Return all that `server` offers of `kind`. Raises `UpstreamError` when it cannot say."""
@@ -145,10 +144,10 @@ class ToolServers:
         keeper = self._keepers.get(dispatch.server)
         if keeper is None:
             return NotSent(message=_unknown(dispatch.server))
-        decided_on = keeper.definition(dispatch.tool)
+        decided_on = keeper.offer.definition(dispatch.tool)
         outcome = await self._attempt(keeper, dispatch, bridge, decided_on)
         if isinstance(outcome, NotSent) and not _redefined(keeper, dispatch, decided_on):
-            keeper.doubt()
+            keeper.control.doubt()
             outcome = await self._attempt(keeper, dispatch, bridge, decided_on, fresh=True)
         return outcome
 
@@ -234,7 +233,7 @@ class ToolServers:
             tell_loss(connection, outcome.payload)
         if isinstance(outcome, Succeeded) and outcome.payload.get("resultType") in (None, "complete"):
             keeper = self._keepers.get(dispatch.server)
-            fits = keeper.results.get(dispatch.tool) if keeper else None
+            fits = keeper.offer.results.get(dispatch.tool) if keeper else None
             if fits is not None and not fits(outcome.payload.get("structuredContent")):
                 return Unknown(
                     message=f"The tool server {dispatch.server!r} answered with a result that is not what "
@@ -248,7 +247,7 @@ def _unknown(server: str) -> str:
 
 
 def _redefined(keeper: Keeper, dispatch: Dispatch, decided_on: Mapping[str, Json] | None) -> bool:
-    return decided_on is not None and keeper.definition(dispatch.tool) != decided_on
+    return decided_on is not None and keeper.offer.definition(dispatch.tool) != decided_on
 
 
 def _resolver(secret: Callable[[str], str | None]) -> Callable[[str], str]:
@@ -263,12 +262,11 @@ def _resolver(secret: Callable[[str], str | None]) -> Callable[[str], str]:
 
 
 def _state(keeper: Keeper) -> dict[str, Json]:
-    control = keeper.control
-    connected = control is not None and control.alive
+    connected = keeper.control.connected
     return {
         "server": keeper.name,
-        "connected": connected,
-        "protocol": control.session.protocol_version if control is not None and connected else None,
-        "reason": None if connected else keeper.reason,
+        "connected": connected is not None,
+        "protocol": connected.session.protocol_version if connected is not None else None,
+        "reason": None if connected is not None else keeper.control.reason,
         "sessions": sum(each.alive for each in keeper.runs.values()),
     }
