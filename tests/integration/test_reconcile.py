@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from interlock.core.document import Budget
 from interlock.core.model import DAY
 from interlock.core.reconciliation import Standing
 from interlock.errors import UsageError
@@ -15,10 +16,13 @@ from interlock.store import model_calls
 from interlock.store.database import Store
 from interlock.store.model_calls import LedgerRow
 from interlock.store.spendings import Spending, spendings
+from support.engine import ShiftedClock
 from support.ledger import a_row
+from support.money import Purse, a_bundle, a_principal, balanced
 
 MONDAY = 20_000
 NANO = 10**9
+MONTHLY = Budget(month=100 * NANO)
 
 
 def rows() -> list[LedgerRow]:
@@ -106,3 +110,36 @@ def test_whose_bill_it_is_must_be_clear(ledger: Store) -> None:
     assert held_against(ledger, a_bill("7"), provider="openai").lines[0].owed == 2 * NANO
     with pytest.raises(UsageError, match="no model call"):
         held_against(ledger, "date,model,cost_usd\n2024-01-01,gpt-5,1\n")
+
+
+def test_a_correction_moves_the_accounts_that_paid_exactly_and_once(store: Store) -> None:
+    async def story() -> None:
+        purse = Purse(store, a_bundle(workflow=MONTHLY, organisation=MONTHLY), ShiftedClock())
+        await purse.budgets.start()
+        at = MONDAY * DAY + 5
+        for cost, source in ((NANO, "provider"), (3 * NANO, "estimated")):
+            held = purse.hold(cost, cost, now=at)
+            assert await purse.budgets.durable(held) is None
+            row = {"provider": "openai", "served_model": "gpt-5", "started_at": at, "usage_source": source}
+            assert purse.settle(held, cost, **row)
+        await purse.budgets.flush()
+        for dollars in ("6", "6", "0.5"):
+            found = await book(store, a_bill(dollars), provider="openai", environment="dev", by="maria")
+            for account in found.accounts:
+                purse.budgets.relearn(account)
+            await purse.budgets.flush()
+            expected = int(float(dollars) * NANO)
+            read = await store.read(balanced(store))
+            assert set(read.values()) == {(0, 0), (expected, expected)}, "this month, and that one"
+            assert {each.spent for each in purse.budgets.accounts(a_principal(), at)} == {expected}
+        await purse.budgets.close()
+
+    asyncio.run(story())
+
+
+def test_what_no_call_in_doubt_explains_is_charged_to_the_accounts_that_all_calls_share(store: Store) -> None:
+    at: dict[str, Any] = {"started_at": MONDAY * DAY + 5, "cost": NANO}
+    shared = [a_row(accounts=("dev:organisation:month:0:acme", name), **at) for name in ("one", "two")]
+    asyncio.run(store.transact(lambda each: model_calls.insert(each.connection, shared)))
+    found = held_against(store, a_bill("3"), apply=True)
+    assert (found.booked, found.accounts) == (1, {"dev:organisation:month:0:acme"})

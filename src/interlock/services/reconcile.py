@@ -1,11 +1,13 @@
 """Hold a provider's bill against the ledger, and book what it says more or less (B8).
 
-Nothing in the ledger is changed: a correction is a further row, on the day and model that it corrects. What
-was booked counts as recorded, so the same bill held against it again books nothing.
+Nothing in the ledger is changed: a correction is a further row, on the day and model that it corrects, and it
+is charged to the accounts that paid for the calls in the same commit. What was booked counts as recorded, so
+the same bill held against it again books nothing.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,7 +16,7 @@ import sqlalchemy as sa
 from interlock.core.model import DAY
 from interlock.core.reconciliation import Key, Line, Standing, Totals, compared
 from interlock.errors import UsageError
-from interlock.store import corrections
+from interlock.store import accounts, corrections
 from interlock.store.database import Store
 from interlock.store.transaction import Transaction
 from interlock.upstream.usage_export import read_export
@@ -22,11 +24,12 @@ from interlock.upstream.usage_export import read_export
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciled:
-    """What a bill and the ledger say of one provider, and how many rows were booked."""
+    """What a bill and the ledger say of one provider, how many rows were booked, and on which accounts."""
 
     provider: str
     lines: tuple[Line, ...]
     booked: int = 0
+    accounts: frozenset[str] = frozenset()
 
 
 async def reconcile(store: Store, export: str, *, provider: str, now: int) -> Reconciled:
@@ -45,15 +48,22 @@ async def book(store: Store, export: str, *, provider: str, environment: str, by
     def work(transaction: Transaction) -> Reconciled:
         found = _compared(transaction.connection, billed, provider, transaction.now)
         owing = [line for line in found.lines if line.standing is Standing.DIFFERS]
-        rows = sum(
-            corrections.book(transaction, line, provider=found.provider, environment=environment)
+        rows = [
+            row
             for line in owing
-        )
+            for row in corrections.book(transaction, line, provider=found.provider, environment=environment)
+        ]
+        moved = Counter[str]()
+        for row in rows:
+            moved.update(dict.fromkeys(row.accounts, row.cost))
         if rows:
+            accounts.charge(transaction, {account: (amount, 0) for account, amount in moved.items()})
             amount = sum(line.owed for line in owing)
-            body = {"provider": found.provider, "rows": rows, "amount": amount}
+            body = {"provider": found.provider, "rows": len(rows), "amount": amount}
             transaction.audit("spend.corrected", person=by, body=body)
-        return Reconciled(provider=found.provider, lines=found.lines, booked=rows)
+        return Reconciled(
+            provider=found.provider, lines=found.lines, booked=len(rows), accounts=frozenset(moved)
+        )
 
     return await store.transact(work)
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
+import msgspec
 import sqlalchemy as sa
 
 from interlock.core.model import DAY
@@ -22,20 +23,24 @@ from interlock.store.transaction import Transaction
 _rows = model_calls.c
 _EPOCH = date(1970, 1, 1).toordinal()
 _BEARERS = (_rows.workflow, _rows.version, _rows.agent, _rows.team, _rows.organisation, _rows.customer)
+_TEXTS = msgspec.json.Decoder(tuple[str, ...])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Bearer:
-    """Who a part of a correction is attributed to, and what their calls in doubt were charged at."""
+    """Who a part of a correction is attributed to, and what their calls in doubt come to by now.
+
+    `accounts` are those that paid for the calls, which the correction is charged to as well.
+    """
 
     names: Mapping[str, str | int]
+    accounts: tuple[str, ...]
     charged: int
 
 
-_NOBODY = _Bearer(
-    names={"workflow": "", "version": 0, "agent": "", "team": "", "organisation": "", "customer": ""},
-    charged=0,
-)
+_NOBODY: Mapping[str, str | int] = {
+    "workflow": "", "version": 0, "agent": "", "team": "", "organisation": "", "customer": "",
+}  # fmt: skip
 
 
 def providers(connection: sa.Connection, *, first: int, last: int) -> list[str]:
@@ -61,41 +66,59 @@ def recorded(connection: sa.Connection, provider: str, *, first: int, last: int)
     }
 
 
-def book(transaction: Transaction, line: Line, *, provider: str, environment: str) -> int:
-    """Append what a line owes, shared by who made its calls in doubt; return the number of rows.
+def book(transaction: Transaction, line: Line, *, provider: str, environment: str) -> list[LedgerRow]:
+    """Append what a line owes, shared by who made its calls in doubt; return the rows.
 
-    A correction is money only: the tokens of the calls stay what they were reported as.
+    A correction is money only: the tokens of the calls stay what they were reported as. It is charged to the
+    accounts that paid for the calls, by whoever calls this. What the calls in doubt do not explain, for they
+    cost nothing at the least, is nobody's, and charged to the accounts that all calls of the line share.
     """
-    bearers = _bearers(transaction.connection, provider, line) or [_NOBODY]
-    parts = shares(line.owed, [each.charged for each in bearers])
+    connection = transaction.connection
+    doubted = _bearers(connection, provider, line)
+    most_back = sum(each.charged for each in doubted)
+    explained = max(line.owed, -most_back) if doubted else 0
+    shared = _Bearer(names=_NOBODY, accounts=_shared(connection, provider, line), charged=0)
+    parts = shares(explained, [each.charged for each in doubted]) if doubted else []
     rows = [
-        _row(transaction, line, names=bearer.names, cost=part, provider=provider, environment=environment)
-        for bearer, part in zip(bearers, parts, strict=True)
+        _row(transaction, line, bearer, cost=part, provider=provider, environment=environment)
+        for bearer, part in [*zip(doubted, parts, strict=True), (shared, line.owed - explained)]
         if part
     ]
-    ledger.insert(transaction.connection, rows)
-    return len(rows)
+    ledger.insert(connection, rows)
+    return rows
 
 
 def _bearers(connection: sa.Connection, provider: str, line: Line) -> list[_Bearer]:
+    """Return who made the calls in doubt, with what was corrected of them before."""
     charged = sa.cast(sa.func.sum(_rows.cost), sa.BigInteger).label("charged")
+    in_doubt = sa.and_(_rows.kind == "model", _rows.usage_source != "provider")
+    corrected = sa.and_(_rows.kind == CORRECTION, _rows.workflow != "")
     query = (
-        sa.select(*_BEARERS, charged)
-        .where(
-            _rows.provider == provider,
-            _rows.served_model == line.model,
-            _rows.kind == "model",
-            _rows.usage_source != "provider",
-            *_between(line.day, line.day),
-        )
-        .group_by(*_BEARERS)
+        sa.select(*_BEARERS, _rows.accounts, charged)
+        .where(*_of_line(provider, line), sa.or_(in_doubt, corrected))
+        .group_by(*_BEARERS, _rows.accounts)
         .having(charged > 0)
-        .order_by(*_BEARERS)
+        .order_by(*_BEARERS, _rows.accounts)
     )
     return [
-        _Bearer(names={column.name: row[column.name] for column in _BEARERS}, charged=row["charged"])
+        _Bearer(
+            names={column.name: row[column.name] for column in _BEARERS},
+            accounts=_TEXTS.decode(row["accounts"]),
+            charged=row["charged"],
+        )
         for row in connection.execute(query).mappings()
     ]
+
+
+def _shared(connection: sa.Connection, provider: str, line: Line) -> tuple[str, ...]:
+    """Return the accounts that every call of a line was charged to."""
+    query = sa.select(_rows.accounts).where(*_of_line(provider, line), _rows.kind == "model").distinct()
+    paid = [set(_TEXTS.decode(accounts)) for accounts in connection.execute(query).scalars()]
+    return tuple(sorted(set[str].intersection(*paid))) if paid else ()
+
+
+def _of_line(provider: str, line: Line) -> tuple[sa.ColumnElement[bool], ...]:
+    return (_rows.provider == provider, _rows.served_model == line.model, *_between(line.day, line.day))
 
 
 def _number(day: str) -> int:
@@ -110,8 +133,8 @@ def _between(first: int, last: int) -> tuple[sa.ColumnElement[bool], ...]:
 def _row(
     transaction: Transaction,
     line: Line,
+    bearer: _Bearer,
     *,
-    names: Mapping[str, str | int],
     cost: int,
     provider: str,
     environment: str,
@@ -129,5 +152,6 @@ def _row(
         cost=cost,
         started_at=line.day * DAY,
         ended_at=transaction.now,
-        **names,  # pyright: ignore[reportArgumentType]
+        accounts=bearer.accounts,
+        **bearer.names,  # pyright: ignore[reportArgumentType]
     )

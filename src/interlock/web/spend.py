@@ -68,6 +68,8 @@ async def bill(request: Request) -> Response:
             environment=wired.settings.environment,
             by=(await person_of(request, "admin")).name,
         )
+        for account in found.accounts:
+            wired.budgets.relearn(account)
     else:
         now = wired.runtime.clock.now()
         found = await reconcile(wired.store, body.export, provider=body.provider, now=now)
