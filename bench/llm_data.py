@@ -68,7 +68,7 @@ async def _prepare(data: Path, upstream: str) -> str:
         await store.transact(
             lambda each: bundles.put_in_force(each, memory, bundle, versions, base=0, by="maria")
         )
-        keyring = await Keyring.open(store, settings, runtime)
+        keyring = await Keyring.open(store, settings)
         opened = await open_run(
             store=store, memory=memory, keyring=keyring, settings=settings, workflow="write",
             started_by="bench",

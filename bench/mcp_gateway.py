@@ -59,7 +59,7 @@ async def _prepare(data: Path, upstream: str) -> tuple[str, str]:
         await store.transact(
             lambda each: bundles.put_in_force(each, memory, bundle, versions, base=0, by="maria")
         )
-        keyring = await Keyring.open(store, settings, runtime)
+        keyring = await Keyring.open(store, settings)
         tokens = [
             (
                 await open_run(

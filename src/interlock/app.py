@@ -68,7 +68,7 @@ async def wire(settings: Settings, runtime: Runtime | None = None) -> AsyncGener
     store = Store.open(settings, world)
     try:
         memory = await _load(store, settings, world)
-        keyring = await Keyring.open(store, settings, world)
+        keyring = await Keyring.open(store, settings)
         servers = DeclaredServers(lambda: _pool(world), world)
         switch = KillSwitch(
             store=store, memory=memory, runtime=world, settings=settings, process=_this_process(settings)

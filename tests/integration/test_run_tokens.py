@@ -202,7 +202,7 @@ def test_keys_survive_a_restart_and_open_only_with_their_master_key(tmp_path: Pa
     async def story() -> None:
         world = await build_world(tmp_path)
         opened = await world.open_run()
-        again = await Keyring.open(world.store, world.settings, world.runtime)
+        again = await Keyring.open(world.store, world.settings)
         assert again.verify(opened.token.token, typ=TYPE) == world.keyring.verify(
             opened.token.token, typ=TYPE
         )
@@ -210,10 +210,10 @@ def test_keys_survive_a_restart_and_open_only_with_their_master_key(tmp_path: Pa
         assert master.stat().st_mode & 0o777 == 0o600
         other = base64.b64encode(b"x" * 32).decode()
         with pytest.raises(StoreError, match="cannot be opened"):
-            await Keyring.open(world.store, replace(world.settings, master_key=other), world.runtime)
+            await Keyring.open(world.store, replace(world.settings, master_key=other))
         master.chmod(0o644)
         with pytest.raises(StoreError, match="Others can read"):
-            await Keyring.open(world.store, world.settings, world.runtime)
+            await Keyring.open(world.store, world.settings)
         await world.store.close()
 
     asyncio.run(story())

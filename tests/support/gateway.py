@@ -139,7 +139,7 @@ async def a_gateway(
             each, memory, bundle, {key(d)[:2]: 1 for d in bundle.documents}, base=0, by="maria"
         )
     )
-    keyring = await Keyring.open(store, known, runtime)
+    keyring = await Keyring.open(store, known)
     path = {"PATH": os.environ["PATH"]}
     servers = DeclaredServers(
         lambda: ToolServers(runtime=runtime, secret=os.environ.get, environment=path), runtime

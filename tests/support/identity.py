@@ -174,7 +174,7 @@ async def build_world(
         memory.bundle = bundle
 
     await store.transact(apply)
-    keyring = await Keyring.open(store, known, runtime)
+    keyring = await Keyring.open(store, known)
     authenticator = Authenticator(
         store=store, keyring=keyring, memory=memory, runtime=runtime, issuer=known.issuer_url
     )

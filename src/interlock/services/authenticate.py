@@ -2,7 +2,8 @@
 
 A verified token is remembered until the bounded cache forgets it; whether it still counts is asked every
 time, as look-ups in memory: expiry, revoked token, run, agent or key, and an open run. Every refusal is
-audited without the token, a flood of them as a count.
+audited without the token, a flood of them as a count. The time is the store's, which never steps back: what
+has expired stays so, and what was issued a moment ago counts, whatever the machine's clock does.
 """
 
 from __future__ import annotations
@@ -42,9 +43,8 @@ class Authenticator:
         principal = self._known.get(token)
         if principal is None:
             principal = self._read(token)
-        now = self._clock.now()
         reason = check_principal(
-            principal, self._memory.revoked, environment=self._memory.environment, now=now
+            principal, self._memory.revoked, environment=self._memory.environment, now=self._store.now()
         )
         if reason is not None:
             self._known.pop(token, None)
@@ -79,7 +79,7 @@ class Authenticator:
             key_id=verified.kid,
             issuer=self.issuer,
             audience=self.issuer,
-            now=self._clock.now(),
+            now=self._store.now(),
         )
         if isinstance(principal, Refused):
             raise self.refused(principal)

@@ -15,7 +15,7 @@ from interlock.core.charge import Ending, charged
 from interlock.core.context import MEDIA_TOKENS, most_input
 from interlock.core.habit import Habit, Habits
 from interlock.core.ladder import CapOutput
-from interlock.core.model import SECOND, Principal, value
+from interlock.core.model import Principal, value
 from interlock.core.model_route import Route
 from interlock.core.payer import teams_of
 from interlock.core.price_book import PriceBook, Unpriced, price_for
@@ -30,8 +30,8 @@ from interlock.store.model_calls import LedgerRow
 from interlock.upstream.llm.ask import Ask
 from interlock.upstream.llm.body import decoded, rewritten
 
-WAIT = 2 * SECOND
-"""How long a call waits for others to settle before it is told to come again, in microseconds."""
+WAIT = 2.0
+"""Seconds that a call waits for others to settle before it is told to come again."""
 
 _USUAL_CAP = 16_384
 """The cap that is set where a budget needs one and nobody knows what the model can write."""
@@ -186,13 +186,13 @@ class Spend:
     async def hold(self, ask: Ask, route: Route, ladder: Ladder) -> Attempt | Refused | Unpriced:
         """Set money aside. Waits while only calls under way stand in the way. Raises `StoreError`."""
         await self._ready()
-        until = self._clock.now() + WAIT
+        until = self._clock.monotonic() + WAIT
         while True:
             said = self.stepwise(ask, route, ladder)
-            left = until - self._clock.now()
+            left = until - self._clock.monotonic()
             if not isinstance(said, Refused) or not said.transient or left <= 0:
                 break
-            await self.budgets.freed(left / SECOND)
+            await self.budgets.freed(left)
         return said if not isinstance(said, Attempt) else await self.durable(said)
 
     def stepwise(self, ask: Ask, route: Route, ladder: Ladder) -> Attempt | Refused | Unpriced:

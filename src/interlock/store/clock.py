@@ -18,6 +18,11 @@ class SteadyClock:
         self._measured = clock.monotonic()
         self.behind = 0
 
+    @property
+    def latest(self) -> int:
+        """The latest moment that was told or learnt of; any thread may look."""
+        return self._latest
+
     def observe(self, moment: int) -> None:
         """Learn of a moment that has been written down already, by an earlier process."""
         self._latest = max(self._latest, moment)

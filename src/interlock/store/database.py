@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from interlock.errors import StoreError, StoreUnavailable
-from interlock.runtime import Runtime, SystemClock
+from interlock.runtime import Clock, Runtime, SystemClock
 from interlock.settings import Settings
 from interlock.store.audit import Chain, audit_key
 from interlock.store.clock import SteadyClock
@@ -37,7 +37,11 @@ _BACKLOG = 1_000
 class Store:
     """The state of one environment. Made by `open`; one per data directory."""
 
-    def __init__(self, *, lock: DirectoryLock, dialect: Dialect, writer: Writer) -> None:
+    def __init__(
+        self, *, lock: DirectoryLock, dialect: Dialect, writer: Writer, wall: Clock, written: SteadyClock
+    ) -> None:
+        self._wall = wall
+        self._written = written
         self._lock = lock
         self._dialect = dialect
         self._writer = writer
@@ -72,7 +76,11 @@ class Store:
         except BaseException:
             lock.release()
             raise
-        return cls(lock=lock, dialect=dialect, writer=writer)
+        return cls(lock=lock, dialect=dialect, writer=writer, wall=runtime.clock, written=clock)
+
+    def now(self) -> int:
+        """Return the time by which what is on disk is judged: never before what was written last."""
+        return max(self._wall.now(), self._written.latest)
 
     @property
     def alone(self) -> bool:

@@ -11,7 +11,7 @@ import base64
 import binascii
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -27,7 +27,6 @@ from joserfc.jwk import ECKey
 from interlock.core.model import Json
 from interlock.core.token import MAX_LENGTH, MAX_LIFE, SKEW, Refused
 from interlock.errors import NotFound, StateConflict, StoreError
-from interlock.runtime import Runtime
 from interlock.settings import Settings
 from interlock.store.database import Store, Transaction
 from interlock.store.schema import signing_keys
@@ -80,14 +79,14 @@ class Verified:
 class Keyring:
     """The environment's keys in memory. Every change is committed first and appears here on commit."""
 
-    def __init__(self, *, environment: str, runtime: Runtime, seal: AESGCM) -> None:
+    def __init__(self, *, environment: str, now: Callable[[], int], seal: AESGCM) -> None:
         self.environment = environment
-        self._clock = runtime.clock
+        self._now = now
         self._seal = seal
         self._keys: dict[str, SigningKey] = {}
 
     @classmethod
-    async def open(cls, store: Store, settings: Settings, runtime: Runtime) -> Keyring:
+    async def open(cls, store: Store, settings: Settings) -> Keyring:
         """Load the keys of the environment, making the first one on a new store.
 
         Raises `StoreError` when the master key is missing, readable by others, or not the one that
@@ -97,7 +96,7 @@ class Keyring:
         count = sa.select(sa.func.count()).select_from(signing_keys).where(of_environment)
         sealed = await store.read(lambda connection: connection.execute(count).scalar_one())
         seal = AESGCM(master_key(settings, made=not sealed))
-        ring = cls(environment=settings.environment, runtime=runtime, seal=seal)
+        ring = cls(environment=settings.environment, now=store.now, seal=seal)
         await store.transact(ring._load_or_make)
         return ring
 
@@ -121,14 +120,14 @@ class Keyring:
             )
         if key.revoked_at is not None:
             return Refused(code="revoked_key", message="The key that signed the token has been revoked.")
-        if not key.verifies(self._clock.now()):
+        if not key.verifies(self._now()):
             return Refused(code="retired_key", message="The key that signed the token has been retired.")
         claims = verify_compact(token, key.verifier)
         return claims if isinstance(claims, Refused) else Verified(kid=key.kid, claims=claims)
 
     def current(self) -> SigningKey:
         """Return the key that signs now. Raises `StoreError` when every key is revoked."""
-        now = self._clock.now()
+        now = self._now()
         able = [key for key in self._keys.values() if key.signs(now)]
         if not able:
             raise StoreError(
@@ -147,7 +146,7 @@ class Keyring:
 
     def jwks(self) -> dict[str, Json]:
         """Return the JSON Web Key Set that verifiers fetch: every key that verifies now or will."""
-        now = self._clock.now()
+        now = self._now()
         return {"keys": [dict(key.public) for key in self.known() if key.verifies(now)]}
 
     def rotate(self, transaction: Transaction, *, publish_ahead: int) -> str:
