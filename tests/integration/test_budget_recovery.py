@@ -107,6 +107,48 @@ def test_a_strict_hold_is_charged_at_its_most_and_no_more(tmp_path: Path, databa
     run(story())
 
 
+def test_a_strict_hold_that_expired_is_replaced_by_what_a_person_knows_on_all_its_accounts(
+    tmp_path: Path, database_url: str
+) -> None:
+    async def story() -> None:
+        both = Budget(day=10_000, strict=True)
+        await left_behind(tmp_path, database_url, a_bundle(workflow=both, organisation=both))
+        purse = await Purse.open(tmp_path, database_url, a_bundle(workflow=both, organisation=both))
+        account = (await purse.books())["workflow:day"].id
+        row = await uncharge_account(
+            store=purse.store, account=account, keep=40, reason="the bill", person="maria"
+        )
+        assert (row.spent, row.charged) == (40, 0)
+        assert {each.spent for each in (await purse.books()).values()} == {40}
+        assert await is_balanced(purse)
+        await purse.close()
+
+    run(story())
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_late_settlement_replaces_what_is_still_charged_for_an_expired_hold(
+    tmp_path: Path, postgres_url: str, known: bool
+) -> None:
+    async def story() -> None:
+        slow = await Purse.open(tmp_path / "slow", postgres_url, STRICT, engine=False, lease=60 * SECOND)
+        late = slow.hold(60, 100)
+        assert await slow.budgets.durable(late) is None
+        await expire(slow)
+        other = await Purse.open(tmp_path / "other", postgres_url, STRICT, engine=False)
+        row = (await other.books())["workflow:day"]
+        assert row.spent == 100
+        if known:
+            await uncharge_account(store=other.store, account=row.id, keep=30, reason="seen", person="kim")
+        slow.settle(late, 50)
+        assert (await slow.books())["workflow:day"].spent == 50
+        assert await is_balanced(slow)
+        await slow.close()
+        await other.close()
+
+    run(story())
+
+
 def test_an_attempt_that_was_held_anew_before_it_was_written_is_charged_too(tmp_path: Path) -> None:
     async def story() -> None:
         purse = await Purse.open(tmp_path, "", STRICT)
@@ -141,6 +183,7 @@ def test_one_call_on_a_strict_and_a_relaxed_account_is_charged_by_the_rule_of_ea
         books = await purse.books()
         assert books["workflow:day"].spent == 100
         assert books["organisation:month"].spent == books["organisation:month"].charged == leased
+        assert await is_balanced(purse)
         await purse.close()
 
     run(story())

@@ -122,35 +122,36 @@ def correct(
     for attempt, (state, cost) in ended.items():
         row = holds.find(transaction.connection, attempt)
         if row is not None and holds.end(transaction, attempt, HoldState.EXPIRED, state, cost=cost):
-            change.subtract(_journaled(transaction, row))
+            change.subtract(dict.fromkeys(holds.charged(transaction.connection, row), row.cost))
     accounts.charge(transaction, {account: (amount, 0) for account, amount in change.items()})
 
 
 def uncharge(transaction: Transaction, account: str, keep: int) -> int:
-    """Leave at most `keep` of what crashes charged to an account's slices; return what was taken back."""
+    """Leave at most `keep` of what crashes charged to an account; return what was taken back.
+
+    An expired hold is one call, so what is known of it holds for every account that it was charged to.
+    """
     query = sa.select(slices).where(slices.c.account == account, slices.c.charged > 0)
-    taken = 0
+    back = Counter[str]()
     for row in transaction.execute(query.order_by(slices.c.epoch).with_for_update()).all():
         left = min(row.charged, keep)
         keep -= left
-        taken += row.charged - left
+        back[account] += row.charged - left
         _charged(transaction, row.epoch, account, left)
-    accounts.charge(transaction, {account: (-taken, 0)})
-    return taken
+    for hold, charged in holds.expired(transaction.connection):
+        if account in charged:
+            left = min(hold.cost, keep)
+            keep -= left
+            holds.recharge(transaction, hold.attempt, left)
+            back.update(dict.fromkeys(charged, hold.cost - left))
+    accounts.charge(transaction, {each: (-taken, 0) for each, taken in back.items()})
+    return back[account]
 
 
 def _charged(transaction: Transaction, epoch: str, account: str, amount: int) -> None:
     transaction.execute(
         sa.update(slices).where(slices.c.epoch == epoch, slices.c.account == account).values(charged=amount)
     )
-
-
-def _journaled(transaction: Transaction, row: holds.HoldRow) -> dict[str, int]:
-    """Return what an expired hold was charged at, on those of its accounts that go by the journal."""
-    query = sa.select(slices.c.account).where(
-        slices.c.epoch == row.epoch, slices.c.journaled == 1, slices.c.account.in_(row.accounts)
-    )
-    return dict.fromkeys(transaction.execute(query).scalars(), row.most)
 
 
 def _move(transaction: Transaction, epoch: str, to: EpochState, **values: int) -> bool:

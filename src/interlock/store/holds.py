@@ -64,25 +64,42 @@ def find(connection: sa.Connection, attempt: str) -> HoldRow | None:
 
 def uncertain(connection: sa.Connection, accounts: Iterable[str]) -> dict[str, int]:
     """Return what holds that expired are charged at, for those of `accounts` that have any."""
-    wanted, charged = set(accounts), dict[str, int]()
-    for row in connection.execute(
-        sa.select(holds).where(holds.c.state == HoldState.EXPIRED.value)
-    ).mappings():
-        for account in wanted.intersection(_row(row).accounts):
-            charged[account] = charged.get(account, 0) + row["cost"]
-    return charged
+    wanted, amounts = set(accounts), Counter[str]()
+    for hold, paid_by in expired(connection):
+        amounts.update(dict.fromkeys(wanted.intersection(paid_by), hold.cost))
+    return {account: amount for account, amount in amounts.items() if amount}
+
+
+def expired(connection: sa.Connection) -> list[tuple[HoldRow, tuple[str, ...]]]:
+    """Return the holds that expired and whose truth is not known, with the accounts they are charged to."""
+    query = sa.select(holds).where(holds.c.state == HoldState.EXPIRED.value).order_by(holds.c.attempt)
+    rows = [_row(row) for row in connection.execute(query).mappings()]
+    return [(row, charged(connection, row)) for row in rows]
+
+
+def charged(connection: sa.Connection, row: HoldRow) -> tuple[str, ...]:
+    """Return the accounts to which an expired hold is charged: those that go by the journal, not slices."""
+    query = sa.select(slices.c.account).where(
+        slices.c.epoch == row.epoch, slices.c.journaled == 1, slices.c.account.in_(row.accounts)
+    )
+    return tuple(connection.execute(query.order_by(slices.c.account)).scalars())
+
+
+def recharge(transaction: Transaction, attempt: str, cost: int) -> None:
+    """Charge less for a hold that expired."""
+    transaction.execute(sa.update(holds).where(holds.c.attempt == attempt).values(cost=cost))
 
 
 def doubtful(connection: sa.Connection, accounts: Iterable[str]) -> dict[str, int]:
     """Return what crashes charged to those of `accounts` that have such a charge; nobody knows its truth."""
     wanted = list(accounts)
-    charged = Counter(uncertain(connection, wanted))
+    amounts = Counter(uncertain(connection, wanted))
     query = sa.select(slices.c.account, slices.c.charged).where(
         slices.c.account.in_(wanted), slices.c.charged > 0
     )
     for account, amount in connection.execute(query):
-        charged[account] += amount
-    return charged
+        amounts[account] += amount
+    return amounts
 
 
 def _values(row: HoldRow, now: int) -> dict[str, object]:
