@@ -53,6 +53,8 @@ def show(run: Annotated[str, typer.Argument(help="The run's id.")], as_json: Jso
         console.print("[bold]models[/bold]  called by the program directly: its model calls are not governed")
     if found["ungoverned"]:
         console.print("[bold red]ungoverned[/bold red]  no request of the program reached the gateway")
+    if found["partial"]:
+        console.print("[bold]partial[/bold]  model calls were cut down because of a budget: budget explain RUN")
     calls = [{"tool": tool, "calls": count} for tool, count in found["calls"].items()]
     console.print(table(calls, ("tool", "calls"), title="Calls"))
 

@@ -91,6 +91,13 @@ def of_run(connection: sa.Connection, run: str) -> list[LedgerRow]:
     return _read(connection, query.order_by(model_calls.c.started_at, model_calls.c.attempt))
 
 
+def partial(connection: sa.Connection, run: str) -> bool:
+    """Whether a call of a run, or of the runs below it, was cut down because of a budget (B4)."""
+    own = sa.or_(model_calls.c.run == run, model_calls.c.root_run == run)
+    cut = sa.and_(model_calls.c.degraded != "[]", model_calls.c.degraded.not_like('["shadow:%'))
+    return bool(connection.execute(sa.select(sa.exists().where(own, cut))).scalar())
+
+
 def of_attempt(connection: sa.Connection, attempt: str) -> LedgerRow | None:
     """Return the row of one attempt, or None."""
     return next(iter(_read(connection, sa.select(model_calls).where(model_calls.c.attempt == attempt))), None)

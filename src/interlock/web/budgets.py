@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Annotated
 
 import msgspec
@@ -47,7 +48,9 @@ async def standing(request: Request) -> Response:
     rows = await wired.store.read(
         lambda connection: {row.id: row for row in accounts.named(connection, wanted)}
     )
-    return list_response(_standing(id_, account, rows.get(id_)) for id_, account in wanted.items())
+    return list_response(
+        _standing(id_, _known(each, rows.get(id_)), rows.get(id_)) for id_, each in wanted.items()
+    )
 
 
 async def history(request: Request) -> Response:
@@ -72,6 +75,7 @@ async def explain(request: Request) -> Response:
     name = request.path_params["run"]
     run = await wired.store.read(lambda connection: runs.get(connection, name))
     rows = await wired.store.read(lambda connection: model_calls.of_run(connection, name))
+    partial = await wired.store.read(lambda connection: model_calls.partial(connection, name))
     paying = {account for row in rows for account in row.accounts}
     paid = await wired.store.read(lambda connection: accounts.named(connection, paying))
     uncertain = await wired.store.read(lambda connection: holds.uncertain(connection, paying))
@@ -80,6 +84,7 @@ async def explain(request: Request) -> Response:
             "run": name,
             "workflow": run.workflow,
             "state": run.state.value,
+            "partial": partial,
             "parent": run.parent,
             "cost": sum(row.cost for row in rows),
             "accounts": [{**_window(row), "charged": row.charged + uncertain.get(row.id, 0)} for row in paid],
@@ -109,6 +114,13 @@ def _asked(request: Request) -> tuple[str, str]:
     if kind and kind not in set(ScopeKind):
         raise UsageError(f"There is no scope {kind[:40]!r}.", hint=", ".join(ScopeKind))
     return kind, request.query_params.get("name", "")
+
+
+def _known(account: Account, row: AccountRow | None) -> Account:
+    """Return an account with what is on record: a process that took no call yet has learnt nothing of it."""
+    if row is None or row.spent <= account.spent:
+        return account
+    return replace(account, spent=row.spent)
 
 
 def _standing(id_: str, account: Account, row: AccountRow | None) -> dict[str, Json]:

@@ -13,7 +13,7 @@ from interlock.core.ownership import Owners
 from interlock.errors import NotPermitted, UsageError
 from interlock.services.close_run import close_run
 from interlock.services.enroll import launch_code
-from interlock.store import agents, runs
+from interlock.store import agents, model_calls, runs
 from interlock.store.runs import Run, RunState
 from interlock.web.auth import READERS, person_of
 from interlock.web.body import ReasonBody, read_body
@@ -80,8 +80,10 @@ async def show(request: Request) -> Response:
     name = request.path_params["run"]
     run = await wired.store.read(lambda connection: runs.get(connection, name))
     calls = await wired.store.read(lambda connection: runs.calls_of(connection, name))
+    partial = await wired.store.read(lambda connection: model_calls.partial(connection, name))
     facts = wired.memory.runs.get(name)
-    return json_response({**_shown(run), "calls": dict(facts.calls) if facts and facts.open else calls})
+    counts: dict[str, Json] = dict(facts.calls) if facts and facts.open else dict(calls)
+    return json_response({**_shown(run), "partial": partial, "calls": counts})
 
 
 async def end(request: Request) -> Response:

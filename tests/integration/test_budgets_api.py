@@ -1,0 +1,62 @@
+"""How budgets stand, over the API: what is on record counts, whoever answers (B1, B2, B4)."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from interlock.app import wire
+from interlock.core.document import Budget, Models
+from interlock.settings import Settings
+from interlock.store import people
+from interlock.testing import ModelServer, Reply
+from interlock.web.api import build_api
+from interlock.wiring import Wired
+from support.model_gateway import CHEAP, GPT, SMALL, a_model, a_model_gateway, a_provider, manifest
+
+BUDGET = Budget(run=10_000_000, day=1_000_000_000)
+MODELS = Models(allow=("*",), degrade={GPT: SMALL})
+
+
+async def asked(wired: Wired, path: str) -> Any:
+    """Ask the API as maria."""
+    made = await wired.store.transact(lambda each: people.add_token(each, "maria"))
+    client = httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(app=build_api(wired)),
+        base_url="http://interlock",
+        headers={"Authorization": f"Bearer {made.secret}"},
+    )
+    async with client:
+        answer = await client.get(path)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_a_degraded_run_is_partial_and_what_was_spent_is_known_to_a_process_that_took_no_call(
+    tmp_path: Path,
+) -> None:
+    async def story(model: ModelServer) -> None:
+        serving = (a_provider("acme", f"{model.url}/v1", a_model(GPT), a_model(SMALL, CHEAP)),)
+        documents = manifest(serving, BUDGET, models=MODELS)
+        async with a_model_gateway(documents, tmp_path) as gateway:
+            runs = [await gateway.token(), await gateway.token()]
+            await gateway.ask(runs[0], max_completion_tokens=100)
+            last = [await gateway.ask(runs[1], max_completion_tokens=100) for _ in range(8)][-1]
+            assert last.headers["x-interlock-partial"] == "true"
+            await gateway.settled()
+            for token, partial in zip(runs, (False, True), strict=True):
+                for path in ("/api/v1/budgets/runs/", "/api/v1/runs/"):
+                    assert (await asked(gateway.wired, path + gateway.run(token)))["partial"] is partial
+            spent = await gateway.spent()
+            (day,) = [each for each in spent if ":day:" in each]
+        async with wire(Settings(data=tmp_path)) as wired:
+            (shown,) = (await asked(wired, "/api/v1/budgets?kind=workflow"))["items"]
+        assert (shown["id"], shown["spent"]) == (day, spent[day])
+        assert shown["used"] == spent[day] * 1_000 // 1_000_000_000
+
+    reply = Reply(input_tokens=400, output_tokens=100)
+    with ModelServer([reply], models=(GPT, SMALL)) as model:
+        asyncio.run(story(model))
