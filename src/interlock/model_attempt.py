@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from interlock.core.charge import Ending
 from interlock.core.document import Customer, Models
 from interlock.core.model_route import Route
+from interlock.core.pin import pinned
 from interlock.errors import OutcomeUnknown, StoreError, UpstreamUnavailable
 from interlock.model_answer import Caller, Refusal, busy, lost, unpaid, unrecorded
 from interlock.model_life import Life, ModelRequest
@@ -29,6 +30,9 @@ PATIENCE = 30.0
 
 STEP = "interlock-step"
 """The request header in which an agent may name the step that a call belongs to (B1)."""
+
+PIN = "interlock-pin"
+"""The request header in which an agent may name items of the history that no trimming takes from (B4)."""
 
 _WORTH_ANOTHER = frozenset({408, 425, 429})
 
@@ -77,6 +81,7 @@ class Attempts:
             models=Models() if document is None else document.models,
             customer="" if customer is None else _labelled(customer, request),
             step=request.header(STEP),
+            pinned=pinned(request.header(PIN)),
         )
 
     async def _attempt(

@@ -54,3 +54,25 @@ async def test_a_growing_history_is_cut_at_one_place_and_never_broken(
         later[: len(earlier) - new] != earlier[: len(earlier) - new] for earlier, later in pairwise(received)
     ]
     assert moved == [turns == JUMP for turns in TURNS[1:]]
+
+
+@pytest.mark.parametrize(("pins", "kept"), [("", []), ("3-4", [3, 4]), ("everything", range(100))])
+async def test_what_a_caller_pins_stays_whole_and_doubt_pins_all(
+    tmp_path: Path, pins: str, kept: range | list[int]
+) -> None:
+    items = history(WireFormat.CHAT, [TURN] * 30)
+    with ModelServer() as acme, ModelServer() as claude:
+        acme.script(Reply(input_tokens=6_000, output_tokens=10))
+        documents = manifest(
+            providers(acme, claude), Budget(run=10_000_000, kill=50_000), models=Models(allow=("*",))
+        )
+        async with a_model_gateway(documents, tmp_path) as gateway:
+            headers = {"Authorization": f"Bearer {await gateway.token()}", "interlock-pin": pins}
+            sent = {"model": GPT, "messages": items, "max_tokens": 50}
+            answer = await gateway.http.post("/v1/chat/completions", json=sent, headers=headers)
+        (received,) = [each.body["messages"] for each in acme.received]
+    assert refused(WireFormat.CHAT, received) is None
+    assert ("context" in answer.headers["x-interlock-degraded"].split(";")) is (pins != "everything")
+    pinned = [item for index, item in enumerate(items) if index in kept]
+    assert all(item in received for item in pinned)
+    assert (items[6] in received) is (pins == "everything")

@@ -38,6 +38,7 @@ def treated(
     remembered: Remembered | None = None,
     *,
     wire: WireFormat = CHAT,
+    pinned: frozenset[int] | None = frozenset(),
     **members: Any,
 ) -> Treated:
     request = {"model": "dear-1", wire.history: items, **members}
@@ -47,7 +48,18 @@ def treated(
         expected=EXPECTED,
         situation=given_situation,
         remembered=remembered or Remembered(),
+        pinned=pinned,
     )
+
+
+def test_where_everything_is_pinned_the_context_stays_as_it_is() -> None:
+    items = history(CHAT, LONG)
+    done = treated(items, situation(1), pinned=None)
+    assert "context" not in done.plan.names
+    assert items[0] in done.body[CHAT.history]
+    pinned = treated(items, situation(1), pinned=frozenset({3}))
+    assert "context" in pinned.plan.names
+    assert items[3] in pinned.body[CHAT.history]
 
 
 def test_a_call_under_every_limit_in_a_fresh_run_is_left_alone() -> None:

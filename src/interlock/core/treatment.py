@@ -55,14 +55,18 @@ def treat(
     expected: Expected,
     situation: Situation,
     remembered: Remembered,
-    pinned: frozenset[int] = frozenset(),
+    pinned: frozenset[int] | None = frozenset(),
 ) -> Treated:
     """Take a request down the ladder as far as `situation` asks, and as this run went before.
 
-    `expected` is of the body as it came; `pinned` are indices of items that stay whole. A context that
-    cannot be cut without breaking it stays uncut, and the step is among the skipped.
+    `expected` is of the body as it came; `pinned` are indices of items that stay whole; None pins all. A
+    context that cannot be cut without breaking it stays uncut, and the step is among the skipped.
     """
-    keeping = Keeping(groups=situation.terms.keep_groups, pinned=pinned)
+    keeping = (
+        Keeping(groups=_NO_LIMIT)
+        if pinned is None
+        else Keeping(groups=situation.terms.keep_groups, pinned=pinned)
+    )
     name = _name_of(body, wire)
     cut = remembered.cuts.get(name)
     kept = trim(body, wire, target=_NO_LIMIT, low=_NO_LIMIT, keeping=keeping, cut=cut)

@@ -83,6 +83,7 @@ class Degrade:
                 else allowance(slack=slack, calls_made=made, usual_calls=USUAL_CALLS),
             ),
             remembered=remembered,
+            pinned=ask.pinned,
         )
         names = treated.plan.names
         if terms.shadow:

@@ -12,7 +12,8 @@ from interlock.upstream.llm.surface import Surface
 class Ask:
     """One attempt at a model call, `attempt` its id.
 
-    `requested` is the model that the caller named, whatever `body` asks for by now.
+    `requested` is the model that the caller named, whatever `body` asks for by now. `pinned` are the items of
+    the history that stay whole, by their indices; None: all of them.
     """
 
     attempt: str
@@ -23,6 +24,7 @@ class Ask:
     models: Models
     customer: str = ""
     step: str = ""
+    pinned: frozenset[int] | None = frozenset()
 
     @property
     def call(self) -> str:
