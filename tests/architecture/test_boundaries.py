@@ -23,8 +23,8 @@ CLOCKS_AND_CHANCE = {
     "uuid.uuid1",
     "random.random",
 }
-# The agent program of the demonstration is a user's program: it reads the URL that `interlock run` sets.
-READS_THE_ENVIRONMENT = {"settings.py", "demo/agent.py"}
+# The agent programs of the demonstration are users' programs: they read the URLs that `interlock run` sets.
+READS_THE_ENVIRONMENT = {"settings.py", "demo/agent.py", "demo/spender.py"}
 READS_CLOCKS = {"runtime.py"}
 COMMITS = {"store/"}
 

@@ -583,7 +583,7 @@ def test_what_lies_on_disk_is_its_owners_alone_and_holds_no_secret_in_clear(targ
 
 def test_the_doctor_tries_to_get_past_the_gateway(target: Target) -> None:
     good = target.server.cli("doctor", "--workflow", "work", "--json")
-    checks = json.loads(good.stdout)
+    checks = json.loads(good.stdout)["items"]
     assert good.returncode == 0, good.stdout + good.stderr
     assert len(checks) == 10
     assert all(each["ok"] for each in checks)
@@ -622,7 +622,7 @@ def test_the_doctor_is_not_fooled_by_a_server_that_lets_everything_through() -> 
         server.shutdown()
         thread.join()
     assert told.returncode == 1
-    wrong = {each["check"] for each in json.loads(told.stdout) if not each["ok"]}
+    wrong = {each["check"] for each in json.loads(told.stdout)["items"] if not each["ok"]}
     assert len(wrong) == 6, wrong
 
 

@@ -346,6 +346,6 @@ def test_an_expired_credential_is_refused_and_says_whose_it_is_until_it_is_repla
 def credentials(server: Served) -> dict[str, Any]:
     """Return what the doctor says of credentials."""
     said = server.cli("doctor", "--json")
-    (check,) = [each for each in json.loads(said.stdout) if "credential" in each["check"]]
+    (check,) = [each for each in json.loads(said.stdout)["items"] if "credential" in each["check"]]
     assert said.returncode == (0 if check["ok"] else 1)
     return check

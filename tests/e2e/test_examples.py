@@ -23,7 +23,7 @@ def test_a_loop_is_metered_then_degraded_then_stopped(tmp_path: Path) -> None:
         declared = manifest.replace("http://127.0.0.1:8100", models.url)
         with served(tmp_path / "data", declared) as server:
             ended = server.cli("run", "refunds", "--quiet", "--", sys.executable, str(BUDGETED / "agent.py"))
-            doctor = server.json("doctor")
+            doctor = server.json("doctor")["items"]
     turns = re.findall(r"turn \d+: (\S+), budget (\w+)", ended.stdout)
     assert list(dict.fromkeys(turns)) == [
         ("gpt-test", "ok"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from interlock.demo.evidence import Facts, all_ok, judge
+from interlock.demo.evidence import Facts, Step, all_ok, judge, verified
 from interlock.testing.desk import fresh
 
 
@@ -70,8 +70,12 @@ def without_audit(facts: Facts, tool: str) -> Facts:
     return replace(facts, audit=[each for each in facts.audit if each["tool"] != tool])
 
 
+def the_steps(facts: Facts) -> list[Step]:
+    return [*judge(facts), verified(facts)]
+
+
 def test_a_good_performance_is_all_green() -> None:
-    assert all_ok(judge(the_facts()))
+    assert all_ok(the_steps(the_facts()))
 
 
 @pytest.mark.parametrize(
@@ -93,4 +97,4 @@ def test_a_good_performance_is_all_green() -> None:
     ],
 )
 def test_a_broken_promise_turns_its_step_red(broken: Any, step: str) -> None:
-    assert step in {each.step for each in judge(broken(the_facts())) if not each.ok}
+    assert step in {each.step for each in the_steps(broken(the_facts())) if not each.ok}

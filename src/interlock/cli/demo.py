@@ -1,13 +1,16 @@
-"""`interlock demo`: an agent's tool calls, governed end to end, on real parts, in under a minute."""
+"""`interlock demo`: what agents may do and what they may spend, on real parts, in under a minute."""
 
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import signal
+import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from shutil import which
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,20 +26,24 @@ if TYPE_CHECKING:
 
 _WIDTH = 120
 _ALL_OK = (
-    "[green]Every step did what it should, by the records of git, the help desk and the audit log.[/green]"
+    "[green]Every step did what it should, by the records of git, the help desk, the model, the webhooks and "
+    "the audit log.[/green]"
 )
-_NEXT = """
-Where to look next
-  docs/tutorials/govern-an-mcp-server.md   the same with a tool server of your own
-  docs/explanation/waiting-calls.md        what happens to a call that waits, in every situation
+LOOK = (
+    ("budget report --by workflow,model,customer", "who spent what, on what, for whom"),
+    ("budget history", "what each budget was, and what was spent of it"),
+    ("alerts list", "what was raised; alerts show EVENT has the runbook's entry and who was told"),
+    ("incidents list", "what was halted"),
+    ("runs list", "the three runs; budget explain RUN has every call of one"),
+    ("actions list", "the tool calls that changed something, and those that were not let"),
+    ("audit verify", "that nobody changed the record since"),
+)
+"""Commands that show what the demonstration left, and what of it."""
+_READ = """
+To read on
+  docs/tutorials/govern-an-mcp-server.md   the first act with a tool server of your own
+  docs/tutorials/budget-an-agent.md        the second act with an agent of your own
   interlock init                           a commented manifest to start from"""
-_LOOK_AROUND = """
-The server is still running. In another terminal:
-  export INTERLOCK_DATA={data}
-  interlock runs list
-  interlock actions list
-  interlock audit export
-Stop with Ctrl-C."""
 
 
 def demo(
@@ -46,17 +53,18 @@ def demo(
     keep: Annotated[Path | None, typer.Option(help="Play in this new folder and keep it.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON and end after the story.")] = False,
 ) -> None:
-    """Run the story: reads, writes, refusals, approvals and a kill -9; exit 1 if any step went wrong."""
-    from interlock.demo.stage import Stage, check_requirements
+    """Run the story: what agents may do and what they may spend; exit 1 if any step went wrong."""
+    from interlock.demo.spending import Spending
+    from interlock.demo.stage import check_requirements
     from interlock.demo.story import Story
 
     check_requirements()
-    with tempfile.TemporaryDirectory(prefix="interlock-demo-") as folder:
-        stage = Stage(_new_folder(keep) if keep else Path(folder))
+    with tempfile.TemporaryDirectory(prefix="interlock-demo-") as folder, Spending(_tell) as spending:
+        stage = spending.stage(_new_folder(keep) if keep else Path(folder))
         try:
-            steps = Story(stage, _tell).play()
+            steps = Story(stage, spending, _tell).play()
             if json_:
-                emit([dataclasses.asdict(each) for each in steps], "", True)
+                emit({"items": [dataclasses.asdict(each) for each in steps], "next": None}, "", True)
             else:
                 width = console.width if console.is_terminal else _WIDTH
                 console.print(_report(steps, width), soft_wrap=False, width=width)
@@ -94,8 +102,22 @@ def _report(steps: Sequence[Step], width: int) -> Table:
 def _say_what_next(stage: Stage, steps: Sequence[Step], *, once: bool, kept: bool) -> None:
     wrong = sum(not each.ok for each in steps)
     console.print(f"[bold red]{wrong} of {len(steps)} steps went wrong.[/bold red]" if wrong else _ALL_OK)
-    console.print(_NEXT)
-    if kept:
-        console.print(f"  {safe(str(stage.root))}: manifest, git repository, help desk, data directory, logs")
-    if not once:
-        console.print(_LOOK_AROUND.format(data=safe(str(stage.data))))
+    if once and not kept:
+        console.print("\nNothing of it is kept. To look at it: interlock demo, or --keep FOLDER.")
+    else:
+        _say_where_to_look(stage, running=not once)
+    console.print(_READ)
+
+
+def _say_where_to_look(stage: Stage, *, running: bool) -> None:
+    console.print("\nWhere to look next" + (", in another terminal; the server runs on" if running else ""))
+    if which("interlock") is None:
+        console.print(f'  export PATH="{safe(str(Path(sys.executable).parent))}:$PATH"')
+    console.print(f"  export INTERLOCK_DATA={safe(shlex.quote(str(stage.data)))}")
+    for command, shows in LOOK:
+        console.print(f"  interlock {command:<45}{shows}")
+    console.print(
+        f"  {safe(str(stage.root))} has the manifest, the git repository, the help desk and the logs"
+    )
+    if running:
+        console.print("Stop with Ctrl-C.")

@@ -45,7 +45,7 @@ def doctor(
         warn(each)
     with endpoint(settings, shared=False) as place:
         checks = _checks(place, settings, workflow)
-    emit(checks, table(checks, ("check", "ok", "detail")), json_)
+    emit({"items": checks, "next": None}, table(checks, ("check", "ok", "detail")), json_)
     if not all(each["ok"] for each in checks):
         raise typer.Exit(1)
 

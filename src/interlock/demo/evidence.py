@@ -60,7 +60,7 @@ class Step:
 
 
 def judge(facts: Facts) -> list[Step]:
-    """Return the report, one step after the other."""
+    """Return the first act's part of the report, one step after the other."""
     return [
         _read(facts, "helpdesk.search_tickets", "search", "T-3", "the ticket about exports was found"),
         _read(facts, "git.git_log", "history", "First note", "the repository's history was read"),
@@ -72,7 +72,6 @@ def judge(facts: Facts) -> list[Step]:
         _killed(facts),
         _mail(facts),
         _again(facts),
-        _verified(facts),
     ]
 
 
@@ -192,7 +191,8 @@ def _again(facts: Facts) -> Step:
     )
 
 
-def _verified(facts: Facts) -> Step:
+def verified(facts: Facts) -> Step:
+    """Return the last step: the record of all that happened holds."""
     found = facts.verification
     entries, chains = _count(found["entries"], "entry", "entries"), _count(found["chains"], "chain")
     return Step(

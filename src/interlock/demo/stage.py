@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,15 +30,20 @@ _IDENTITY = ("-c", "user.name=Maria", "-c", "user.email=maria@example.com", "-c"
 
 
 class Stage:
-    """One performance's folder and server. `command` runs as maria, the administrator, unless told."""
+    """One performance's folder and server. `command` runs as maria, the administrator, unless told.
 
-    def __init__(self, root: Path) -> None:
+    `places` fills in the manifest; `settings` are more of the server's and the commands'.
+    """
+
+    def __init__(self, root: Path, *, places: Mapping[str, str], settings: Mapping[str, object]) -> None:
         self.root = root
         self.data = root / "interlock"
         self.repository = root / "notes"
         self.desk_file = root / "helpdesk.json"
         self.manifest = root / "interlock.yaml"
-        self._settings = {"data": self.data, "environment": "dev", "port": 0, "inline_wait": 3}
+        self._places = places
+        own = {"data": self.data, "environment": "dev", "port": 0, "inline_wait": 3}
+        self._settings: dict[str, object] = {**own, **settings}
         self._server: subprocess.Popen[bytes] | None = None
 
     def build(self) -> None:
@@ -56,7 +61,8 @@ class Stage:
         self.manifest.write_text(self._filled_in())
 
     def _filled_in(self) -> str:
-        places = {"python": sys.executable, "repository": self.repository, "desk": self.desk_file}
+        own = {"python": sys.executable, "repository": self.repository, "desk": self.desk_file}
+        places = {**own, **self._places}
         text = files("interlock.demo").joinpath("manifest.yaml").read_text()
         return Template(text).safe_substitute({name: json.dumps(str(each)) for name, each in places.items()})
 

@@ -13,7 +13,9 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from interlock.demo.evidence import Facts, Step, judge
+from interlock.demo import receipts
+from interlock.demo.evidence import Facts, Step, judge, verified
+from interlock.demo.spending import Spending
 from interlock.demo.stage import Stage, wait_until
 
 Event = dict[str, Any]
@@ -23,8 +25,9 @@ _AGENT_TIME = 90.0
 class Story:
     """One performance on a stage. `tell` hears what happens as it happens."""
 
-    def __init__(self, stage: Stage, tell: Callable[[str], None]) -> None:
+    def __init__(self, stage: Stage, spending: Spending, tell: Callable[[str], None]) -> None:
         self._stage = stage
+        self._spending = spending
         self._tell = tell
         self._said: dict[tuple[str, str], Event] = {}
         self._reviewer = ""
@@ -41,8 +44,10 @@ class Story:
         for event in _events(agent):
             self._on(event)
         status = agent.wait()
+        spent = self._spending.play(self._stage)
         self._tell("verifying the audit log")
-        return judge(self._facts(status))
+        facts = self._facts(status)
+        return [*judge(facts), *receipts.judge(spent), verified(facts)]
 
     def _set_up(self) -> None:
         self._tell("starting the server: interlock serve")
