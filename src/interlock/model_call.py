@@ -87,16 +87,15 @@ class ModelCall:
         """Carry the call out; return why nothing was begun, or None when the caller has its answer."""
         life = self._life
         decision, routes = self._decide()
-        try:
-            await self._record(decision, routes)
-        except StoreError as error:
-            return unrecorded(error)
-        if decision.denied:
-            return refused(decision)
         task = life.task = asyncio.current_task()
         try:
-            with self._engine.memory.flights.under_way(self._flight(routes[0])):
-                return await self._engine.attempts().along(routes, life, caller)
+            if decision.denied:
+                return await self._recorded(decision, routes) or refused(decision)
+            with self._engine.memory.flights.under_way(
+                self._flight(routes[0])
+            ):  # before it waits for anything
+                unwritten = await self._recorded(decision, routes)
+                return unwritten or await self._engine.attempts().along(routes, life, caller)
         except asyncio.CancelledError:
             if life.ended is None or task is None:
                 raise
@@ -117,8 +116,8 @@ class ModelCall:
             engine.runtime.clock.now(),
         )
 
-    async def _record(self, decision: Decision, routes: tuple[Route, ...]) -> None:
-        """Put the decision on record. Raises `StoreError` when it cannot be; nothing is sent then."""
+    async def _recorded(self, decision: Decision, routes: tuple[Route, ...]) -> Refusal | None:
+        """Put the decision on record, or say why it cannot be; nothing is sent then."""
         principal, store = self.request.principal, self._engine.store
         entry = JournalEntry(
             at=decision.decided_at,
@@ -136,8 +135,12 @@ class ModelCall:
             agent=principal.agent,
             workflow=principal.workflow,
         )
-        if not store.offer(entry):
-            await store.journal(entry)
+        try:
+            if not store.offer(entry):
+                await store.journal(entry)
+        except StoreError as error:
+            return unrecorded(error)
+        return None
 
     def _flight(self, route: Route) -> Flight:
         principal = self.request.principal

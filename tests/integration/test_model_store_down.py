@@ -17,6 +17,7 @@ import httpx2
 import pytest
 from sqlalchemy import make_url
 
+from interlock.core.kill import KillLevel
 from interlock.testing import ModelServer, Received, Reply
 from support.model_endings import RELAXED, STRICT, documents
 from support.model_gateway import CLAUDE, GPT, ModelGateway, a_model_gateway
@@ -139,3 +140,29 @@ async def healed(running: ModelGateway, token: str) -> None:
         while (answer := await running.ask(token)).status_code == 503:  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.1)
     assert answer.status_code == 200
+
+
+async def test_who_is_gone_or_killed_before_the_decision_is_on_record_reaches_no_provider(
+    upstream: ModelServer, tmp_path: Path
+) -> None:
+    async with a_model_gateway(documents(upstream.url), tmp_path) as running:
+        tokens = [await running.token() for _ in range(3)]
+        journal = running.wired.store._writer.journal
+        journal._bound = 0
+        asking = [asyncio.create_task(running.ask(token)) for token in tokens]
+        async with asyncio.timeout(10):
+            while len(journal._waiting) < len(tokens):  # noqa: ASYNC110 - nothing tells a test
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        asking[0].cancel()
+        run = running.run(tokens[1])
+        running.wired.memory.put_kill("kil_1", f"run:{run}", KillLevel.STOP)
+        await asyncio.sleep(0.1)
+        journal._bound = 20_000
+        journal.release()
+        killed, fine = await asyncio.gather(*asking[1:])
+        assert (killed.status_code, fine.status_code) == (402, 200)
+        assert killed.json()["error"]["code"] == "run_halted"
+        assert await running.spent()
+        assert [len(await running.rows(running.run(token))) for token in tokens] == [0, 0, 1]
+    assert len(upstream.received) == 1
