@@ -12,7 +12,7 @@ from enum import StrEnum
 from interlock.core.model import Principal, value
 from interlock.upstream.llm.body import ModelBody
 from interlock.upstream.llm.surface import Surface
-from interlock.upstream.llm.transport import Headers
+from interlock.upstream.llm.transport import RawHeaders
 
 _LONGEST_LABEL = 200
 
@@ -24,12 +24,16 @@ class ModelRequest:
     principal: Principal
     surface: Surface
     body: ModelBody
-    headers: Headers = ()
+    headers: RawHeaders = ()
     query: str = ""
 
     def header(self, name: str) -> str:
         """Return what a header says, as much as a label holds; empty where there is none."""
-        return next((value[:_LONGEST_LABEL] for held, value in self.headers if held == name), "")
+        wanted = name.encode("latin-1")
+        for held, said in self.headers:
+            if held == wanted:
+                return said[:_LONGEST_LABEL].decode("latin-1")
+        return ""
 
 
 class Ended(StrEnum):

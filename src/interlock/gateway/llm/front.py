@@ -109,8 +109,7 @@ class LlmGateway:
         if refusal is not None:
             said = refused(request.surface.family, refusal)
             told = Told(call=call.id, run=request.principal.run, requested=request.body.model)
-            headers = (*said.headers, *own(told))
-            await _send(send, Refused(status=said.status, headers=headers, body=said.body))
+            await _send(send, said, own(told))
 
 
 class _Watcher:
@@ -254,7 +253,7 @@ async def _body(scope: Any, receive: Receive, limit: int) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-async def _send(send: Send, said: Refused) -> None:
-    headers = [*encoded(said.headers), (b"content-length", str(len(said.body)).encode())]
+async def _send(send: Send, said: Refused, told: RawHeaders = ()) -> None:
+    headers = [*encoded(said.headers), *told, (b"content-length", b"%d" % len(said.body))]
     await send({"type": "http.response.start", "status": said.status, "headers": headers})
     await send({"type": "http.response.body", "body": said.body})

@@ -1,81 +1,83 @@
-"""Which headers pass the gateway: all but those of one connection, and everybody's credentials (B1, H2)."""
+"""Which headers pass the gateway: all but those of one connection, and everybody's credentials (B1, H2).
+
+They stay the bytes that they came as. What comes from outside and goes into a header of ours is made to fit.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from interlock.model_answer import Told
-from interlock.upstream.llm.transport import RawHeaders
+from interlock.upstream.llm.transport import Headers, RawHeaders
 
-Headers = Iterable[tuple[str, str]]
-_PREFIX = "x-interlock-"
+_OURS = b"x-interlock-"
 _SHADOW = "shadow:"
 _HOP = frozenset(
     {
-        "connection",
-        "content-length",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
+        b"connection",
+        b"content-length",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
     }
 )
 _OF_THE_CALLER = _HOP | {
-    "accept-encoding",
-    "authorization",
-    "cookie",
-    "expect",
-    "forwarded",
-    "host",
-    "x-api-key",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-real-ip",
+    b"accept-encoding",
+    b"authorization",
+    b"cookie",
+    b"expect",
+    b"forwarded",
+    b"host",
+    b"x-api-key",
+    b"x-forwarded-for",
+    b"x-forwarded-host",
+    b"x-forwarded-proto",
+    b"x-real-ip",
 }
-_OF_THE_PROVIDER = frozenset(name.encode() for name in (*_HOP, "set-cookie"))
-_OURS = _PREFIX.encode()
-_PLAIN = ("accept-encoding", "identity")
+_OF_THE_PROVIDER = _HOP | {b"set-cookie"}
+_PLAIN = (b"accept-encoding", b"identity")
 
 
-def outward(raw: RawHeaders) -> Headers:
+def outward(raw: RawHeaders) -> RawHeaders:
     """Return what of a caller's headers goes to the provider, which is asked not to compress."""
-    pairs = _decoded(raw)
-    dropped = _OF_THE_CALLER | _named(pairs)
-    kept = [each for each in pairs if each[0] not in dropped and not each[0].startswith(_PREFIX)]
-    return (*kept, _PLAIN)
+    return [*_passed(raw, _OF_THE_CALLER), _PLAIN]
 
 
 def inward(headers: RawHeaders, told: Told) -> list[tuple[bytes, bytes]]:
     """Return what of a provider's headers goes to the caller, and what Interlock tells beside them."""
     lowered = [(name.lower(), value) for name, value in headers]
-    kept = [each for each in lowered if each[0] not in _OF_THE_PROVIDER and not each[0].startswith(_OURS)]
-    if any(name == b"connection" for name, _ in lowered):
-        named = {each.encode("latin-1") for each in _named(_decoded(lowered))}
-        kept = [each for each in kept if each[0] not in named]
-    return kept + encoded(own(told))
+    return _passed(lowered, _OF_THE_PROVIDER) + own(told)
 
 
-def own(told: Told) -> Headers:
+def own(told: Told) -> list[tuple[bytes, bytes]]:
     """Return the headers in which Interlock tells about a call."""
-    said = {
-        "call-id": told.call,
-        "run-id": told.run,
-        "requested-model": told.requested,
-        "served-model": told.served,
-        "cost-usd": "" if told.cost is None else usd(told.cost),
-        "budget-scope": told.scope,
-        "budget-state": told.state,
-        "budget-used": f"{told.used / 1_000:.3f}" if told.scope else "",
-        "degraded": ";".join(told.degraded),
-        "partial": "true" if any(not step.startswith(_SHADOW) for step in told.degraded) else "",
-        "context-tokens": str(told.context) if told.context else "",
-    }
-    return tuple((_PREFIX + name, value) for name, value in said.items() if value)
+    said = [
+        (b"x-interlock-call-id", told.call.encode()),
+        (b"x-interlock-run-id", told.run.encode()),
+        (b"x-interlock-requested-model", fitting(told.requested)),
+    ]
+    if told.served:
+        said.append((b"x-interlock-served-model", fitting(told.served)))
+    if told.cost is not None:
+        said.append((b"x-interlock-cost-usd", usd(told.cost).encode()))
+    if told.scope:
+        said.append((b"x-interlock-budget-scope", fitting(told.scope)))
+        said.append((b"x-interlock-budget-used", b"%d.%03d" % divmod(told.used, 1_000)))
+    if told.state:
+        said.append((b"x-interlock-budget-state", told.state.encode()))
+    if told.degraded:
+        said.append((b"x-interlock-degraded", fitting(";".join(told.degraded))))
+        if any(not step.startswith(_SHADOW) for step in told.degraded):
+            said.append((b"x-interlock-partial", b"true"))
+    if told.context:
+        said.append((b"x-interlock-context-tokens", b"%d" % told.context))
+    return said
 
 
 def usd(nano: int) -> str:
@@ -85,19 +87,25 @@ def usd(nano: int) -> str:
 
 
 def encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
-    """Return headers as ASGI sends them. What does not fit a header, or would end it, is written as `?`."""
-    return [(name.encode("latin-1"), _fitting(value).encode("latin-1", "replace")) for name, value in headers]
+    """Return headers as ASGI sends them."""
+    return [(name.encode("latin-1"), fitting(value)) for name, value in headers]
 
 
-def _fitting(value: str) -> str:
-    return value if value.isprintable() else "".join(each if each.isprintable() else "?" for each in value)
+@lru_cache(maxsize=1_024)
+def fitting(value: str) -> bytes:
+    """Return a value for a header. What does not fit one, or would end it, is written as `?`."""
+    kept = value if value.isprintable() else "".join(each if each.isprintable() else "?" for each in value)
+    return kept.encode("latin-1", "replace")
 
 
-def _decoded(raw: RawHeaders) -> list[tuple[str, str]]:
-    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw]
+def _passed(headers: RawHeaders, dropped: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
+    """Return the headers whose names are not dropped, not ours, and not of this connection only."""
+    kept = [each for each in headers if each[0] not in dropped and not each[0].startswith(_OURS)]
+    said = [value for name, value in headers if name == b"connection"]
+    named = _named(said) if said else ()
+    return [each for each in kept if each[0] not in named] if named else kept
 
 
-def _named(pairs: Iterable[tuple[str, str]]) -> frozenset[str]:
+def _named(said: Iterable[bytes]) -> frozenset[bytes]:
     """Return the headers that `Connection` says belong to this connection only (RFC 9110 7.6.1)."""
-    said = [value for name, value in pairs if name == "connection"]
-    return frozenset(each.strip().lower() for value in said for each in value.split(","))
+    return frozenset(each.strip().lower() for value in said for each in value.split(b","))

@@ -14,6 +14,7 @@ class Ask:
 
     `requested` is the model that the caller named, whatever `body` asks for by now. `pinned` are the items of
     the history that stay whole, by their indices; None: all of them.
+    `ratio` is how many tokens a MiB of its text comes to where that was counted.
     """
 
     attempt: str
@@ -25,6 +26,7 @@ class Ask:
     customer: str = ""
     step: str = ""
     pinned: frozenset[int] | None = frozenset()
+    ratio: int | None = None
 
     @property
     def call(self) -> str:

@@ -28,7 +28,7 @@ _KEPT_ALIVE = 15.0
 """Seconds an idle connection is kept: less than providers do, so that none is used as it is closed."""
 _NAMES = 1_024
 _JOINED = 32 * 1024
-"""A body up to this size is sent in one piece with its head; copying a larger one costs more than it spares."""
+"""Bytes up to which a body is sent in one piece with its head; to copy a larger one would cost more."""
 
 _Lost = (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError)
 
@@ -196,7 +196,7 @@ def _head(start: bytes, outgoing: Outgoing) -> bytes:
     if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\0" in head:
         raise UpstreamUnavailable(
             "A header for the model provider holds a line break or a zero byte.",
-            hint="Look at the provider's credentials: a line break at the end of a secret is the usual cause.",
+            hint="Look at the provider's credentials: a secret may end in a line break.",
         )
     return head
 

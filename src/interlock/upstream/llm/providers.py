@@ -12,7 +12,7 @@ from interlock.core.rotation import refusal
 from interlock.errors import UpstreamUnavailable
 from interlock.runtime import Clock
 from interlock.upstream.llm.surface import Surface
-from interlock.upstream.llm.transport import Headers, Incoming, Outgoing, Transport
+from interlock.upstream.llm.transport import Incoming, Outgoing, RawHeaders, Transport
 
 _REFERENCE = "secret://env/"
 _NEWER_CAP = ("api.openai.com", ".openai.azure.com")
@@ -33,13 +33,13 @@ class Providers:
         self._slots: dict[tuple[str, int], asyncio.Semaphore] = {}
 
     async def send(
-        self, route: Route, surface: Surface, *, query: str, headers: Headers, body: bytes
+        self, route: Route, surface: Surface, *, query: str, headers: RawHeaders, body: bytes
     ) -> Incoming:
         """Send a call with the provider's credentials. Raises `UpstreamUnavailable`, `OutcomeUnknown`."""
         provider = route.provider
         own = self._credentials(provider, surface.family)
         replaced = {name.lower() for name, _ in own}
-        kept = tuple(each for each in headers if each[0].lower() not in replaced)
+        kept = [each for each in headers if each[0] not in replaced]
         url = f"{provider.address(surface.family)}{surface.suffix}"
         return await self.open().send(
             Outgoing(
@@ -81,7 +81,7 @@ class Providers:
             await slots.acquire()
         return slots
 
-    def _credentials(self, provider: Provider, family: WireFamily) -> Headers:
+    def _credentials(self, provider: Provider, family: WireFamily) -> RawHeaders:
         given = provider.credentials
         if (refused := refusal(provider, self._clock.now())) is not None:
             raise UpstreamUnavailable(refused, hint=f"{given.owner or 'Its owner'} must replace it.")
@@ -90,7 +90,7 @@ class Providers:
             key = self._resolved(given.api_key, provider)
             named = {"Authorization": f"Bearer {key}"} if family is WireFamily.OPENAI else {"x-api-key": key}
             headers = named | headers
-        return tuple(headers.items())
+        return tuple([(name.encode(), value.encode()) for name, value in headers.items()])
 
     def _resolved(self, value: str, provider: Provider) -> str:
         if not value.startswith(_REFERENCE):

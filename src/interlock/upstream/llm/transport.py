@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from interlock.core.document import Timeouts
 from interlock.core.model import value
 
 Headers = tuple[tuple[str, str], ...]
-RawHeaders = tuple[tuple[bytes, bytes], ...]
+RawHeaders = Sequence[tuple[bytes, bytes]]
 
 
 @value
@@ -17,7 +17,7 @@ class Outgoing:
     """One request to a provider."""
 
     url: str
-    headers: Headers
+    headers: RawHeaders
     body: bytes
     timeouts: Timeouts
 
@@ -27,6 +27,10 @@ class Incoming(Protocol):
 
     status: int
     headers: RawHeaders
+
+    async def whole(self, most: int) -> bytes:
+        """Return the whole body. Raises `OutcomeUnknown` when it breaks off or is larger than `most`."""
+        ...
 
     def chunks(self) -> AsyncIterator[bytes]:
         """Yield whatever has arrived, as it arrives. Raises `OutcomeUnknown` when it breaks off."""
