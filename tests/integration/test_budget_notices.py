@@ -10,7 +10,8 @@ from pathlib import Path
 
 from interlock.core.alert import AlertKind
 from interlock.core.budget import Clamp, Crossed, Refused
-from interlock.core.document import Budget, Person
+from interlock.core.document.identity import Person
+from interlock.core.document.spending import Budget
 from interlock.core.kill import KillLevel
 from interlock.services.kill import KillSwitch
 from interlock.services.notify import Notify
@@ -108,7 +109,8 @@ def test_at_the_kill_ceiling_the_workflow_is_halted_in_the_tick_with_an_incident
             assert halted.incident is not None
             store = house.purse.store
             (found,) = await store.read(lambda connection: incidents.listed(connection, "dev", state="open"))
-            assert found.summary.startswith("A budget halted the workflow orders: workflow orders, per day")
+            said = "A budget halted the workflow orders: 150 % of 10.00 USD per day is spent or on its way"
+            assert found.summary == said
             (kill,) = await store.read(lambda connection: kills.listed(connection, "dev"))
             told = await store.read(lambda connection: deliveries.listed(connection, "dev", event=halted.id))
             assert {each.name for each in told} == {"kim", "maria"}
@@ -188,8 +190,14 @@ def test_a_call_that_cost_more_than_it_could_is_an_anomaly(tmp_path: Path) -> No
         async with a_house(tmp_path, workflow=DAILY) as house:
             held = house.purse.hold(DOLLAR, DOLLAR)
             house.purse.settle(held, 2 * DOLLAR)
-            (event,) = [each for each in await house.events() if each.kind is AlertKind.BUDGET_ANOMALY]
+            events = await house.events()
+            (event,) = [each for each in events if each.kind is AlertKind.BUDGET_ANOMALY]
+            known = {each.summary for each in events}
             assert event.summary == "A call cost 2.00 USD, and 1.00 USD was the most it could cost."
+            held = house.purse.hold(2_400_000, 2_400_000)
+            house.purse.settle(held, 2_500_001)
+            (small,) = {each.summary for each in await house.events()} - known
+            assert small == "A call cost 0.002500001 USD, and 0.0024 USD was the most it could cost."
 
     asyncio.run(story())
 

@@ -15,7 +15,8 @@ from hashlib import sha256
 from interlock.core.alert import AlertKind
 from interlock.core.budget import Account, AccountKey, BudgetState, Crossed, Overrun, ScopeKind
 from interlock.core.bundle import Bundle
-from interlock.core.document import Budget, Organisation, Team
+from interlock.core.document.identity import Organisation, Team
+from interlock.core.document.spending import Budget
 from interlock.core.kill import KillLevel, KillOrder, KillScope, KillSource
 from interlock.core.model import Json
 from interlock.runtime import Runtime
@@ -31,7 +32,7 @@ _KINDS = {
 }
 _HALTS = frozenset({ScopeKind.RUN, ScopeKind.WORKFLOW, ScopeKind.AGENT})
 _Key = tuple[str, str, str]
-_DOLLAR, _CENT = 1_000_000_000, 10_000_000
+_DOLLAR = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +97,7 @@ class Notify:
             id=f"kill_{sha256(own.encode()).hexdigest()[:26]}",
             subject=f"{KillScope(key.kind.value).value}:{key.name}",
             level=KillLevel.STOP,
-            reason=_summary(account),
+            reason=_reason(account),
             by="budget",
             source=KillSource.BUDGET,
             at=self.runtime.clock.now(),
@@ -156,8 +157,16 @@ def _overrun(event: Overrun, workflow: str) -> Raised:
 
 def _summary(account: Account) -> str:
     shadow = " (shadow: nothing is refused)" if account.limits.shadow else ""
-    used = account.used // 10
-    return f"{account.key.scope}: {used} % of {_usd(account.limits.limit)} is spent or on its way{shadow}"
+    return f"{account.key.scope}: {_used(account)} is spent or on its way{shadow}"
+
+
+def _reason(account: Account) -> str:
+    """Return why a budget halts; what it halts is said beside it."""
+    return f"{_used(account)} per {account.key.window.value} is spent or on its way"
+
+
+def _used(account: Account) -> str:
+    return f"{account.used // 10} % of {_usd(account.limits.limit)}"
 
 
 def _facts(account: Account) -> Mapping[str, Json]:
@@ -177,4 +186,6 @@ def _period(key: AccountKey) -> str:
 
 
 def _usd(nano: int) -> str:
-    return f"{nano // _DOLLAR}.{nano % _DOLLAR // _CENT:02d} USD"
+    """Return an amount exactly: with as many digits as it has, and no less than cents."""
+    digits = f"{nano % _DOLLAR:09d}".rstrip("0")
+    return f"{nano // _DOLLAR}.{digits:0<2} USD"
