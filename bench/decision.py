@@ -23,17 +23,11 @@ from typing import Any
 from interlock.core.admission import RunFacts, any_arguments
 from interlock.core.bundle import Bundle, compile_bundle
 from interlock.core.canonical import digest
-from interlock.core.document import (
-    Agent,
-    AnyDocument,
-    BlastRadius,
-    Grant,
-    Person,
-    Rule,
-    Tool,
-    ToolServer,
-    Workflow,
-)
+from interlock.core.document.identity import Agent, Person
+from interlock.core.document.kind import AnyDocument
+from interlock.core.document.rule import Rule
+from interlock.core.document.tool import BlastRadius, Tool, ToolServer
+from interlock.core.document.workflow import Grant, Workflow
 from interlock.core.model import DAY, EffectClass, Pin, Principal, Request, RiskTier, Verdict
 from interlock.runtime import Runtime, settle_collector
 from interlock.services.admit import Admit

@@ -6,22 +6,12 @@ import asyncio
 from pathlib import Path
 
 from interlock.core.bundle import compile_bundle
-from interlock.core.document import (
-    Agent,
-    AnyDocument,
-    Budget,
-    DeclaredPrice,
-    DeclaredRates,
-    Models,
-    Organisation,
-    Person,
-    Provider,
-    ProviderModel,
-    Team,
-    WireFamily,
-    Workflow,
-    key,
-)
+from interlock.core.document.identity import Agent, Organisation, Person, Team
+from interlock.core.document.kind import AnyDocument, key
+from interlock.core.document.provider import DeclaredPrice, DeclaredRates, Provider, ProviderModel
+from interlock.core.document.spending import Budget, Models
+from interlock.core.document.workflow import Workflow
+from interlock.core.model import WireFamily
 from interlock.runtime import Runtime
 from interlock.services.open_run import open_run
 from interlock.settings import Settings

@@ -6,17 +6,11 @@ import asyncio
 from pathlib import Path
 
 from interlock.core.bundle import compile_bundle
-from interlock.core.document import (
-    Agent,
-    BlastRadius,
-    Grant,
-    Person,
-    Rule,
-    Tool,
-    ToolServer,
-    Workflow,
-    key,
-)
+from interlock.core.document.identity import Agent, Person
+from interlock.core.document.kind import key
+from interlock.core.document.rule import Rule
+from interlock.core.document.tool import BlastRadius, Tool, ToolServer
+from interlock.core.document.workflow import Grant, Workflow
 from interlock.core.model import EffectClass, RiskTier, Verdict
 from interlock.runtime import Runtime
 from interlock.services.open_run import open_run

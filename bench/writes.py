@@ -26,16 +26,9 @@ from interlock.call.engine import Calls
 from interlock.core.answer import Completed, Proposal
 from interlock.core.bundle import Bundle, compile_bundle
 from interlock.core.canonical import digest
-from interlock.core.document import (
-    Agent,
-    BlastRadius,
-    Companion,
-    Grant,
-    Person,
-    Tool,
-    ToolServer,
-    Workflow,
-)
+from interlock.core.document.identity import Agent, Person
+from interlock.core.document.tool import BlastRadius, Companion, Tool, ToolServer
+from interlock.core.document.workflow import Grant, Workflow
 from interlock.core.model import DAY, EffectClass, Pin, Principal, RiskTier
 from interlock.runtime import Runtime
 from interlock.settings import Settings

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interlock.call.engine import Calls
-from interlock.core.document import ToolServer
+from interlock.core.document.tool import ToolServer
 from interlock.core.rotation import validity
 from interlock.gateway.llm.front import LlmGateway
 from interlock.listen import Asgi, Listeners

@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import dataclass
 
 from interlock.core.charge import Ending
-from interlock.core.document import Customer, Models
+from interlock.core.document.spending import Customer, Models
 from interlock.core.model_route import Route
 from interlock.core.pin import pinned
 from interlock.errors import OutcomeUnknown, StoreError, UpstreamUnavailable

@@ -19,7 +19,8 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from interlock.core.document import AnyDocument, Companion, Tool
+from interlock.core.document.kind import AnyDocument
+from interlock.core.document.tool import Companion, Tool
 from interlock.core.model import EffectClass, RiskTier
 from interlock.services.verify_audit import verify_database
 from interlock.store.schema import actions, audit

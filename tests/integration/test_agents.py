@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from interlock.core.document import Agent
+from interlock.core.document.identity import Agent
 from interlock.errors import StateConflict, TokenInvalid
 from interlock.services.exchange import Proof
 from interlock.store import agents, enrolments, runs

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from interlock.core.alert import AlertKind
-from interlock.core.document import Baseline, FailureMode, Person, Runbook
+from interlock.core.document.identity import Person
+from interlock.core.document.runbook import Baseline, FailureMode, Runbook
 from interlock.errors import StateConflict
 from interlock.store import alert_events, deliveries, incidents, runbooks, schema
 from interlock.store.alert_events import AlertEvent, Raised

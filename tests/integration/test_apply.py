@@ -17,20 +17,13 @@ import sqlalchemy as sa
 
 from interlock.core import change
 from interlock.core.bundle import BundleInvalid
-from interlock.core.document import (
-    Agent,
-    AnyDocument,
-    Budget,
-    Grant,
-    Models,
-    Person,
-    Policy,
-    Provider,
-    ProviderModel,
-    Rule,
-    ToolServer,
-    Workflow,
-)
+from interlock.core.document.identity import Agent, Person
+from interlock.core.document.kind import AnyDocument
+from interlock.core.document.provider import Provider, ProviderModel
+from interlock.core.document.rule import Policy, Rule
+from interlock.core.document.spending import Budget, Models
+from interlock.core.document.tool import ToolServer
+from interlock.core.document.workflow import Grant, Workflow
 from interlock.core.model import Verdict, WireFamily
 from interlock.errors import NotFound, NotPermitted, StateConflict, UsageError
 from interlock.runtime import Runtime

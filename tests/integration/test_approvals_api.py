@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 from interlock.cli import actions as cli_actions
 from interlock.cli import approvals as cli_approvals
 from interlock.core.answer import Waiting
-from interlock.core.document import Person
+from interlock.core.document.identity import Person
 from interlock.errors import InterlockError, NotPermitted, StateConflict, UsageError
 from interlock.store import people
 from interlock.web import actions, approvals

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from interlock.core.budget import Account, Granted, answer
-from interlock.core.document import Budget, Workflow
+from interlock.core.document.spending import Budget
+from interlock.core.document.workflow import Workflow
 from interlock.core.hold import Hold, HoldState, end
 from interlock.store import epochs
 from interlock.store.database import Store

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from interlock.core.bundle import Bundle
-from interlock.core.document import Budget
+from interlock.core.document.spending import Budget
 from interlock.core.hold import HoldState
 from interlock.core.model import SECOND
 from interlock.errors import NotFound, StateConflict

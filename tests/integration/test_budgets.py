@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from interlock.core.budget import BudgetState, Clamp, Crossed, Overrun, Refused
-from interlock.core.document import Budget
+from interlock.core.document.spending import Budget
 from interlock.core.model import DAY, SECOND, OnHard
 from interlock.store.live_accounts import Held
 from support.money import Purse, a_bundle, a_principal, balanced

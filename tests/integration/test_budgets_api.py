@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 
 from interlock.app import wire
-from interlock.core.document import Budget, Models
+from interlock.core.document.spending import Budget, Models
 from interlock.settings import Settings
 from interlock.store import people
 from interlock.testing import ModelServer, Reply

@@ -20,7 +20,8 @@ from interlock.core.answer import (
     Refused,
     Waiting,
 )
-from interlock.core.document import Grant, Person
+from interlock.core.document.identity import Person
+from interlock.core.document.workflow import Grant
 from interlock.core.model import Json
 from interlock.errors import CommitUnknown, StoreUnavailable
 from interlock.services.verify_audit import verify_database

@@ -10,7 +10,7 @@ import httpx2
 from starlette.applications import Starlette
 
 from interlock.core.context import Reading
-from interlock.core.document import DeclaredPrice, DeclaredRates, Provider, ProviderModel
+from interlock.core.document.provider import DeclaredPrice, DeclaredRates, Provider, ProviderModel
 from interlock.core.model import HOUR, WireFamily
 from interlock.core.price_book import PriceBook
 from interlock.errors import InterlockError

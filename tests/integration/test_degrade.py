@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from interlock.core.bundle import compile_bundle
-from interlock.core.document import Budget, Degraded, Models
+from interlock.core.document.spending import Budget, Degraded, Models
 from interlock.core.habit import Habits
 from interlock.core.model import Principal
 from interlock.core.model_route import Route

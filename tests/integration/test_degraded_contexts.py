@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from interlock.core.conversation import WireFormat
-from interlock.core.document import Budget, Models
+from interlock.core.document.spending import Budget, Models
 from interlock.testing import ModelServer, Reply
 from support.histories import history, refused
 from support.model_gateway import CLAUDE, GPT, a_model_gateway, manifest, providers

@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from interlock.core.alert import AlertKind
-from interlock.core.document import Person
+from interlock.core.document.identity import Person
 from interlock.core.model import SECOND
 from interlock.errors import UsageError
 from interlock.services.deliver import Deliver

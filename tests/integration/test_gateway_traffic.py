@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from interlock.core.document import ToolServer
+from interlock.core.document.tool import ToolServer
 from interlock.services.verify_audit import verify_database
 from support import airline
 from support.gateway import Gateway, a_gateway, a_manifest, a_tool, workshop

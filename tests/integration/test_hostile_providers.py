@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from interlock.core.document import Budget
+from interlock.core.document.spending import Budget
 from interlock.testing import ModelServer, Reply
 from interlock.upstream.llm.packed import PIECE, Unpacker
 from support.model_gateway import CLAUDE, GPT, a_model_gateway, manifest, providers

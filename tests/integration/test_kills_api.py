@@ -13,7 +13,8 @@ import httpx2
 import pytest
 from starlette.applications import Starlette
 
-from interlock.core.document import Agent, Grant, Person, Workflow
+from interlock.core.document.identity import Agent, Person
+from interlock.core.document.workflow import Grant, Workflow
 from interlock.errors import InterlockError
 from interlock.services.authenticate import Authenticator
 from interlock.services.kill import KillSwitch

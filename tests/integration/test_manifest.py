@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interlock.core.document import Tool, Workflow
+from interlock.core.document.tool import Tool
+from interlock.core.document.workflow import Workflow
 from interlock.errors import ManifestError
 from interlock.manifest import ManifestProblem, Source, load, read_manifest
 from interlock.manifest.quantity import json_value

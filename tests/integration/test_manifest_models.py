@@ -10,20 +10,12 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from interlock.core.document import (
-    AnyDocument,
-    Baseline,
-    Compression,
-    Customer,
-    DeclaredRates,
-    Degraded,
-    Models,
-    Organisation,
-    Provider,
-    Runbook,
-    Timeouts,
-    Workflow,
-)
+from interlock.core.document.identity import Organisation
+from interlock.core.document.kind import AnyDocument
+from interlock.core.document.provider import DeclaredRates, Provider, Timeouts
+from interlock.core.document.runbook import Baseline, Runbook
+from interlock.core.document.spending import Compression, Customer, Degraded, Models
+from interlock.core.document.workflow import Workflow
 from interlock.core.model import Ability, OnHard, Shortening, WireFamily
 from interlock.errors import ManifestError
 from interlock.manifest import Source, read_manifest

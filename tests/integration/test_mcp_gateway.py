@@ -14,7 +14,10 @@ import pytest
 from mcp.shared.exceptions import MCPError
 from pydantic import FileUrl
 
-from interlock.core.document import AnyDocument, Grant, Rule, Tool
+from interlock.core.document.kind import AnyDocument
+from interlock.core.document.rule import Rule
+from interlock.core.document.tool import Tool
+from interlock.core.document.workflow import Grant
 from interlock.core.model import RiskTier, Verdict
 from interlock.services.close_run import close_run
 from interlock.store.schema import audit

@@ -19,7 +19,8 @@ import pytest
 import sqlalchemy as sa
 
 from interlock.core.approval import Decider
-from interlock.core.document import AnyDocument, Credentials, ToolServer
+from interlock.core.document.kind import AnyDocument
+from interlock.core.document.tool import Credentials, ToolServer
 from interlock.core.model import RiskTier
 from interlock.services.approve import Approve
 from interlock.store.schema import metadata

@@ -16,7 +16,9 @@ import sqlalchemy as sa
 
 from interlock.cli.approvals import view
 from interlock.core.approval import Decider
-from interlock.core.document import Approvals, Companion, Grant, Rule, ToolServer, Variant
+from interlock.core.document.rule import Rule
+from interlock.core.document.tool import Companion, ToolServer, Variant
+from interlock.core.document.workflow import Approvals, Grant
 from interlock.core.model import Pin, RiskTier, Verdict
 from interlock.errors import UsageError
 from interlock.services.approve import Approve

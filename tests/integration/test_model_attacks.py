@@ -16,7 +16,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from interlock.core.document import Budget, Models
+from interlock.core.document.spending import Budget, Models
 from interlock.gateway.llm import front
 from interlock.testing import ModelServer
 from support.model_gateway import CLAUDE, SMALL, ModelGateway, a_model_gateway, manifest, providers

@@ -12,7 +12,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from interlock.core.document import Budget, Timeouts
+from interlock.core.document.provider import Timeouts
+from interlock.core.document.spending import Budget
 from interlock.testing import ModelServer, Reply, UsageAt
 from support.model_gateway import CLAUDE, GPT, ModelGateway, a_model_gateway, manifest, providers
 

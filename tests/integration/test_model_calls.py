@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from interlock.core.document import Budget, Models
+from interlock.core.document.spending import Budget, Models
 from interlock.core.kill import KillLevel
 from interlock.store.model_calls import LedgerRow
 from interlock.testing import ModelServer, Reply, UsageAt

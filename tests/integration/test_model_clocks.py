@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from interlock.core.document import Budget
+from interlock.core.document.spending import Budget
 from interlock.core.model import HOUR
 from interlock.runtime import Runtime, SystemClock, TimeOrderedIds
 from interlock.testing import ModelServer, Reply

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from interlock.core.budget import Account
-from interlock.core.document import Budget
+from interlock.core.document.spending import Budget
 from interlock.runtime import SystemClock
 from interlock.testing import ModelServer, Received, Reply
 from support.model_gateway import CLAUDE, GPT, ModelGateway, a_model_gateway, manifest, providers

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from interlock.core.document import Person as PersonDocument
+from interlock.core.document.identity import Person as PersonDocument
 from interlock.store import people
 from interlock.store.schema import api_tokens
 from interlock.store.schema import people as people_table

@@ -13,7 +13,7 @@ from genai_prices.data import providers as library
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interlock.core.document import Provider
+from interlock.core.document.provider import Provider
 from interlock.core.model import SECOND, WireFamily
 from interlock.core.price_book import PriceBook, lists_for
 from interlock.core.pricing import Price, cost

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from interlock.core.document import Budget, Customer, Provider
+from interlock.core.document.provider import Provider
+from interlock.core.document.spending import Budget, Customer
 from interlock.core.model import DAY
 from interlock.core.pricing import CEILING
 from interlock.core.reconciliation import Standing

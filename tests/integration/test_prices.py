@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from interlock.core.bundle import compile_bundle
-from interlock.core.document import DeclaredPrice, DeclaredRates, Provider, ProviderModel
+from interlock.core.document.provider import DeclaredPrice, DeclaredRates, Provider, ProviderModel
 from interlock.core.model import WireFamily
 from interlock.core.price_book import ListedProvider, Listing, Unpriced, price_for
 from interlock.core.price_change import ChangeKind

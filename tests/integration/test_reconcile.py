@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from interlock.core.document import Budget
+from interlock.core.document.spending import Budget
 from interlock.core.model import DAY
 from interlock.core.reconciliation import Standing
 from interlock.errors import UsageError

@@ -10,7 +10,10 @@ import pytest
 
 from interlock.core.admission import decide
 from interlock.core.bundle import compile_bundle
-from interlock.core.document import AnyDocument, Budget, Grant, Rule, Workflow
+from interlock.core.document.kind import AnyDocument
+from interlock.core.document.rule import Rule
+from interlock.core.document.spending import Budget
+from interlock.core.document.workflow import Grant, Workflow
 from interlock.core.model import Principal, Request, Verdict
 from interlock.core.snapshot import RunFacts
 from interlock.services.close_run import close_run

@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from mcp.shared.exceptions import MCPError
 
 from interlock.core.approval import Decider
-from interlock.core.document import Compression, Workflow
+from interlock.core.document.spending import Compression
+from interlock.core.document.workflow import Workflow
 from interlock.core.model import RiskTier
 from interlock.services.approve import Approve
 from interlock.store import originals

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from interlock.core.answer import Completed
-from interlock.core.document import Budget, Compression
+from interlock.core.document.spending import Budget, Compression
 from interlock.core.model import Principal, Shortening
 from interlock.gateway.mcp.results import Results
 from interlock.testing import ModelServer, Reply

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from interlock.core.bundle import compile_bundle
-from interlock.core.document import Agent, Budget, Grant, Person, ToolServer, Workflow
+from interlock.core.document.identity import Agent, Person
+from interlock.core.document.spending import Budget
+from interlock.core.document.tool import ToolServer
+from interlock.core.document.workflow import Grant, Workflow
 from interlock.core.model import EffectClass, RiskTier
 from interlock.services.pay import Pay
 from interlock.store import model_calls

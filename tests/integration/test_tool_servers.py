@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from interlock.core.document import Credentials, ToolServer
+from interlock.core.document.tool import Credentials, ToolServer
 from interlock.core.model import Principal
 from interlock.runtime import Runtime
 from interlock.upstream.executor import Dispatch, Failed, NotSent, Outcome, Succeeded, Unknown

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from mcp.shared.exceptions import MCPError
 
 from interlock.core.answer import Broken, Completed, InputAsked
-from interlock.core.document import AnyDocument
+from interlock.core.document.kind import AnyDocument
 from interlock.errors import StoreUnavailable
 from interlock.services.verify_audit import verify_database
 from interlock.store.database import JournalEntry, Store

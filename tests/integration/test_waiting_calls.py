@@ -23,7 +23,7 @@ from interlock.core.answer import (
     TurnedDown,
     Waiting,
 )
-from interlock.core.document import Policy, Rule
+from interlock.core.document.rule import Policy, Rule
 from interlock.core.model import BreakerState, EffectClass, RiskTier, Verdict
 from interlock.errors import StateConflict
 from interlock.store import approvals, revocations, runs

@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interlock.core.document import BlastRadius, Grant
+from interlock.core.document.tool import BlastRadius
+from interlock.core.document.workflow import Grant
 from interlock.core.model import RiskTier
 from interlock.core.trial import Trial, ask
 from interlock.core.worst import WorstCall, report

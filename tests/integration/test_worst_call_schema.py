@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from interlock.core.document import BlastRadius, Grant
+from interlock.core.document.tool import BlastRadius
+from interlock.core.document.workflow import Grant
 from interlock.core.model import RiskTier, Verdict
 from interlock.core.worst import WorstCall, report
 from interlock.services.register import schema_check

@@ -16,18 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from interlock.core.answer import Completed, Refused, TurnedDown, Waiting
-from interlock.core.document import (
-    Agent,
-    AnyDocument,
-    Approvals,
-    Companion,
-    Grant,
-    Person,
-    Rule,
-    Tool,
-    ToolServer,
-    Workflow,
-)
+from interlock.core.document.identity import Agent, Person
+from interlock.core.document.kind import AnyDocument
+from interlock.core.document.rule import Rule
+from interlock.core.document.tool import Companion, Tool, ToolServer
+from interlock.core.document.workflow import Approvals, Grant, Workflow
 from interlock.core.model import EffectClass, RiskTier, Source, Verdict
 from interlock.services.verify_audit import verify_database
 from interlock.store.schema import audit

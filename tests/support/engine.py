@@ -15,19 +15,10 @@ from interlock.core.answer import Answer, Continuation, Proposal
 from interlock.core.approval import Decider
 from interlock.core.bundle import Bundle, compile_bundle
 from interlock.core.canonical import digest
-from interlock.core.document import (
-    Agent,
-    AnyDocument,
-    Approvals,
-    BlastRadius,
-    Companion,
-    Grant,
-    Person,
-    Team,
-    Tool,
-    ToolServer,
-    Workflow,
-)
+from interlock.core.document.identity import Agent, Person, Team
+from interlock.core.document.kind import AnyDocument
+from interlock.core.document.tool import BlastRadius, Companion, Tool, ToolServer
+from interlock.core.document.workflow import Approvals, Grant, Workflow
 from interlock.core.model import SECOND, EffectClass, Pin, Principal, RiskTier, Source
 from interlock.runtime import EventLoopScheduler, Runtime, SystemClock, TimeOrderedIds
 from interlock.services.approve import Approve

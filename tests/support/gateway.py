@@ -17,17 +17,10 @@ from mcp.client.streamable_http import streamable_http_client
 
 from interlock.call.engine import Calls
 from interlock.core.bundle import compile_bundle
-from interlock.core.document import (
-    Agent,
-    AnyDocument,
-    BlastRadius,
-    Grant,
-    Person,
-    Tool,
-    ToolServer,
-    Workflow,
-    key,
-)
+from interlock.core.document.identity import Agent, Person
+from interlock.core.document.kind import AnyDocument, key
+from interlock.core.document.tool import BlastRadius, Tool, ToolServer
+from interlock.core.document.workflow import Grant, Workflow
 from interlock.core.model import EffectClass, RiskTier
 from interlock.gateway.mcp.front import McpGateway
 from interlock.runtime import Runtime

@@ -17,16 +17,10 @@ from joserfc.jwk import ECKey
 from starlette.applications import Starlette
 
 from interlock.core.bundle import compile_bundle
-from interlock.core.document import (
-    Agent,
-    AnyDocument,
-    BlastRadius,
-    Grant,
-    Person,
-    Tool,
-    ToolServer,
-    Workflow,
-)
+from interlock.core.document.identity import Agent, Person
+from interlock.core.document.kind import AnyDocument
+from interlock.core.document.tool import BlastRadius, Tool, ToolServer
+from interlock.core.document.workflow import Grant, Workflow
 from interlock.core.model import EffectClass, RiskTier
 from interlock.errors import InterlockError
 from interlock.runtime import EventLoopScheduler, Runtime, TimeOrderedIds

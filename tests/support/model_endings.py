@@ -9,15 +9,10 @@ import asyncio
 import sys
 from pathlib import Path
 
-from interlock.core.document import (
-    AnyDocument,
-    Budget,
-    DeclaredPrice,
-    DeclaredRates,
-    Models,
-    Timeouts,
-    Workflow,
-)
+from interlock.core.document.kind import AnyDocument
+from interlock.core.document.provider import DeclaredPrice, DeclaredRates, Timeouts
+from interlock.core.document.spending import Budget, Models
+from interlock.core.document.workflow import Workflow
 from interlock.core.model import WireFamily
 from support.model_gateway import CLAUDE, GPT, a_model, a_model_gateway, a_provider, manifest
 from support.money import dollars

@@ -14,19 +14,11 @@ import uvicorn
 
 from interlock.app import wire
 from interlock.core.bundle import compile_bundle
-from interlock.core.document import (
-    Agent,
-    AnyDocument,
-    Budget,
-    DeclaredPrice,
-    DeclaredRates,
-    Models,
-    Person,
-    Provider,
-    ProviderModel,
-    Workflow,
-    key,
-)
+from interlock.core.document.identity import Agent, Person
+from interlock.core.document.kind import AnyDocument, key
+from interlock.core.document.provider import DeclaredPrice, DeclaredRates, Provider, ProviderModel
+from interlock.core.document.spending import Budget, Models
+from interlock.core.document.workflow import Workflow
 from interlock.core.model import WireFamily
 from interlock.gateway.llm.front import LlmGateway
 from interlock.runtime import Runtime

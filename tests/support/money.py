@@ -11,7 +11,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from interlock.core.bundle import Bundle, compile_bundle
-from interlock.core.document import Agent, AnyDocument, Budget, Organisation, Person, Team, Workflow
+from interlock.core.document.identity import Agent, Organisation, Person, Team
+from interlock.core.document.kind import AnyDocument
+from interlock.core.document.spending import Budget
+from interlock.core.document.workflow import Workflow
 from interlock.core.model import SECOND, Principal
 from interlock.core.snapshot import RunFacts
 from interlock.runtime import EventLoopScheduler, Runtime, TimeOrderedIds

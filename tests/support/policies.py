@@ -9,20 +9,11 @@ from typing import Any
 from interlock.core.admission import Approved, RunFacts, Snapshot, any_arguments, decide
 from interlock.core.bundle import Bundle, compile_bundle
 from interlock.core.canonical import digest
-from interlock.core.document import (
-    Agent,
-    AnyDocument,
-    Approvals,
-    BlastRadius,
-    Companion,
-    Grant,
-    Person,
-    Policy,
-    Rule,
-    Tool,
-    ToolServer,
-    Workflow,
-)
+from interlock.core.document.identity import Agent, Person
+from interlock.core.document.kind import AnyDocument
+from interlock.core.document.rule import Policy, Rule
+from interlock.core.document.tool import BlastRadius, Companion, Tool, ToolServer
+from interlock.core.document.workflow import Approvals, Grant, Workflow
 from interlock.core.model import Decision, EffectClass, Pin, Principal, Request, RiskTier, Source, Verdict
 
 NOW = 1_900_000_000_000_000

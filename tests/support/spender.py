@@ -13,7 +13,7 @@ from pathlib import Path
 
 from interlock.core.budget import Refused
 from interlock.core.bundle import Bundle
-from interlock.core.document import Budget
+from interlock.core.document.spending import Budget
 from interlock.core.model import SECOND
 from interlock.store.live_accounts import Held
 from support.money import Purse, a_bundle

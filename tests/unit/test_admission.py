@@ -20,7 +20,10 @@ from interlock.core.admission import (
     decide_model,
 )
 from interlock.core.bundle import Bundle
-from interlock.core.document import Models, Provider, ProviderModel, Rule, Workflow
+from interlock.core.document.provider import Provider, ProviderModel
+from interlock.core.document.rule import Rule
+from interlock.core.document.spending import Models
+from interlock.core.document.workflow import Workflow
 from interlock.core.kill import KillLevel
 from interlock.core.model import (
     AutonomyTier,

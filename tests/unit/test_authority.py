@@ -11,31 +11,15 @@ from hypothesis import strategies as st
 
 from interlock.core.authority import Comparison, Direction, compare
 from interlock.core.bundle import BundleInvalid, compile_bundle
-from interlock.core.document import (
-    Agent,
-    AnyDocument,
-    Approvals,
-    BlastRadius,
-    BreakerLimits,
-    Budget,
-    Companion,
-    Credentials,
-    Document,
-    Grant,
-    Hours,
-    Models,
-    Organisation,
-    Person,
-    Policy,
-    Provider,
-    Rule,
-    Runbook,
-    Team,
-    Tool,
-    ToolServer,
-    Variant,
-    Workflow,
-)
+from interlock.core.document.identity import Agent, Organisation, Person, Team
+from interlock.core.document.kind import AnyDocument
+from interlock.core.document.named import Document
+from interlock.core.document.provider import Provider
+from interlock.core.document.rule import Hours, Policy, Rule
+from interlock.core.document.runbook import Runbook
+from interlock.core.document.spending import Budget, Models
+from interlock.core.document.tool import BlastRadius, Companion, Credentials, Tool, ToolServer, Variant
+from interlock.core.document.workflow import Approvals, BreakerLimits, Grant, Workflow
 from interlock.core.model import EffectClass, OnHard, RiskTier, Source, Verdict, WireFamily
 from interlock.core.trial import Trial, ask
 from support.policies import NOW, a_reading_tool, a_rule, a_tool, a_workflow, documents

@@ -7,17 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interlock.core.bundle import BundleInvalid, compile_bundle
-from interlock.core.document import (
-    Hours,
-    Models,
-    Organisation,
-    Person,
-    Provider,
-    ProviderModel,
-    Runbook,
-    Team,
-    Workflow,
-)
+from interlock.core.document.identity import Organisation, Person, Team
+from interlock.core.document.provider import Provider, ProviderModel
+from interlock.core.document.rule import Hours
+from interlock.core.document.runbook import Runbook
+from interlock.core.document.spending import Models
+from interlock.core.document.workflow import Workflow
 from interlock.core.model import Verdict, WireFamily
 from interlock.core.model_route import Route, RoutingTable
 from support.policies import Grant, Policy, a_bundle, a_rule, a_tool, a_workflow, documents

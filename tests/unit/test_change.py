@@ -18,20 +18,13 @@ from interlock.core.change import (
     next_versions,
     stage,
 )
-from interlock.core.document import (
-    Agent,
-    AnyDocument,
-    Budget,
-    Customer,
-    Grant,
-    Models,
-    Person,
-    Policy,
-    Provider,
-    ProviderModel,
-    ToolServer,
-    Workflow,
-)
+from interlock.core.document.identity import Agent, Person
+from interlock.core.document.kind import AnyDocument
+from interlock.core.document.provider import Provider, ProviderModel
+from interlock.core.document.rule import Policy
+from interlock.core.document.spending import Budget, Customer, Models
+from interlock.core.document.tool import ToolServer
+from interlock.core.document.workflow import Grant, Workflow
 from interlock.core.model import Verdict, WireFamily
 from support.policies import a_reading_tool, a_rule, a_tool, a_workflow, documents
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interlock.core.compression import rule_for, shorten, size_of, text_of, worded
-from interlock.core.document import Compression
+from interlock.core.document.spending import Compression
 
 trees = st.recursive(
     st.none() | st.booleans() | st.integers(-999, 999) | st.text(alphabet="ab é😀", max_size=300),

@@ -9,7 +9,8 @@ import pytest
 
 from interlock.core.budget import Account, AccountKey, Limits, ScopeKind
 from interlock.core.bundle import Bundle
-from interlock.core.document import Person, Variant
+from interlock.core.document.identity import Person
+from interlock.core.document.tool import Variant
 from interlock.core.identity import Revocations
 from interlock.core.kill import KillLevel
 from interlock.core.model import (

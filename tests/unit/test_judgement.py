@@ -10,25 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interlock.core.authority import compare
-from interlock.core.document import (
-    AnyDocument,
-    Baseline,
-    Budget,
-    Compression,
-    Customer,
+from interlock.core.document.identity import Organisation
+from interlock.core.document.kind import AnyDocument
+from interlock.core.document.provider import (
     DeclaredPrice,
     DeclaredRates,
     DeclaredTier,
-    Degraded,
-    Models,
-    Organisation,
     Provider,
     ProviderCredentials,
     ProviderModel,
-    Runbook,
     Timeouts,
-    Workflow,
 )
+from interlock.core.document.runbook import Baseline, Runbook
+from interlock.core.document.spending import Budget, Compression, Customer, Degraded, Models
+from interlock.core.document.workflow import Workflow
 from interlock.core.judgement import record
 from interlock.core.merge import NARROWS, NEITHER, WIDENS, Direction
 from interlock.core.model import Ability, OnHard, WireFamily

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from interlock.core.admission import decide_preview, to_be_measured
-from interlock.core.document import BlastRadius, Variant
+from interlock.core.document.tool import BlastRadius, Variant
 from interlock.core.kill import KillLevel
 from interlock.core.model import BreakerState, Decision, EffectClass, Pin, Reason, RiskTier, Verdict
 from support.policies import (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from interlock.core import merge
-from interlock.core.document import Grant
+from interlock.core.document.workflow import Grant
 from interlock.core.merge import NARROWS, NEITHER, WIDENS
 
 

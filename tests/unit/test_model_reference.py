@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from interlock.core.bundle import BundleInvalid, compile_bundle
-from interlock.core.document import Compression, Models, Provider, ProviderModel
+from interlock.core.document.provider import Provider, ProviderModel
+from interlock.core.document.spending import Compression, Models
 from interlock.core.model import Shortening, WireFamily
 from support.policies import a_workflow, documents
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from interlock.core.document import Models, Provider, ProviderModel
+from interlock.core.document.provider import Provider, ProviderModel
+from interlock.core.document.spending import Models
 from interlock.core.model import Reason, WireFamily
 from interlock.core.model_route import Route, RoutingTable, permits
 

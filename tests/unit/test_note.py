@@ -7,19 +7,11 @@ from typing import Any
 
 import pytest
 
-from interlock.core.document import (
-    Agent,
-    AnyDocument,
-    Budget,
-    Credentials,
-    Models,
-    Organisation,
-    Provider,
-    ProviderCredentials,
-    ProviderModel,
-    Team,
-    ToolServer,
-)
+from interlock.core.document.identity import Agent, Organisation, Team
+from interlock.core.document.kind import AnyDocument
+from interlock.core.document.provider import Provider, ProviderCredentials, ProviderModel
+from interlock.core.document.spending import Budget, Models
+from interlock.core.document.tool import Credentials, ToolServer
 from interlock.core.model import DAY, WireFamily
 from interlock.core.note import notes
 from support.policies import NOW, Grant, a_reading_tool, a_tool, a_workflow, documents

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from interlock.core.document import Budget, Models, Organisation, Provider, ProviderModel, Team
+from interlock.core.document.identity import Organisation, Team
+from interlock.core.document.provider import Provider, ProviderModel
+from interlock.core.document.spending import Budget, Models
 from interlock.core.model import WireFamily
 from interlock.core.outlay import Ceiling, ceilings, models_in_scope
 from support.policies import NOW, a_bundle, a_workflow

@@ -6,7 +6,9 @@ from typing import Any
 
 from interlock.core.budget import AccountKey, Limits, ScopeKind
 from interlock.core.bundle import Bundle, compile_bundle
-from interlock.core.document import Agent, Budget, Organisation, Person, Team, Workflow
+from interlock.core.document.identity import Agent, Organisation, Person, Team
+from interlock.core.document.spending import Budget
+from interlock.core.document.workflow import Workflow
 from interlock.core.model import DAY, HOUR, OnHard
 from interlock.core.payer import Line, organisation_of, payers, teams_of
 from interlock.core.window import Window

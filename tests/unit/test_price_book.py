@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from interlock.core.document import DeclaredPrice, DeclaredRates, DeclaredTier, Provider, ProviderModel
+from interlock.core.document.provider import (
+    DeclaredPrice,
+    DeclaredRates,
+    DeclaredTier,
+    Provider,
+    ProviderModel,
+)
 from interlock.core.model import WireFamily
 from interlock.core.price_book import (
     ListedProvider,

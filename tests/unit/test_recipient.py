@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from interlock.core.alert import Severity
-from interlock.core.document import Agent, Approvals, Person, Team, Workflow
+from interlock.core.document.identity import Agent, Person, Team
+from interlock.core.document.workflow import Approvals, Workflow
 from interlock.core.recipient import Address, addresses
 
 HOOK = {"webhook": "https://hooks.example.com/x", "webhook_key": "secret://env/HOOK"}

@@ -8,24 +8,13 @@ from typing import Any
 import pytest
 
 from interlock.core.bundle import BundleInvalid, Problem, compile_bundle
-from interlock.core.document import (
-    Agent,
-    AnyDocument,
-    Approvals,
-    Baseline,
-    Budget,
-    Compression,
-    Credentials,
-    FailureMode,
-    Organisation,
-    Person,
-    Provider,
-    ProviderCredentials,
-    Runbook,
-    Team,
-    Tool,
-    ToolServer,
-)
+from interlock.core.document.identity import Agent, Organisation, Person, Team
+from interlock.core.document.kind import AnyDocument
+from interlock.core.document.provider import Provider, ProviderCredentials
+from interlock.core.document.runbook import Baseline, FailureMode, Runbook
+from interlock.core.document.spending import Budget, Compression
+from interlock.core.document.tool import Credentials, Tool, ToolServer
+from interlock.core.document.workflow import Approvals
 from interlock.core.model import EffectClass, RiskTier
 from support.policies import Companion, Grant, Policy, a_reading_tool, a_rule, a_tool, a_workflow, documents
 

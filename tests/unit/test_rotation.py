@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interlock.core.document import Credentials, Provider, ProviderCredentials, ToolServer
+from interlock.core.document.provider import Provider, ProviderCredentials
+from interlock.core.document.tool import Credentials, ToolServer
 from interlock.core.model import DAY, HOUR
 from interlock.core.rotation import WARN_AHEAD, CredentialState, refusal, validity, warning
 

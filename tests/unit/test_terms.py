@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from interlock.core.document import Budget, Degraded, Models, ProviderModel
+from interlock.core.document.provider import ProviderModel
+from interlock.core.document.spending import Budget, Degraded, Models
 from interlock.core.ladder import ModelFacts, ServerTools
 from interlock.core.model import Ability, OnHard
 from interlock.core.terms import facts_of, terms_of

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from interlock.core.document import Hours, Variant
+from interlock.core.document.rule import Hours
+from interlock.core.document.tool import Variant
 from interlock.core.model import AutonomyTier, RiskTier, Verdict
 from support.policies import Grant, a_bundle, a_principal, a_rule, a_run, a_tool, a_workflow, decided
 

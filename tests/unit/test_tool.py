@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from interlock.core.document import Tool, ToolServer, Variant
+from interlock.core.document.tool import Tool, ToolServer, Variant
 from interlock.core.model import SECOND, EffectClass, RiskTier, Source
 from interlock.core.policy.field import Facts
 from interlock.core.policy.flaw import Flaws

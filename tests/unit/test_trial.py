@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from interlock.core.bundle import compile_bundle
-from interlock.core.document import Grant
+from interlock.core.document.workflow import Grant
 from interlock.core.model import Gate, Verdict
 from interlock.core.trial import Trial, ask
 from support.policies import NOW, a_rule, a_workflow, documents

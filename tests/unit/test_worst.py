@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from interlock.core.admission import Snapshot, any_arguments, decide
 from interlock.core.bundle import Bundle, compile_bundle
 from interlock.core.canonical import digest
-from interlock.core.document import BlastRadius, Companion, Grant, ToolServer, Variant
+from interlock.core.document.tool import BlastRadius, Companion, ToolServer, Variant
+from interlock.core.document.workflow import Grant
 from interlock.core.model import HOUR, Pin, Principal, Request, RiskTier, Verdict
 from interlock.core.snapshot import RunFacts
 from interlock.core.worst import BlastRadiusReport, WorstCall, report

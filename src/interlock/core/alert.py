@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from interlock.core.document import FailureMode, Runbook
+from interlock.core.document.runbook import FailureMode, Runbook
 from interlock.core.model import Json
 
 

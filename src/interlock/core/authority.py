@@ -12,22 +12,13 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from interlock.core import judgement, merge, narrowing
-from interlock.core.document import (
-    Agent,
-    AnyDocument,
-    Conditions,
-    Organisation,
-    Person,
-    Policy,
-    Provider,
-    Rule,
-    Runbook,
-    Team,
-    Tool,
-    ToolServer,
-    Variant,
-    Workflow,
-)
+from interlock.core.document.identity import Agent, Organisation, Person, Team
+from interlock.core.document.kind import AnyDocument
+from interlock.core.document.provider import Provider
+from interlock.core.document.rule import Conditions, Policy, Rule
+from interlock.core.document.runbook import Runbook
+from interlock.core.document.tool import Tool, ToolServer, Variant
+from interlock.core.document.workflow import Workflow
 from interlock.core.merge import NARROWS, NEITHER, WIDENS, Change, Direction, Merge, Merged
 from interlock.core.model import RiskTier
 

@@ -13,20 +13,13 @@ from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from interlock.core.canonical import digest
-from interlock.core.document import (
-    Agent,
-    AnyDocument,
-    Organisation,
-    Person,
-    Policy,
-    Provider,
-    Runbook,
-    Team,
-    Tool,
-    ToolServer,
-    Workflow,
-    key,
-)
+from interlock.core.document.identity import Agent, Organisation, Person, Team
+from interlock.core.document.kind import AnyDocument, key
+from interlock.core.document.provider import Provider
+from interlock.core.document.rule import Policy
+from interlock.core.document.runbook import Runbook
+from interlock.core.document.tool import Tool, ToolServer
+from interlock.core.document.workflow import Workflow
 from interlock.core.model_reference import check_models, check_provider, served_by
 from interlock.core.model_route import RoutingTable
 from interlock.core.policy.condition import Setting

@@ -12,16 +12,12 @@ from dataclasses import asdict, dataclass
 from interlock.core.authority import Comparison, Difference, Direction, compare
 from interlock.core.bundle import Bundle, BundleInvalid, compile_bundle
 from interlock.core.canonical import digest
-from interlock.core.document import (
-    AnyDocument,
-    Person,
-    Policy,
-    Provider,
-    Tool,
-    ToolServer,
-    Workflow,
-    key,
-)
+from interlock.core.document.identity import Person
+from interlock.core.document.kind import AnyDocument, key
+from interlock.core.document.provider import Provider
+from interlock.core.document.rule import Policy
+from interlock.core.document.tool import Tool, ToolServer
+from interlock.core.document.workflow import Workflow
 from interlock.core.merge import equal
 from interlock.core.model_route import Route, permits
 

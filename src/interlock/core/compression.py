@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from interlock.core.document import Compression
+from interlock.core.document.spending import Compression
 from interlock.core.model import Json
 
 ANY = "*"

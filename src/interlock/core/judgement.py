@@ -10,32 +10,19 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from interlock.core import merge
-from interlock.core.document import (
-    Agent,
-    Approvals,
-    BlastRadius,
-    BreakerLimits,
-    Budget,
-    Credentials,
+from interlock.core.document.identity import Agent, Organisation, Person, Team
+from interlock.core.document.provider import (
     DeclaredPrice,
     DeclaredRates,
-    Degraded,
-    Grant,
-    Hours,
-    Models,
-    Organisation,
-    Person,
-    Policy,
     Provider,
     ProviderCredentials,
     ProviderModel,
-    Rule,
-    Runbook,
-    Team,
-    Tool,
-    ToolServer,
-    Workflow,
 )
+from interlock.core.document.rule import Hours, Policy, Rule
+from interlock.core.document.runbook import Runbook
+from interlock.core.document.spending import Budget, Degraded, Models
+from interlock.core.document.tool import BlastRadius, Credentials, Tool, ToolServer
+from interlock.core.document.workflow import Approvals, BreakerLimits, Grant, Workflow
 from interlock.core.merge import NARROWS, NEITHER, WIDENS, Change, Direction, Merge, Merged
 from interlock.core.model import OnHard, Source
 from interlock.core.model_route import ANY

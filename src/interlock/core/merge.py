@@ -12,7 +12,8 @@ from enum import StrEnum
 from typing import Any, cast
 
 from interlock.core import narrowing
-from interlock.core.document import Conditions, Grant
+from interlock.core.document.rule import Conditions
+from interlock.core.document.workflow import Grant
 
 _IDENTITY = frozenset({"name", "environment"})
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from interlock.core.document import Models, Provider, Workflow
+from interlock.core.document.provider import Provider
+from interlock.core.document.spending import Models
+from interlock.core.document.workflow import Workflow
 from interlock.core.model import WireFamily
 from interlock.core.model_route import ANY, Route, permits
 from interlock.core.policy.flaw import Flaws, near

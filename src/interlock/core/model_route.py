@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from interlock.core import refusal
-from interlock.core.document import Models, Provider, ProviderModel
+from interlock.core.document.provider import Provider, ProviderModel
+from interlock.core.document.spending import Models
 from interlock.core.model import Reason, WireFamily, value
 
 ANY = "*"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import cast
 
-from interlock.core.document import Conditions
+from interlock.core.document.rule import Conditions
 from interlock.core.model import Json
 from interlock.core.policy.operator import OPERATORS, Unclear
 from interlock.core.policy.phrase import said

@@ -6,16 +6,11 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
 from interlock.core.change import effective
-from interlock.core.document import (
-    Agent,
-    AnyDocument,
-    Organisation,
-    Provider,
-    Team,
-    Tool,
-    ToolServer,
-    Workflow,
-)
+from interlock.core.document.identity import Agent, Organisation, Team
+from interlock.core.document.kind import AnyDocument
+from interlock.core.document.provider import Provider
+from interlock.core.document.tool import Tool, ToolServer
+from interlock.core.document.workflow import Workflow
 from interlock.core.model import DAY
 
 _WARN_BEFORE = 30 * DAY

@@ -11,7 +11,8 @@ from typing import TypeAlias
 
 from interlock.core.budget import AccountKey, Limits, ScopeKind
 from interlock.core.bundle import Bundle
-from interlock.core.document import Budget, Organisation
+from interlock.core.document.identity import Organisation
+from interlock.core.document.spending import Budget
 from interlock.core.model import OnHard, value
 from interlock.core.window import Window, opened
 

@@ -10,8 +10,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from interlock.core import document
-from interlock.core.document import DeclaredPrice, DeclaredRates, ProviderModel
+from interlock.core.document.provider import (
+    DeclaredPrice,
+    DeclaredRates,
+    DeclaredTier,
+    Provider,
+    ProviderModel,
+)
 from interlock.core.model import value
 from interlock.core.model_name import Pattern, matches, spellings
 from interlock.core.pricing import CEILING, MANIFEST, Price, Rates, Tier
@@ -68,7 +73,7 @@ class Unpriced:
         )
 
 
-def lists_for(provider: document.Provider, listed: Iterable[ListedProvider]) -> tuple[str, ...]:
+def lists_for(provider: Provider, listed: Iterable[ListedProvider]) -> tuple[str, ...]:
     """Return the lists that hold for a declared provider: of its name, else of its URL; its own one first."""
     every = list(listed)
     own = [each for each in every if each.name == provider.name]
@@ -86,7 +91,7 @@ class PriceBook:
         *,
         listings: Iterable[Listing] = (),
         lists: Mapping[str, tuple[str, ...]] | None = None,
-        providers: Iterable[document.Provider] = (),
+        providers: Iterable[Provider] = (),
         versions: Mapping[str, int] | None = None,
     ) -> None:
         """`lists` names by declared provider the price lists that hold for it, `versions` the version of
@@ -173,7 +178,7 @@ def _declared(provider: str, model: ProviderModel, version: int) -> Price | None
 
 
 def _tiers(said: DeclaredPrice) -> tuple[Tier, ...]:
-    ordered: Sequence[document.DeclaredTier] = sorted(said.tiers, key=lambda tier: tier.above)
+    ordered: Sequence[DeclaredTier] = sorted(said.tiers, key=lambda tier: tier.above)
     return tuple(Tier(above=tier.above, rates=_rates(tier.rates)) for tier in ordered)
 
 

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from interlock.core.alert import Severity
-from interlock.core.document import Agent, AnyDocument, Person, Team, Workflow
+from interlock.core.document.identity import Agent, Person, Team
+from interlock.core.document.kind import AnyDocument
+from interlock.core.document.workflow import Workflow
 from interlock.core.kill import KillScope
 
 EMAIL, WEBHOOK, WEBHOOK_KEY = "email", "webhook", "webhook_key"

@@ -9,20 +9,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from interlock.core.document import (
-    Agent,
-    Budget,
-    Companion,
-    Organisation,
-    Policy,
-    Provider,
-    Rule,
-    Runbook,
-    Team,
-    Tool,
-    ToolServer,
-    Workflow,
-)
+from interlock.core.document.identity import Agent, Organisation, Team
+from interlock.core.document.provider import Provider
+from interlock.core.document.rule import Policy, Rule
+from interlock.core.document.runbook import Runbook
+from interlock.core.document.spending import Budget
+from interlock.core.document.tool import Companion, Tool, ToolServer
+from interlock.core.document.workflow import Workflow
 from interlock.core.model import EffectClass, Json, RiskTier
 from interlock.core.policy.flaw import Flaws, near
 from interlock.core.tool import server_of

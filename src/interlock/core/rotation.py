@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from interlock.core.document import Provider, ToolServer
+from interlock.core.document.provider import Provider
+from interlock.core.document.tool import ToolServer
 from interlock.core.model import DAY, HOUR
 
 WARN_AHEAD = 14 * DAY

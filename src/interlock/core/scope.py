@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from interlock.core.document import Grant
+from interlock.core.document.workflow import Grant
 from interlock.core.model import Capability
 from interlock.core.policy.condition import Clause, Setting, compile_conditions
 from interlock.core.policy.flaw import Flaws

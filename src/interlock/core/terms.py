@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from interlock.core.document import Budget, Models, ProviderModel
+from interlock.core.document.provider import ProviderModel
+from interlock.core.document.spending import Budget, Models
 from interlock.core.ladder import ModelFacts, ServerTools, Terms
 from interlock.core.model import Ability
 

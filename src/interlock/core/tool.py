@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from interlock.core.document import Companion, Tool, ToolServer, Variant
+from interlock.core.document.tool import Companion, Tool, ToolServer, Variant
 from interlock.core.model import SECOND, EffectClass, Json, RiskTier
 from interlock.core.policy.condition import Clause, Setting, compile_conditions, judge
 from interlock.core.policy.field import Facts

@@ -11,7 +11,7 @@ from itertools import islice, product
 from typing import Any, cast
 
 from interlock.core import narrowing
-from interlock.core.document import Conditions
+from interlock.core.document.rule import Conditions
 from interlock.core.model import Json
 from interlock.core.policy.operator import OPERATORS, Unclear
 from interlock.core.sample import UNBOUNDED, Schema, capped, property_of, required, samples

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from interlock.core.document import Rule, Workflow
+from interlock.core.document.rule import Rule
+from interlock.core.document.workflow import Workflow
 from interlock.core.model import Capability
 from interlock.core.policy.condition import Setting
 from interlock.core.policy.flaw import Flaws

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from interlock.core.bundle import Bundle
-from interlock.core.document import Grant, Tool
+from interlock.core.document.tool import Tool
+from interlock.core.document.workflow import Grant
 from interlock.core.model import Decision, EffectClass, Json, RiskTier, Verdict
 from interlock.core.outlay import Ceiling, ceilings, models_in_scope
 from interlock.core.snapshot import SchemaCheck, any_arguments

@@ -5,32 +5,45 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any, cast
 
-from interlock.core import document as core
-from interlock.core.document import AnyDocument
+from interlock.core.document.kind import KINDS, AnyDocument
+from interlock.core.document.named import Document
+from interlock.core.document.provider import (
+    DeclaredPrice,
+    DeclaredRates,
+    DeclaredTier,
+    ProviderCredentials,
+    ProviderModel,
+    Timeouts,
+)
+from interlock.core.document.rule import Hours, Rule
+from interlock.core.document.runbook import Baseline, FailureMode
+from interlock.core.document.spending import Budget, Compression, Customer, Degraded, Models
+from interlock.core.document.tool import BlastRadius, Companion, Credentials, Variant
+from interlock.core.document.workflow import Approvals, BreakerLimits, Grant
 from interlock.core.model import Verdict
 from interlock.manifest import kinds, provider, runbook, spending
 from interlock.manifest.field import Strict
 
 _FROZEN: dict[type[Strict], type[Any]] = {
-    kinds.CredentialsSpec: core.Credentials,
-    kinds.VariantSpec: core.Variant,
-    kinds.BlastRadiusSpec: core.BlastRadius,
-    kinds.PreviewSpec: core.Companion,
-    kinds.UndoSpec: core.Companion,
-    kinds.GrantSpec: core.Grant,
-    kinds.HoursSpec: core.Hours,
-    kinds.ApprovalsSpec: core.Approvals,
-    kinds.BreakerSpec: core.BreakerLimits,
-    spending.BudgetSpec: core.Budget,
-    spending.ModelsSpec: core.Models,
-    spending.DegradedSpec: core.Degraded,
-    spending.CompressionSpec: core.Compression,
-    spending.CustomerSpec: core.Customer,
-    provider.ProviderCredentialsSpec: core.ProviderCredentials,
-    provider.ProviderModelSpec: core.ProviderModel,
-    provider.TimeoutsSpec: core.Timeouts,
-    runbook.BaselineSpec: core.Baseline,
-    runbook.FailureModeSpec: core.FailureMode,
+    kinds.CredentialsSpec: Credentials,
+    kinds.VariantSpec: Variant,
+    kinds.BlastRadiusSpec: BlastRadius,
+    kinds.PreviewSpec: Companion,
+    kinds.UndoSpec: Companion,
+    kinds.GrantSpec: Grant,
+    kinds.HoursSpec: Hours,
+    kinds.ApprovalsSpec: Approvals,
+    kinds.BreakerSpec: BreakerLimits,
+    spending.BudgetSpec: Budget,
+    spending.ModelsSpec: Models,
+    spending.DegradedSpec: Degraded,
+    spending.CompressionSpec: Compression,
+    spending.CustomerSpec: Customer,
+    provider.ProviderCredentialsSpec: ProviderCredentials,
+    provider.ProviderModelSpec: ProviderModel,
+    provider.TimeoutsSpec: Timeouts,
+    runbook.BaselineSpec: Baseline,
+    runbook.FailureModeSpec: FailureMode,
 }
 
 
@@ -42,7 +55,7 @@ def freeze(name: str, environment: str | None, kind: str, spec: Strict) -> AnyDo
         del values["cost"]
     if isinstance(spec, provider.ProviderSpec):
         values["fallbacks"] = {model: tuple(others) for model, others in spec.fallbacks.items()}
-    return core.KINDS[kind](name=name, environment=environment, **values)
+    return KINDS[kind](name=name, environment=environment, **values)
 
 
 def _values(spec: Strict) -> dict[str, Any]:
@@ -53,10 +66,10 @@ def _value(value: object) -> Any:
     match value:
         case kinds.RuleSpec():
             values: dict[str, Any] = {**_values(value), "then": Verdict(value.then)}
-            return core.Rule(**values)
+            return Rule(**values)
         case provider.PriceSpec():
-            tiers = tuple(core.DeclaredTier(above=each.above, rates=_rates(each)) for each in value.tiers)
-            return core.DeclaredPrice(rates=_rates(value), tiers=tiers, tools=value.tools)
+            tiers = tuple(DeclaredTier(above=each.above, rates=_rates(each)) for each in value.tiers)
+            return DeclaredPrice(rates=_rates(value), tiers=tiers, tools=value.tools)
         case Strict() if type(value) in _FROZEN:
             return _FROZEN[type(value)](**_values(value))
         case list():
@@ -65,8 +78,8 @@ def _value(value: object) -> Any:
             return value
 
 
-def _rates(spec: provider.RatesSpec) -> core.DeclaredRates:
-    return core.DeclaredRates(**{name: getattr(spec, name) for name in provider.RatesSpec.model_fields})
+def _rates(spec: provider.RatesSpec) -> DeclaredRates:
+    return DeclaredRates(**{name: getattr(spec, name) for name in provider.RatesSpec.model_fields})
 
 
 #: Fields of the core whose name or place in the manifest is another one.
@@ -88,5 +101,5 @@ def declared_path(path: tuple[str | int, ...]) -> tuple[str | int, ...]:
 
 
 def _head(path: tuple[str | int, ...]) -> tuple[str, ...]:
-    own = {each.name for each in fields(core.Document)}
+    own = {each.name for each in fields(Document)}
     return ("metadata",) if path and path[0] in own else ("spec",)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from interlock.core.bundle import BundleInvalid, Problem, compile_bundle
-from interlock.core.document import AnyDocument, key
+from interlock.core.document.kind import AnyDocument, key
 from interlock.errors import ManifestError
 from interlock.manifest import kinds, source
 from interlock.manifest.check import plain, problems_of

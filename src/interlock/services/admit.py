@@ -15,7 +15,7 @@ from interlock.core import admission
 from interlock.core.action import Action, ActionState
 from interlock.core.admission import Approved
 from interlock.core.approval import Approval, ApprovalState, Binding, people
-from interlock.core.document import Approvals
+from interlock.core.document.workflow import Approvals
 from interlock.core.model import SECOND, Decision, EffectClass, Json, Request, RiskTier, Verdict
 from interlock.core.reach import Measured, numbers
 from interlock.errors import SnapshotMoved, StoreUnavailable

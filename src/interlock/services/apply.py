@@ -13,7 +13,8 @@ from interlock.core import change
 from interlock.core.authority import Difference
 from interlock.core.bundle import Bundle
 from interlock.core.change import Staged
-from interlock.core.document import AnyDocument, Person
+from interlock.core.document.identity import Person
+from interlock.core.document.kind import AnyDocument
 from interlock.core.note import notes
 from interlock.errors import SnapshotMoved, StateConflict, UsageError
 from interlock.runtime import Runtime

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from interlock.core import change as rule
 from interlock.core.bundle import Bundle, BundleInvalid
-from interlock.core.document import AnyDocument, Workflow
+from interlock.core.document.kind import AnyDocument
+from interlock.core.document.workflow import Workflow
 from interlock.errors import ManifestError, NotPermitted, SnapshotMoved, StateConflict, UsageError
 from interlock.settings import Settings
 from interlock.store import bundles, changes, documents

@@ -12,7 +12,7 @@ from dataclasses import replace
 from interlock.core.bundle import Bundle
 from interlock.core.context import MEDIA_TOKENS
 from interlock.core.degradation import allowance
-from interlock.core.document import Budget
+from interlock.core.document.spending import Budget
 from interlock.core.habit import Habits
 from interlock.core.ladder import Call, ModelFacts, Situation
 from interlock.core.model import Principal, Reason, value

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from interlock.core import document
+from interlock.core.document.provider import Provider
 from interlock.core.price_book import PriceBook, lists_for
 from interlock.core.price_change import PriceChange, differences
 from interlock.errors import SnapshotMoved, UpstreamUnavailable
@@ -103,10 +103,10 @@ class Prices:
             await self.first()
         return await self._store.read(lambda connection: _book(connection, providers))
 
-    def _providers(self) -> list[document.Provider]:
+    def _providers(self) -> list[Provider]:
         bundle = self._memory.bundle
         declared = () if bundle is None else bundle.documents
-        return [each for each in declared if isinstance(each, document.Provider)]
+        return [each for each in declared if isinstance(each, Provider)]
 
 
 def compared(connection: sa.Connection, offered: PriceList) -> Offer:
@@ -143,12 +143,12 @@ def _put(transaction: Transaction, offer: Offer, by: str) -> int:
     return version
 
 
-def _needs_list(provider: document.Provider) -> bool:
+def _needs_list(provider: Provider) -> bool:
     """Whether a model of the provider has no price of its own in the manifest."""
     return any(model.price is None for model in provider.models)
 
 
-def _book(connection: sa.Connection, providers: list[document.Provider]) -> PriceBook:
+def _book(connection: sa.Connection, providers: list[Provider]) -> PriceBook:
     imported = prices.current_list(connection)
     listed = () if imported is None else imported.providers
     lists = {each.name: lists_for(each, listed) for each in providers if _needs_list(each)}

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from interlock.core import admission, canonical, reach
-from interlock.core.document import Companion
+from interlock.core.document.tool import Companion
 from interlock.core.model import Decision, Json, Request
 from interlock.core.reach import Measured, NotMeasured
 from interlock.runtime import Runtime

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from interlock.core import change
 from interlock.core.authority import Difference
-from interlock.core.document import AnyDocument
+from interlock.core.document.kind import AnyDocument
 from interlock.core.note import notes
 from interlock.runtime import Runtime
 from interlock.settings import Settings

@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from interlock.core.compression import Shortened, rule_for, shorten, size_of, text_of, worded
-from interlock.core.document import Compression, Organisation
+from interlock.core.document.identity import Organisation
+from interlock.core.document.spending import Compression
 from interlock.core.identity import check_principal
 from interlock.core.model import SECOND, Json, Principal
 from interlock.store import originals

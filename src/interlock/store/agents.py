@@ -13,7 +13,7 @@ from enum import StrEnum
 import msgspec
 import sqlalchemy as sa
 
-from interlock.core import document
+from interlock.core.document import identity
 from interlock.core.model import Json
 from interlock.errors import NotFound, StateConflict
 from interlock.store.database import Transaction
@@ -41,7 +41,7 @@ class AgentRecord:
     proof: Mapping[str, Json] | None
 
 
-def declare(transaction: Transaction, declared: Iterable[document.Agent]) -> None:
+def declare(transaction: Transaction, declared: Iterable[identity.Agent]) -> None:
     """Make the identities follow the manifest: new agents appear active, owners follow the document.
 
     Raises `StateConflict` for a name that was retired: identities are never reused (H5).

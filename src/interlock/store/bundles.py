@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from interlock.core.bundle import Bundle
-from interlock.core.document import Agent, Person, Runbook
+from interlock.core.document.identity import Agent, Person
+from interlock.core.document.runbook import Runbook
 from interlock.errors import SnapshotMoved
 from interlock.store import agents, changes, documents, people, runbooks
 from interlock.store.documents import Name

@@ -15,7 +15,7 @@ import msgspec
 import sqlalchemy as sa
 
 from interlock.core.authority import Difference
-from interlock.core.document import AnyDocument
+from interlock.core.document.kind import AnyDocument
 from interlock.errors import NotFound, StateConflict
 from interlock.store.documents import decode, encode
 from interlock.store.schema import changes

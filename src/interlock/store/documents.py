@@ -14,7 +14,7 @@ import msgspec
 import sqlalchemy as sa
 
 from interlock.core.change import contents
-from interlock.core.document import KINDS, AnyDocument, key
+from interlock.core.document.kind import KINDS, AnyDocument, key
 from interlock.errors import StoreError
 from interlock.store.schema import bundles, documents, heads
 from interlock.store.transaction import Transaction

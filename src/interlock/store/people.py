@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import msgspec
 import sqlalchemy as sa
 
-from interlock.core import document
+from interlock.core.document import identity
 from interlock.errors import NotFound
 from interlock.store.database import Transaction
 from interlock.store.schema import api_tokens, people
@@ -71,7 +71,7 @@ def hashed(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def declare(transaction: Transaction, declared: Iterable[document.Person]) -> None:
+def declare(transaction: Transaction, declared: Iterable[identity.Person]) -> None:
     """Make the accounts follow the manifest: new people appear, missing ones can no longer sign in.
 
     A person who returns keeps their password; tokens of a removed person stay unusable while removed.

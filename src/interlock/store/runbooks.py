@@ -15,7 +15,7 @@ import msgspec
 import sqlalchemy as sa
 
 from interlock.core.alert import TEMPLATE, AlertKind, Severity
-from interlock.core.document import FailureMode, Runbook
+from interlock.core.document.runbook import FailureMode, Runbook
 from interlock.errors import NotFound
 from interlock.store.schema import alerts, failure_modes, runbooks
 from interlock.store.transaction import Transaction

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from interlock.core.document import ToolServer
+from interlock.core.document.tool import ToolServer
 from interlock.core.model import Json
 from interlock.runtime import Runtime
 from interlock.upstream.executor import Bridge, Dispatch, Outcome

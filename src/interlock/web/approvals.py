@@ -14,7 +14,7 @@ from starlette.routing import Route
 from interlock.core import canonical
 from interlock.core.action import Action
 from interlock.core.approval import Approval, ApprovalState, Binding, Decider, stale
-from interlock.core.document import Tool
+from interlock.core.document.tool import Tool
 from interlock.core.model import Json
 from interlock.errors import NotPermitted, UsageError
 from interlock.services.approve import Approve

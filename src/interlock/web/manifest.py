@@ -18,7 +18,7 @@ from starlette.routing import Route
 from interlock.core import worst
 from interlock.core.bundle import Bundle, BundleInvalid
 from interlock.core.change import DECIDERS, PROPOSERS
-from interlock.core.document import key
+from interlock.core.document.kind import key
 from interlock.core.explain import explain
 from interlock.core.missing import no_workflow
 from interlock.core.model import Json

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from interlock.core import rotation
-from interlock.core.document import Provider, ProviderModel
+from interlock.core.document.provider import Provider, ProviderModel
 from interlock.core.model import Json
 from interlock.core.price_book import PriceBook
 from interlock.web.auth import person_of

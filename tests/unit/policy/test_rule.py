@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from interlock.core.document import Hours, Rule
+from interlock.core.document.rule import Hours, Rule
 from interlock.core.model import Verdict
 from interlock.core.policy.condition import Setting
 from interlock.core.policy.field import Facts

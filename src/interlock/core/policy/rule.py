@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import cast
 
-from interlock.core.document import Hours, Rule
+from interlock.core.document.rule import Hours, Rule
 from interlock.core.model import SECOND, Gate, Json, Reason, Verdict
 from interlock.core.policy.condition import Clause, Setting, compile_conditions, judge, settle, uses_scope
 from interlock.core.policy.field import ROOTS, Facts, example_facts, known_field

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from interlock.core.compression import clipped
 from interlock.core.conversation import blocks_of
-from interlock.core.document import Models
+from interlock.core.document.spending import Models
 from interlock.core.model import Json, Principal, WireFamily
 from interlock.core.model_route import ANY
 from interlock.core.shape import member

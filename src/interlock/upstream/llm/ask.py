@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from interlock.core.document import Models
+from interlock.core.document.spending import Models
 from interlock.core.model import Principal, value
 from interlock.upstream.llm.body import ModelBody
 from interlock.upstream.llm.surface import Surface

@@ -19,7 +19,7 @@ from aiohttp.client_reqrep import ClientRequest
 from aiohttp.http import HttpProcessingError, RawResponseMessage
 from yarl import URL
 
-from interlock.core.document import Timeouts
+from interlock.core.document.provider import Timeouts
 from interlock.errors import OutcomeUnknown, UpstreamUnavailable
 from interlock.upstream.llm.packed import unpacker
 from interlock.upstream.llm.transport import Outgoing, RawHeaders

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from interlock.core.document import Provider
+from interlock.core.document.provider import Provider
 from interlock.core.model import WireFamily
 from interlock.core.model_route import Route
 from interlock.core.rotation import refusal

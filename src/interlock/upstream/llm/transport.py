@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
-from interlock.core.document import Timeouts
+from interlock.core.document.provider import Timeouts
 from interlock.core.model import value
 
 Headers = tuple[tuple[str, str], ...]

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from interlock.core.document import ToolServer
+from interlock.core.document.tool import ToolServer
 from interlock.core.model import Json
 from interlock.errors import UpstreamUnavailable
 from interlock.upstream.mcp.connection import Connection

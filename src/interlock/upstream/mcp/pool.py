@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from mcp.shared.exceptions import MCPError
 
-from interlock.core.document import ToolServer
+from interlock.core.document.tool import ToolServer
 from interlock.core.model import Json
 from interlock.errors import UpstreamUnavailable
 from interlock.runtime import Runtime

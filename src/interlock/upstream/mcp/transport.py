@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from interlock.core.document import ToolServer
+from interlock.core.document.tool import ToolServer
 from interlock.errors import UpstreamUnavailable
 from interlock.runtime import Runtime
 from interlock.upstream.mcp.http import open_http

@@ -1,0 +1,46 @@
+"""Who there is: people, their teams, the agents they answer for, and the whole they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from interlock.core.document.named import Document
+from interlock.core.document.spending import Budget
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person(Document):
+    """A human. Roles: viewer, auditor, developer, agent_owner, approver, policy_author, operator, admin."""
+
+    email: str
+    roles: tuple[str, ...] = ()
+    channels: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Team(Document):
+    """People who answer together."""
+
+    members: tuple[str, ...] = ()
+    rota: str | None = None
+    budget: Budget | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent(Document):
+    """A non-human identity with one accountable owner and a backup (H1, H3)."""
+
+    owner: str
+    backup: str | None = None
+    purpose: str = ""
+    review_every: int = 90 * 86_400
+    budget: Budget | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Organisation(Document):
+    """The whole: its budget, and how long the originals of shortened tool results are kept (B2, B7)."""
+
+    budget: Budget | None = None
+    keep_originals: int = 7 * 86_400

@@ -1,0 +1,83 @@
+"""The blast-radius map: tool servers, their tools, and how far a call of each may reach (A1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from interlock.core.document.named import Document
+from interlock.core.document.rule import Conditions
+from interlock.core.model import EffectClass, Json, RiskTier, Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """Upstream credentials by reference (`secret://env/NAME`), with an owner and an end (H2)."""
+
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    owner: str | None = None
+    expires: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolServer(Document):
+    """An upstream that offers tools. `stateless` alone lets agents share one connection."""
+
+    transport: str
+    command: tuple[str, ...] = ()
+    url: str | None = None
+    credentials: Credentials = field(default_factory=Credentials)
+    source: Source = Source.UNKNOWN
+    stateless: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """Calls of one tool whose reach is smaller, and their smaller tier."""
+
+    name: str
+    when: Conditions
+    tier: RiskTier
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlastRadius:
+    """The widest reach of one call and what a wrong one costs (A1)."""
+
+    widest_scope: str
+    impact: str
+    reversible: str
+    records: Json = None
+    recipients: Json = None
+    money: Json = None
+    services: Json = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Companion:
+    """A call derived from another: its preview or its undo. `within` is seconds, for an undo."""
+
+    tool: str
+    arguments: Mapping[str, Json]
+    within: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool(Document):
+    """One entry of the blast-radius map; `name` is `server.tool`. Without a tier it counts as unmapped."""
+
+    tier: RiskTier | None = None
+    effect: EffectClass | None = None
+    blast_radius: BlastRadius | None = None
+    variants: tuple[Variant, ...] = ()
+    preview: Companion | None = None
+    undo: Companion | None = None
+    sinks: tuple[str, ...] = ()
+    cost_per_call: int = 0
+    delay: int = 0
+
+    @property
+    def mapped(self) -> bool:
+        """Whether the entry is complete: tier, effect, widest scope, reversible, impact (A1)."""
+        return self.tier is not None and self.effect is not None and self.blast_radius is not None

@@ -1,0 +1,63 @@
+"""A unit of agent work: what it may use, under which rules, and who decides what waits (A3, F2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from interlock.core.document.named import Document
+from interlock.core.document.rule import Conditions, Rule
+from interlock.core.document.spending import Budget, Compression, Customer, Models
+from interlock.core.model import Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """One tool in a workflow's scope, with what its arguments must satisfy (A3)."""
+
+    tool: str
+    where: Conditions = field(default_factory=dict[str, Json])
+    max_calls: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approvals:
+    """Who decides what waits, and how long it may wait (F2). Durations in seconds."""
+
+    approvers: tuple[str, ...] = ()
+    fallback: tuple[str, ...] = ()
+    escalation: tuple[str, ...] = ()
+    sla: int = 900
+    expire_after: int = 14_400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerLimits:
+    """When the breaker of this workflow trips (E2); `quality_floor` in basis points."""
+
+    tool_failures: int = 3
+    identical_calls: int = 5
+    quality_floor: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workflow(Document):
+    """A registered unit of agent work: its scope, rules and who answers for it (A3, G7)."""
+
+    agent: str
+    owner: str
+    tools: tuple[Grant, ...] = ()
+    resources: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ()
+    sampling: bool = False
+    elicitation: bool = False
+    completion: bool = False
+    scope: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    rules: tuple[Rule, ...] = ()
+    models: Models = field(default_factory=Models)
+    budget: Budget | None = None
+    breaker: BreakerLimits = field(default_factory=BreakerLimits)
+    approvals: Approvals = field(default_factory=Approvals)
+    runbook: str | None = None
+    customer: Customer | None = None
+    compression: tuple[Compression, ...] = ()
