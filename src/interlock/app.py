@@ -38,6 +38,7 @@ from interlock.store.keyring import Keyring
 from interlock.store.memory import Memory
 from interlock.upstream.declared import DeclaredServers
 from interlock.upstream.llm.providers import Providers
+from interlock.upstream.tokenizer import Tokenizer
 from interlock.web.api import build_api
 from interlock.wiring import Wired
 from interlock.worker.contexts import context_job
@@ -65,7 +66,7 @@ async def wire(settings: Settings, runtime: Runtime | None = None) -> AsyncGener
     database cannot be used.
     """
     world = runtime or Runtime.real()
-    store = Store.open(settings, world)
+    store, tokenizer = Store.open(settings, world), Tokenizer()
     try:
         memory = await _load(store, settings, world)
         keyring = await Keyring.open(store, settings)
@@ -77,7 +78,12 @@ async def wire(settings: Settings, runtime: Runtime | None = None) -> AsyncGener
         prices = Prices(store=store, memory=memory, runtime=world)
         budgets = Budgets(store=store, memory=memory, runtime=world)
         spend = Spend(
-            memory=memory, budgets=budgets, book=lambda: prices.book, ready=prices.ready, runtime=world
+            memory=memory,
+            budgets=budgets,
+            book=lambda: prices.book,
+            ready=prices.ready,
+            runtime=world,
+            tokenizer=tokenizer,
         )
         registrar = Registrar(store=store, memory=memory, servers=servers, runtime=world)
         yield Wired(
@@ -116,6 +122,7 @@ async def wire(settings: Settings, runtime: Runtime | None = None) -> AsyncGener
             ),
         )
     finally:
+        tokenizer.close()
         await store.close()
 
 

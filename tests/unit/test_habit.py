@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interlock.core.habit import USUAL_OUTPUT, Habit, Habits
+from interlock.core.habit import USUAL_OUTPUT, Habit, Habits, ratio_of
 
 
 def learned(*replies: tuple[int, int]) -> Habit:
@@ -61,6 +61,13 @@ def test_a_reply_that_says_nothing_teaches_nothing() -> None:
 def test_old_answers_fade() -> None:
     habit = learned(*[(1_000, 250)] * 512)
     assert habit.outputs.count == 256
+
+
+def test_a_ratio_that_was_counted_counts_instead_of_the_one_learned() -> None:
+    habit = learned((1_000, 250))
+    assert habit.expect(1_000, ratio=ratio_of(400, 1_000)).input == 401
+    assert habit.expect(2_000, media=7, ratio=ratio_of(400, 1_000)).input in (807, 808)
+    assert ratio_of(5, 0) == 5 << 20
 
 
 def test_the_longest_unused_habits_are_forgotten() -> None:

@@ -54,16 +54,16 @@ class Habit:
         if self.calls % _REMEMBERED == 0:
             self.outputs.halve()
 
-    def tokens(self, size: int) -> int:
+    def tokens(self, size: int, ratio: int | None = None) -> int:
         """Return how many tokens so many bytes of text come to; never more than the bytes."""
-        return min((size * self.ratio >> _MEBI) + 1, size)
+        return min((size * (self.ratio if ratio is None else ratio) >> _MEBI) + 1, size)
 
-    def expect(self, size: int, *, media: int = 0) -> Expected:
+    def expect(self, size: int, *, media: int = 0, ratio: int | None = None) -> Expected:
         """Return what a call is expected to come to: `size` bytes of text and `media` tokens of other things.
 
-        The answer is as long as nine in ten were.
+        The answer is as long as nine in ten were. A `ratio` that was counted on this very text counts.
         """
-        read = self.tokens(size) + media
+        read = self.tokens(size, ratio) + media
         output = self.outputs.percentile(_NINETY) if self.calls else USUAL_OUTPUT
         return Expected(
             input=read,
@@ -90,6 +90,11 @@ class Habits(Generic[Key]):
         if len(self._known) > self._most:
             del self._known[next(iter(self._known))]
         return habit
+
+
+def ratio_of(tokens: int, size: int) -> int:
+    """Return the ratio of a text of `size` bytes whose tokens were counted, rounded up."""
+    return -(-(tokens << _MEBI) // max(size, 1))
 
 
 def _towards(held: int, seen: int, *, at_once: bool) -> int:

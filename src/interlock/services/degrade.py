@@ -110,7 +110,7 @@ class Degrade:
         if serving is not None:
             known = self._habits.of((agent, serving.model.name))
             habit = known if known.calls else habit
-        return habit.expect(size.text, media=size.media * MEDIA_TOKENS)
+        return habit.expect(size.text, media=size.media * MEDIA_TOKENS, ratio=ask.ratio)
 
     def _route(self, bundle: Bundle, ask: Ask, model: str) -> Route | None:
         found = bundle.routes.choose(ask.models, model, ask.surface.family)

@@ -12,8 +12,8 @@ from typing import Protocol
 
 from interlock.core.budget import BudgetState, Clamp, Granted, Refused
 from interlock.core.charge import Ending, charged
-from interlock.core.context import MEDIA_TOKENS, most_input
-from interlock.core.habit import Habit, Habits
+from interlock.core.context import MEDIA_TOKENS, most_input, near
+from interlock.core.habit import Habit, Habits, ratio_of
 from interlock.core.ladder import CapOutput
 from interlock.core.model import Principal, value
 from interlock.core.model_route import Route
@@ -28,7 +28,8 @@ from interlock.store.budgets import Budgets, Held
 from interlock.store.memory import Memory
 from interlock.store.model_calls import LedgerRow
 from interlock.upstream.llm.ask import Ask
-from interlock.upstream.llm.body import decoded, rewritten
+from interlock.upstream.llm.body import decoded, encoded, rewritten
+from interlock.upstream.tokenizer import Counting, Tokenizer
 
 WAIT = 2.0
 """Seconds that a call waits for others to settle before it is told to come again."""
@@ -122,7 +123,8 @@ def _past(state: BudgetState) -> bool:
 class Spend:
     """The money side of model calls in one process.
 
-    `book` returns the prices in force; `ready` waits for those of a provider that was only just declared.
+    `book` returns the prices in force; `ready` waits for those of a provider that was only just declared. The
+    `tokenizer` counts near a limit, where a ratio that was learned is not good enough.
     """
 
     def __init__(
@@ -133,6 +135,7 @@ class Spend:
         book: Callable[[], PriceBook],
         ready: Callable[[], Awaitable[object]],
         runtime: Runtime,
+        tokenizer: Tokenizer,
     ) -> None:
         self.budgets = budgets
         self.habits: Habits[tuple[str, str]] = Habits()
@@ -140,6 +143,7 @@ class Spend:
         self._book = book
         self._ready = ready
         self._clock = runtime.clock
+        self._tokenizer = tokenizer
 
     def price(self, principal: Principal, route: Route) -> Price | Unpriced:
         """Return what a model costs. Without a price, a call that counts against no money is not charged."""
@@ -165,7 +169,7 @@ class Spend:
         calls = sum(body.server_tools.values())
         most = most_input(size, window=window, remote=body.remote, server_calls=calls)
         cap = self._cap(ask, route, price)
-        expected = self.habit(ask, route).expect(size.text, media=size.media * MEDIA_TOKENS)
+        expected = self.habit(ask, route).expect(size.text, media=size.media * MEDIA_TOKENS, ratio=ask.ratio)
         output = min(expected.output, cap) * body.answers
         likely = Usage(
             input_uncached=max(0, expected.input - expected.cached),
@@ -189,6 +193,9 @@ class Spend:
         until = self._clock.monotonic() + WAIT
         while True:
             said = self.stepwise(ask, route, ladder)
+            if isinstance(said, Attempt) and ask.ratio is None and self._unsure(said):
+                ask = await self._counted(ask, said)
+                said = said if ask.ratio is None else self.stepwise(ask, route, ladder)
             left = until - self._clock.monotonic()
             if not isinstance(said, Refused) or not said.transient or left <= 0:
                 break
@@ -266,6 +273,40 @@ class Spend:
                 reasoning=usage.reasoning,
                 media=size.media * MEDIA_TOKENS,
             )
+
+    def _unsure(self, attempt: Attempt) -> bool:
+        """Whether an estimate is so close to a line that the tokens are worth counting (B6).
+
+        Lines are the window of the model, and what is left until a hard limit.
+        """
+        likely, price, exp = attempt.quote.likely, attempt.quote.price, attempt.held.exp
+        window = attempt.route.model.window or price.window
+        if window is not None and near(likely.input + likely.output, window):
+            return True
+        if attempt.held.state is BudgetState.OK:
+            return False
+        left = (
+            each.payer.limits.hard_at - each.spent - each.held_exp + exp for each in attempt.held.accounts
+        )
+        return any(room > 0 and near(exp, room) for room in left)
+
+    async def _counted(self, ask: Ask, attempt: Attempt) -> Ask:
+        """Return what is to be held anew for, with its text counted; as it is where nobody can count.
+
+        What was held goes on until then. A count is an estimate too, of how a provider puts messages together
+        for instance: it says what is expected, never what is the most.
+        """
+        size, model = ask.body.size, attempt.route.model.name
+        try:
+            counted = await self._tokenizer.count(encoded(ask.body), model)
+        except BaseException:
+            self.release(attempt)
+            raise
+        if counted.how is not Counting.COUNTED or not size.text:
+            return ask
+        self.release(attempt)
+        text = max(counted.tokens - size.media * MEDIA_TOKENS, 0)
+        return replace(ask, ratio=ratio_of(text, size.text))
 
     def _cap(self, ask: Ask, route: Route, price: Price) -> int:
         if not ask.surface.generates:

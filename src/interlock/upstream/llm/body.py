@@ -143,9 +143,14 @@ def write(
     return _encode(members)
 
 
+def encoded(body: ModelBody) -> bytes:
+    """Return a body as bytes."""
+    return _encode(dict(body.members))
+
+
 def decoded(body: ModelBody) -> dict[str, Json]:
     """Return a body as plain values, to be changed and given to `rewritten`."""
-    return msgspec.json.decode(_encode(dict(body.members)))
+    return msgspec.json.decode(encoded(body))
 
 
 def rewritten(changed: Mapping[str, Json], surface: Surface) -> ModelBody:
