@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 
 from interlock.settings import PREFIX
+from support.warm import Loader
 
 pytest_plugins = ["support.stores"]
 
@@ -29,10 +30,24 @@ sys.dont_write_bytecode = False
 gc.set_threshold(50_000, 20, 100)
 
 
-def pytest_collection_finish() -> None:
-    """Spare what is loaded from garbage collection."""
+_STARTERS = ("docs", "e2e", "integration")
+"""The folders of tests that start programs."""
+_loaders: list[Loader] = []
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Spare what is loaded from garbage collection, and load what programs need while the first tests run."""
     gc.collect()
     gc.freeze()
+    starts = any(each.path.parent.name in _STARTERS for each in session.items)
+    if starts and not session.config.option.collectonly:
+        _loaders.append(Loader())
+
+
+def pytest_sessionfinish() -> None:
+    """Leave no process behind."""
+    for each in _loaders:
+        each.stop()
 
 
 @pytest.fixture(autouse=True)

@@ -22,6 +22,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from support.warm import folder_of_commands
+
 _BLOCK = re.compile(
     r"(?:^<!-- (?P<note>[^\n]*?) -->\n+)?^```(?P<language>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL
 )
@@ -169,9 +171,9 @@ def _session(text: str, folder: Path, timeout: float) -> None:
 def environment(folder: Path) -> dict[str, str]:
     """Return the environment of a newcomer: the command on the path, nothing set."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("INTERLOCK_")}
-    binaries = str(Path(sys.executable).parent)
+    binaries = (str(folder_of_commands()), str(Path(sys.executable).parent), kept.get("PATH", ""))
     return kept | {
-        "PATH": f"{binaries}{os.pathsep}{kept.get('PATH', '')}",
+        "PATH": os.pathsep.join(binaries),
         "HOME": str(folder),
         "INTERLOCK_PORT": "0",
         "NO_COLOR": "1",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -38,6 +37,7 @@ from interlock.upstream.declared import DeclaredServers
 from interlock.upstream.mcp.pool import ToolServers
 from interlock.wiring import Wired
 from mcp import Client
+from support.warm import PYTHON
 
 WORKSHOP = str(Path(__file__).parent / "upstreams" / "workshop.py")
 _RADIUS = BlastRadius(widest_scope="one", impact="small", reversible="yes")
@@ -48,7 +48,7 @@ def workshop(name: str, *options: str, stateless: bool = False) -> ToolServer:
     return ToolServer(
         name=name,
         transport="stdio",
-        command=(sys.executable, WORKSHOP, "--name", name, *options),
+        command=(*PYTHON, WORKSHOP, "--name", name, *options),
         stateless=stateless,
     )
 

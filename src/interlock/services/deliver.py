@@ -20,7 +20,7 @@ from interlock.runtime import Runtime
 from interlock.store import alert_events, deliveries, runbooks
 from interlock.store.database import Store, Transaction
 from interlock.store.deliveries import Delivery, DeliveryState
-from interlock.upstream.notify import mail, webhook
+from interlock.upstream.notify import mail
 from interlock.upstream.notify.mail import MailServer
 from interlock.upstream.notify.message import Ending, Message, NotTaken, Sent
 
@@ -91,6 +91,8 @@ class Deliver:
         if not key:
             return NotTaken(detail="no key to sign it with: webhook_key or INTERLOCK_WEBHOOK_KEY", final=True)
         now = self.runtime.clock.now() // SECOND
+        from interlock.upstream.notify import webhook  # its HTTP client is slow to load, and seldom needed
+
         return await webhook.post(message, key=key.encode(), timestamp=now, private=self.private)
 
     def _key(self, delivery: Delivery) -> str | None:
