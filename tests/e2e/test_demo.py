@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,19 @@ def test_the_demonstration_keeps_every_promise_and_leaves_no_process(tmp_path: P
     assert verdicts >= {"allow", "allow_with_review", "deny", "require_approval", "exact", "soft", "402"}
     assert not [each for each in _command_lines() if str(folder) in each]
     _look_around(folder / "interlock")
+    printed = {"  ".join(("ok", each["step"], each["tried"], each["verdict"])) for each in steps}
+    assert set(map(_numberless, _readme().splitlines())) <= set(map(_numberless, printed))
+
+
+def _numberless(line: str) -> str:
+    """Return a line of the report without its spacing and its numbers."""
+    return re.sub(r"\d+", "0", " ".join(line.split()))
+
+
+def _readme() -> str:
+    """Return what the README says that the demonstration prints."""
+    text = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    return text.split("<!-- the demonstration prints -->\n```text\n")[1].split("\n```")[0]
 
 
 def _look_around(data: Path) -> None:
