@@ -1,7 +1,7 @@
 """What the LLM gateway adds is small beside the model server's own time, and it keeps nothing (B1, B8).
 
-Direct calls and calls through `interlock serve` take turns, so that a busy machine is busy for both. Other work
-can only make a measurement longer: the quickest of many tell what the gateway itself adds.
+Direct calls and calls through `interlock serve` take turns, so that a busy machine is busy for both.
+Other work can only make a measurement longer: the quickest of many tell what the gateway itself adds.
 """
 
 from __future__ import annotations
