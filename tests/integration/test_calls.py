@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -200,6 +201,21 @@ def test_a_refused_call_is_never_sent_and_is_on_record(tmp_path: Path) -> None:
         assert isinstance(refused, Refused)
         assert refused.decision.reason.code == "narrowed_away"
         assert world.script.effects == []
+        await world.store.transact(lambda _: None)  # behind everything queued
+        latest = sa.select(audit).order_by(audit.c.seq.desc())
+        entry = await world.store.read(lambda found: found.execute(latest).first())
+        assert entry is not None
+        assert (entry.kind, entry.tool) == ("call.denied", "shop.write")
+        decision, reason = refused.decision, {"gate": "scope", "code": "narrowed_away", "rule": None}
+        assert json.loads(entry.body) == {
+            "verdict": "deny",
+            "reasons": [reason | {"verdict": "deny"}],
+            "tier": decision.tier,
+            "effect": decision.effect,
+            "bundle": decision.bundle,
+            "pin": decision.pin,
+            "digest": decision.digest,
+        }
 
     play(tmp_path, story)
 

@@ -152,10 +152,11 @@ def _ask(gates: Gates, case: Case) -> list[Reason]:
     reasons: list[Reason] = []
     for case.gate, check in gates:
         said = check(case)
-        reasons += said
-        for reason in said:
-            if reason.verdict is Verdict.DENY:
-                return reasons
+        if said:
+            reasons += said
+            for reason in said:
+                if reason.verdict is Verdict.DENY:
+                    return reasons
     return reasons
 
 
@@ -190,15 +191,15 @@ def _reaches_otherwise(case: Case, approved: Approved) -> bool:
 def _decision(case: Case, reasons: tuple[Reason, ...], state: Mapping[str, Json]) -> Decision:
     bundle, pin = case.snapshot.bundle, case.snapshot.pin
     return Decision(
-        verdict=reasons[0].verdict,
-        reasons=reasons,
-        tier=case.tier,
-        effect=case.effect,
-        bundle="" if bundle is None else bundle.digest,
-        pin="" if pin is None else pin.digest,
-        decided_at=case.now,
-        digest=case.request.digest,
-        read=state,
+        reasons[0].verdict,
+        reasons,
+        case.tier,
+        case.effect,
+        "" if bundle is None else bundle.digest,
+        "" if pin is None else pin.digest,
+        case.now,
+        case.request.digest,
+        state,
     )
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Callable, Iterable
 from math import isfinite
-from typing import NoReturn, cast
+from typing import Any, NoReturn, cast
 
 from interlock.core.model import Json
 
@@ -78,7 +79,7 @@ def canonical(value: Json) -> bytes:
     `value` has passed `check` or `parse_object`; what can still be seen to be wrong raises `NotCanonical`.
     """
     try:
-        return _ENCODER.encode(value).encode("utf-8")
+        return "".join(_chunks(value, 0)).encode("utf-8")
     except (TypeError, ValueError, RecursionError):  # UnicodeEncodeError is a ValueError
         check(value)
         raise NotCanonical("a value that has no canonical form at $") from None
@@ -98,9 +99,18 @@ def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     return doubled
 
 
-_ENCODER = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"), check_circular=False
-)
+def _make_encoder() -> Callable[[Json, int], Iterable[str]]:
+    """Return what `JSONEncoder.encode` makes anew for each value, which takes as long as most arguments do.
+
+    In order: no check for circles, no blanks, sorted keys, every key counts, no NaN or Infinity.
+    """
+    parts: Any = json.encoder
+    return parts.c_make_encoder(
+        None, json.JSONEncoder().default, parts.encode_basestring, None, ":", ",", True, False, False
+    )
+
+
+_chunks = _make_encoder()
 _DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 

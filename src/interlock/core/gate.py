@@ -38,6 +38,7 @@ PRODUCTION = "production"
 Said = tuple[Reason, ...]
 CONTENT: Said = ()
 _UNMEASURED: Mapping[str, Json] = {}
+_FIRST, _WIDEST, _HARDEST = Gate.TOKEN, RiskTier.HIGH_BLAST_RADIUS, EffectClass.ONCE
 
 
 class Case:
@@ -72,9 +73,9 @@ class Case:
         self.request = request
         self.snapshot = snapshot
         self.now = now
-        self.gate = Gate.TOKEN
-        self.tier = RiskTier.HIGH_BLAST_RADIUS
-        self.effect = EffectClass.ONCE
+        self.gate = _FIRST
+        self.tier = _WIDEST
+        self.effect = _HARDEST
 
 
 Check = Callable[[Case], Said]
@@ -191,17 +192,17 @@ def constraints(case: Case) -> Said:
     return CONTENT
 
 
-def _facts(case: Case) -> Facts:
+def _facts(case: Case) -> Facts:  # made by position, which takes half the time
     run, tool, snapshot = case.run, case.tool, case.snapshot
     facts = case.facts = Facts(
-        args=case.request.arguments,
-        tool=tool.fields[tool.tier.rank],
-        reach=_UNMEASURED if snapshot.reach is None else snapshot.reach,
-        principal=case.request.principal,
-        calls=run.calls,
-        labels=run.labels,
-        started_at=run.started_at,
-        now=case.now,
+        case.request.arguments,
+        tool.fields[tool.tier.rank],
+        _UNMEASURED if snapshot.reach is None else snapshot.reach,
+        case.request.principal,
+        run.calls,
+        run.labels,
+        run.started_at,
+        case.now,
     )
     if tool.preview is not None and snapshot.reach is None:
         facts.unmeasured = refusal.not_measured(tool.preview.tool, snapshot.unmeasured or "it was not asked")
@@ -270,9 +271,13 @@ def tainted(case: Case) -> Said:
 
 def rules(case: Case) -> Said:
     """Every rule of the workflow and the organisation that can touch this tool; they only tighten."""
-    facts = case.facts
-    said = [rule.judge(facts) for _, ruled in case.line for rule in ruled.rules[case.tool.name]]
-    return tuple([reason for reason in said if reason is not None]) if said else CONTENT
+    facts, name, said = case.facts, case.tool.name, CONTENT
+    for _, ruled in case.line:
+        for rule in ruled.rules[name]:
+            reason = rule.judge(facts)
+            if reason is not None:
+                said = (*said, reason)
+    return said
 
 
 def approval(case: Case) -> Said:

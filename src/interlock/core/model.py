@@ -31,6 +31,13 @@ def value(cls: type[_Value]) -> type[_Value]:
     return make(cls)
 
 
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def placed(cls: type[_Value]) -> type[_Value]:
+    """Make a `value` that one hot place makes by position, in less than half the time; others name fields."""
+    make: Callable[[type[_Value]], type[_Value]] = dataclass(slots=True, unsafe_hash=True)
+    return make(cls)
+
+
 class Ranked(StrEnum):
     """Words in an order, declared from the mildest to the strictest. `rank` is 0 for the first."""
 
@@ -187,7 +194,7 @@ class Request:
     principal: Principal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class NearMiss:
     """What would have been allowed, for the reader of a refusal: "up to 50000; this was 90000"."""
 
@@ -196,7 +203,7 @@ class NearMiss:
     actual: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Reason:
     """One gate's say: a stable code, a sentence for people and models, the rule where there is one."""
 
@@ -208,7 +215,7 @@ class Reason:
     near_misses: tuple[NearMiss, ...] = ()
 
 
-@value
+@placed
 class Decision:
     """The answer to one request, with everything that made it (A5).
 

@@ -9,7 +9,7 @@ from interlock.core.budget import Account
 from interlock.core.bundle import Bundle
 from interlock.core.identity import Revocations
 from interlock.core.kill import Kills
-from interlock.core.model import AutonomyTier, BreakerState, Json, Pin, RiskTier, Verdict, value
+from interlock.core.model import AutonomyTier, BreakerState, Json, Pin, RiskTier, Verdict, placed
 
 SchemaCheck = Callable[[Mapping[str, Json]], str | None]
 _NO_STATES: Mapping[tuple[str, str], BreakerState] = {}
@@ -51,7 +51,7 @@ class Approved:
     reach: Mapping[str, Json] | None = None
 
 
-@value
+@placed
 class Snapshot:
     """Everything one decision reads, as values.
 

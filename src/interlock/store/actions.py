@@ -156,7 +156,7 @@ def move(
 
 
 def record(
-    transaction: Transaction, kind: str, action: Action, *, body: Mapping[str, Json], person: str = ""
+    transaction: Transaction, kind: str, action: Action, *, body: Mapping[str, Json] | str, person: str = ""
 ) -> None:
     """Put on record what happened to `action`, and through whom where that was a person (A6)."""
     transaction.audit(

@@ -20,20 +20,20 @@ BOUND = 20_000
 
 
 class JournalEntry(msgspec.Struct, frozen=True, gc=False):
-    """One audit entry to be: `at` in microseconds; `body` anything msgspec encodes as an object.
+    """One audit entry to be: `at` in microseconds; `body` a JSON object, as text or as msgspec encodes one.
 
-    `body` is encoded later, on the writer's thread, so it must not change after it was put.
+    The latter happens later, on the writer's thread, so it must not change after it was put.
     """
 
     at: int
     kind: str
-    body: object = {}
     run: str = ""
     agent: str = ""
     workflow: str = ""
     tool: str = ""
     action: str = ""
     person: str = ""
+    body: object = "{}"
 
 
 class Journal:

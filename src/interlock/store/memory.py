@@ -96,26 +96,27 @@ class Memory:
         `measured` is what its preview said; `own` calls of `tool` are reserved for this very call and do not
         count against it.
         """
-        run, reach = self.runs.get(principal.run), self._still(measured)
+        run = self.runs.get(principal.run)
+        reach = _NOT_ASKED if measured is None else self._still(measured)
         above = self._above(run) if run is not None and run.above else ()
         if own and run is not None:
             run, *rest = (_without(each, tool, own) for each in (run, *above))
             above = tuple(rest)
         return Snapshot(
-            environment=self.environment,
-            bundle=self.bundle,
-            revoked=self.revoked,
-            run=run,
-            above=above,
-            pin=self.pins.get(tool),
-            breakers=self.breakers,
-            accounts=self._paying(principal, tool),
-            autonomy=self.autonomy.get((principal.workflow, tool)),
-            schema_problem=self.validators.get(tool),
-            reach=reach.reach,
-            unmeasured=reach.problem,
-            approved=approved,
-            kill=self.kill,
+            self.environment,
+            self.bundle,
+            self.revoked,
+            run,
+            above,
+            self.pins.get(tool),
+            self.breakers,
+            self._paying(principal, tool),
+            self.autonomy.get((principal.workflow, tool)) if self.autonomy else None,
+            self.validators.get(tool),
+            reach.reach,
+            reach.problem,
+            approved,
+            self.kill,
         )
 
     def _above(self, run: RunFacts) -> tuple[RunFacts, ...]:
@@ -130,10 +131,8 @@ class Memory:
         compiled = None if self.bundle is None else self.bundle.tools.get(tool)
         return self.accounts(principal) if compiled is not None and compiled.cost_per_call else ()
 
-    def _still(self, measured: Measured | None) -> Measured:
+    def _still(self, measured: Measured) -> Measured:
         """Return what was measured, if the policy that declares the preview still stands."""
-        if measured is None:
-            return _NOT_ASKED
         if self.bundle is None or self.bundle.digest != measured.bundle:
             return Measured(bundle="", problem="the policy changed while it was asked")
         return measured
@@ -161,13 +160,15 @@ class Memory:
             counts = _counts(facts)
             counts[tool] = max(0, counts.get(tool, 0) - 1)
 
-    def _line(self, run: str) -> list[RunFacts]:
+    def _line(self, run: str) -> Sequence[RunFacts]:
         """Return a run and those above it, as far as they are known."""
         facts = self.runs.get(run)
         if facts is None:
-            return []
-        above = [self.runs.get(name) for name, _ in facts.above] if facts.above else ()
-        return [facts, *(each for each in above if each is not None)]
+            return ()
+        if not facts.above:
+            return (facts,)
+        above = [self.runs.get(name) for name, _ in facts.above]
+        return (facts, *(each for each in above if each is not None))
 
     def open_run(self, facts: RunFacts) -> None:
         """Know a run from now on."""

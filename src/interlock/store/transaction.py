@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -45,9 +46,12 @@ class Transaction:
         tool: str = "",
         action: str = "",
         person: str = "",
-        body: Mapping[str, Json],
+        body: Mapping[str, Json] | str,
     ) -> None:
-        """Record what happened, in the same commit (A6). No secret, no argument value belongs in `body`."""
+        """Record what happened, in the same commit (A6). No secret, no argument value belongs in `body`.
+
+        A body that is text is JSON already.
+        """
         self.drafts.append(draft(self.now, (kind, run, agent, workflow, tool, action, person), body))
 
     def on_commit(self, effect: Callable[[], None]) -> None:
@@ -59,16 +63,15 @@ class Transaction:
 
 
 def draft(at: int, fields: tuple[str, ...], body: object) -> Draft:
-    """Return what an audit entry says: `kind` to `person`, and a body that msgspec encodes."""
-    together = "".join(fields)
-    if len(together) > _CAP or not together.isascii() or "\0" in together:
-        fields = tuple(map(_plain, fields))
-    return (at, *fields, _encode(body).decode())  # pyright: ignore[reportReturnType]
+    """Return what an audit entry says: `kind` to `person`, and the body, as JSON text or for msgspec."""
+    text = body if type(body) is str else _encode(body).decode()
+    return (at, *_plain(fields), text)  # pyright: ignore[reportReturnType]
 
 
-def _plain(text: str) -> str:
-    """Return text that both databases can store: no NUL, no lone surrogate, at most 512 characters."""
-    return text[:_CAP].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+@lru_cache(maxsize=1024)  # most entries of a run have all of them in common
+def _plain(fields: tuple[str, ...]) -> tuple[str, ...]:
+    """Return texts that both databases can store: no NUL, no lone surrogate, at most 512 characters."""
+    return tuple([text[:_CAP].replace("\0", "\ufffd").encode("utf-8", "replace").decode() for text in fields])
 
 
 _encode = msgspec.json.Encoder().encode

@@ -273,12 +273,12 @@ def _refused(unit: Unit) -> Sequence[Draft]:
 
 
 def _draft(entry: JournalEntry) -> Draft:
-    at, kind, body, *fields = msgspec.structs.astuple(entry)
+    said = msgspec.structs.astuple(entry)  # in the order of a draft
     try:
-        return draft(at, (kind, *fields), body)
+        return draft(said[0], said[1:8], said[8])
     except (TypeError, ValueError, OverflowError):
-        log.exception("the body of a journaled %s entry is not JSON; it is left out", kind)
-        return draft(at, (kind, *fields), {"left_out": "the body could not be encoded"})
+        log.exception("the body of a journaled %s entry is not JSON; it is left out", entry.kind)
+        return draft(said[0], said[1:8], {"left_out": "the body could not be encoded"})
 
 
 def _raisable(error: Exception) -> Exception:

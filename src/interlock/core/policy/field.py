@@ -33,7 +33,7 @@ def _nothing() -> dict[str, Json]:
     return {}
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Facts:
     """Everything the rules can read about one call. `agent` and `run` are built when first read.
 
