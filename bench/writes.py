@@ -32,7 +32,7 @@ from interlock.core.document.workflow import Grant, Workflow
 from interlock.core.model import DAY, EffectClass, Pin, Principal, RiskTier
 from interlock.runtime import Runtime
 from interlock.settings import Settings
-from interlock.store import bundles, runs
+from interlock.store import bundles, run_starts
 from interlock.store.database import Store, Transaction
 from interlock.store.memory import Memory
 from interlock.store.schema import timers
@@ -100,8 +100,8 @@ async def engine(store: Store, settings: Settings, runtime: Runtime) -> tuple[Ca
 
     await store.transact(prepare)
     until = runtime.clock.now() + DAY
-    start = runs.RunStart(workflow="orders", agent="bot", started_by="maria", lease_until=until)
-    run, _ = await store.transact(lambda transaction: runs.start(transaction, memory, start))
+    start = run_starts.RunStart(workflow="orders", agent="bot", started_by="maria", lease_until=until)
+    run, _ = await store.transact(lambda transaction: run_starts.start(transaction, memory, start))
     calls = Calls(store=store, memory=memory, executor=Nothing(), runtime=runtime, settings=settings)
     await calls.start()
     principal = Principal(

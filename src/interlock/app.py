@@ -31,7 +31,7 @@ from interlock.services.register import Registrar
 from interlock.services.send import Send
 from interlock.services.spend import Spend
 from interlock.settings import Settings, child_environment, secret
-from interlock.store import revocations, runs
+from interlock.store import revocations, run_facts
 from interlock.store.budgets import Budgets
 from interlock.store.database import Store
 from interlock.store.keyring import Keyring
@@ -257,7 +257,7 @@ async def _load(store: Store, settings: Settings, runtime: Runtime) -> Memory:
     memory = Memory(environment=settings.environment)
     now = runtime.clock.now()
     memory.revoked = await store.read(lambda connection: revocations.load(connection, now))
-    for facts in await store.read(lambda connection: list(runs.load_facts(connection))):
+    for facts in await store.read(lambda connection: list(run_facts.load_facts(connection))):
         memory.open_run(facts)
     await load_bundle(store, memory, settings)
     return memory

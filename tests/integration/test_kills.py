@@ -26,7 +26,7 @@ from interlock.services.kill import KillSwitch
 from interlock.services.report_kill import report_kill, report_now
 from interlock.services.resume_killed import ResumeKilled
 from interlock.services.send import Send
-from interlock.store import alert_events, deliveries, incidents, kill_file, kills, runs
+from interlock.store import alert_events, deliveries, incidents, kill_file, kills, run_starts, runs
 from interlock.store.database import Store
 from interlock.upstream.executor import Bridge, Dispatch, NotSent, Outcome
 from support.engine import World, a_manifest, done, eventually
@@ -245,10 +245,11 @@ def test_a_stop_of_a_run_stops_the_runs_that_it_began(tmp_path: Path) -> None:
         async with shop(tmp_path) as (world, switch):
 
             async def begun_by(parent: str) -> str:
-                start = runs.RunStart(
+                start = run_starts.RunStart(
                     workflow="returns", agent="bot", started_by="kim", lease_until=10**17, parent=parent
                 )
-                return (await world.store.transact(lambda tx: runs.start(tx, world.memory, start)))[0].id
+                child, _ = await world.store.transact(lambda tx: run_starts.start(tx, world.memory, start))
+                return child.id
 
             child = await begun_by(world.run)
             grandchild = await begun_by(child)

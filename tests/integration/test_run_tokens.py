@@ -26,7 +26,7 @@ from interlock.services.revoke import revoke_key, revoke_run_token
 from interlock.services.rotate_keys import rotate_keys
 from interlock.store import runs
 from interlock.store.people import Person
-from interlock.store.runs import RunState
+from interlock.store.run_rows import RunState
 from support.identity import World, an_agent_key, build_world, signed, small_world, world
 
 __all__ = ["small_world", "world"]

@@ -18,7 +18,7 @@ from interlock.core.model import Principal, Request, Verdict
 from interlock.core.snapshot import RunFacts
 from interlock.services.close_run import close_run
 from interlock.services.exchange import NEW, Proof
-from interlock.store import runs
+from interlock.store import run_facts, run_starts, runs
 from interlock.store.live_accounts import Held
 from interlock.store.memory import Memory
 from support.engine import World as Engine
@@ -114,7 +114,8 @@ def test_runs_above_are_known_after_a_restart_with_what_was_called_below(world: 
     async def story() -> None:
         parent = await a_run(world)
         child = (await below(world, parent)).json()
-        found = {each.run: each for each in await world.store.read(lambda each: list(runs.load_facts(each)))}
+        facts = await world.store.read(lambda found: list(run_facts.load_facts(found)))
+        found = {each.run: each for each in facts}
         assert found[child["run"]].above == ((parent["run"], "refunds"),)
         assert found[parent["run"]].above == ()
 
@@ -162,10 +163,10 @@ def test_every_limit_of_the_run_above_holds_below(tmp_path: Path, manifest: list
     async def story() -> None:
         engine = await Engine(tmp_path).open(manifest)
         top = await engine.open_run("parents")
-        start = runs.RunStart(
+        start = run_starts.RunStart(
             workflow="orders", agent="bot", started_by="kim", lease_until=1 << 60, parent=top
         )
-        child = (await engine.store.transact(lambda tx: runs.start(tx, engine.memory, start)))[0].id
+        child = (await engine.store.transact(lambda tx: run_starts.start(tx, engine.memory, start)))[0].id
 
         def said(tool: str, order: int) -> str:
             decision = decide(

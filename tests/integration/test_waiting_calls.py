@@ -27,6 +27,7 @@ from interlock.core.document.rule import Policy, Rule
 from interlock.core.model import BreakerState, EffectClass, RiskTier, Verdict
 from interlock.errors import StateConflict
 from interlock.store import approvals, revocations, runs
+from interlock.store.run_rows import RunState
 from support.engine import DENG, MARIA, UNKNOWN, UNSENT, World, a_manifest, a_tool, asks, eventually, failed
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "waiting-calls.md"
@@ -483,7 +484,7 @@ async def end_run(world: World) -> None:
     def end(transaction: Any) -> None:
         approvals.cancel_open(transaction, world.memory, by="kim", reason="the run ended", run=world.run)
         run = runs.get(transaction.connection, world.run)
-        runs.end(transaction, world.memory, run, state=runs.RunState.CLOSED, reason="done")
+        runs.end(transaction, world.memory, run, state=RunState.CLOSED, reason="done")
 
     await world.store.transact(end)
 

@@ -25,7 +25,7 @@ from interlock.services.approve import Approve
 from interlock.services.cancel import Cancel
 from interlock.services.load_bundle import load_bundle
 from interlock.services.resolve import Resolve
-from interlock.store import actions, bundles, documents, runs
+from interlock.store import actions, bundles, documents, run_facts, run_starts
 from interlock.store.database import Store, Transaction
 from interlock.store.memory import Memory
 from interlock.upstream.executor import (
@@ -166,7 +166,7 @@ class World:
         self.store = Store.open(self.settings, self.runtime)
         self.memory = Memory(environment=self.settings.environment)
         await load_bundle(self.store, self.memory, self.settings)
-        for facts in await self.store.read(lambda found: list(runs.load_facts(found))):
+        for facts in await self.store.read(lambda found: list(run_facts.load_facts(found))):
             self.memory.open_run(facts)
         if manifest is not None:
             await self.apply(manifest)
@@ -209,10 +209,10 @@ class World:
 
     async def open_run(self, workflow: str = "orders", agent: str = "bot", by: str = "kim") -> str:
         """Open a run and return its id."""
-        start = runs.RunStart(
+        start = run_starts.RunStart(
             workflow=workflow, agent=agent, started_by=by, lease_until=self.clock.now() + 10**13
         )
-        return (await self.store.transact(lambda tx: runs.start(tx, self.memory, start)))[0].id
+        return (await self.store.transact(lambda tx: run_starts.start(tx, self.memory, start)))[0].id
 
     def principal(self, run: str = "", **changes: Any) -> Principal:
         """Return the caller that a run token of `run` names."""

@@ -12,7 +12,7 @@ from interlock.core.action import Action, ActionState
 from interlock.store import actions, approvals, runs
 from interlock.store.database import Store, Transaction
 from interlock.store.memory import Memory
-from interlock.store.runs import Run, RunState
+from interlock.store.run_rows import Run, RunState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from interlock.core.missing import no_workflow
 from interlock.core.model import DAY, MINUTE
 from interlock.core.ownership import Owners
 from interlock.errors import NotFound, NotPermitted, StateConflict, UsageError
-from interlock.store import enrolments, runs
+from interlock.store import agents, enrolments
 from interlock.store.agents import AgentRecord
 from interlock.store.database import Store, Transaction
 from interlock.store.enrolments import NewCode
@@ -122,7 +122,7 @@ def _code(
 
 def _enrollable(transaction: Transaction, environment: str, agent: str) -> AgentRecord:
     """Return an agent somebody answers for: an owner always, a backup everywhere but in dev (H3)."""
-    record = runs.active_agent(transaction.connection, agent)
+    record = agents.active(transaction.connection, agent)
     if not record.owner or (not record.backup and environment != "dev"):
         raise StateConflict(
             f"The agent {agent!r} needs an owner and a backup before it can be enrolled.",

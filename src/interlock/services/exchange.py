@@ -23,12 +23,12 @@ from interlock.core.token import MAX_ACTORS, MAX_LIFE, Refused
 from interlock.errors import GrantRefused, NotFound, NotPermitted, StateConflict, TokenInvalid
 from interlock.runtime import Runtime
 from interlock.settings import Settings
-from interlock.store import enrolments, runs
+from interlock.store import agents, enrolments, run_starts, runs
 from interlock.store.database import JournalEntry, Store, Transaction
 from interlock.store.keyring import payload_of, read_header, verify_compact
 from interlock.store.memory import Memory
+from interlock.store.run_rows import Run, RunState
 from interlock.store.run_tokens import Issuer, RunToken, Terms
-from interlock.store.runs import Run, RunState
 
 NEW = "new"
 """Names the run that is to be started from the one whose token is presented."""
@@ -227,7 +227,7 @@ class Exchange:
             )
         above = None if holder is None else _still_open(runs.get(transaction.connection, holder.run))
         deadline = transaction.now + self._settings.run_limit * SECOND
-        start = runs.RunStart(
+        start = run_starts.RunStart(
             workflow=wanted,
             agent=agent,
             started_by=started_by if above is None else above.started_by,
@@ -237,7 +237,7 @@ class Exchange:
             direct_models=request.direct_models,
             parent=None if above is None else above.id,
         )
-        run, _ = runs.start(transaction, self._memory, start)
+        run, _ = run_starts.start(transaction, self._memory, start)
         if holder is None or above is None:
             return self._issued(transaction, request, run, held=None, actors=())
         held = self._issuer.granted(above) if holder.scope is None else holder.scope
@@ -254,7 +254,7 @@ class Exchange:
         actors: tuple[str, ...],
     ) -> Exchanged:
         _still_open(run)
-        agent = runs.active_agent(transaction.connection, run.agent)
+        agent = agents.active(transaction.connection, run.agent)
         scope = narrow(held, request.scope)
         if request.scope is not None:
             scope = narrow(scope, self._issuer.granted(run))

@@ -14,6 +14,7 @@ from interlock.errors import StateConflict
 from interlock.store import actions, approvals, runs
 from interlock.store.database import Store, Transaction
 from interlock.store.memory import LiveAction, Memory
+from interlock.store.run_rows import RunState
 
 LATE = "Nobody decided before the approval expired. This is not a refusal; it can be asked again."
 
@@ -47,7 +48,7 @@ class Expire:
     def _orphan(self, transaction: Transaction, name: str) -> None:
         action = actions.get(transaction.connection, name)
         run = runs.find(transaction.connection, action.run)
-        if action.state.cancellable and (run is None or run.state is not runs.RunState.OPEN):
+        if action.state.cancellable and (run is None or run.state is not RunState.OPEN):
             approvals.cancel(transaction, self.memory, action, by="interlock", reason="the run ended")
 
     def _expire(self, transaction: Transaction, name: str) -> None:

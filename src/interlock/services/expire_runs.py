@@ -10,7 +10,7 @@ from interlock.core.token import MAX_LIFE, SKEW
 from interlock.store import actions, approvals, runs
 from interlock.store.database import Store, Transaction
 from interlock.store.memory import Memory
-from interlock.store.runs import Run, RunState
+from interlock.store.run_rows import Run, RunState
 
 EVERY = 5 * SECOND
 

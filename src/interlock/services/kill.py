@@ -20,7 +20,7 @@ from interlock.store.alert_events import Raised
 from interlock.store.database import Store, Transaction
 from interlock.store.kills import KillState
 from interlock.store.memory import Memory
-from interlock.store.runs import Run, RunState
+from interlock.store.run_rows import Run, RunState
 
 log = logging.getLogger(__name__)
 

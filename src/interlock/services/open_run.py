@@ -9,12 +9,12 @@ from interlock.core.model import SECOND
 from interlock.core.token import MAX_LIFE
 from interlock.errors import NotFound
 from interlock.settings import Settings
-from interlock.store import runs
+from interlock.store import run_starts
 from interlock.store.database import Store, Transaction
 from interlock.store.keyring import Keyring
 from interlock.store.memory import Memory
+from interlock.store.run_rows import Run
 from interlock.store.run_tokens import Issuer, RunToken, Terms
-from interlock.store.runs import Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ async def open_run(
     issuer = Issuer(name=settings.issuer_url, keyring=keyring, memory=memory)
 
     def work(transaction: Transaction) -> OpenedRun:
-        request = runs.RunStart(
+        request = run_starts.RunStart(
             workflow=workflow,
             agent=agent,
             started_by=started_by,
@@ -57,7 +57,7 @@ async def open_run(
             deadline_at=transaction.now + settings.run_limit * SECOND,
             attended=attended,
         )
-        run, record = runs.start(transaction, memory, request)
+        run, record = run_starts.start(transaction, memory, request)
         token = issuer.issue(transaction, run, record, Terms(life=life, scope=scope))
         return OpenedRun(run=run, token=token)
 

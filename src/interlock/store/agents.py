@@ -82,6 +82,16 @@ def get(connection: sa.Connection, name: str) -> AgentRecord:
     return record
 
 
+def active(connection: sa.Connection, name: str) -> AgentRecord:
+    """Return an agent that may run now. Raises `NotFound`; `StateConflict` when suspended or retired."""
+    record = get(connection, name)
+    if record.state is not AgentState.ACTIVE:
+        raise StateConflict(
+            f"The agent {name!r} is {record.state}: it cannot run.", hint="interlock agents show"
+        )
+    return record
+
+
 def everyone(connection: sa.Connection) -> list[AgentRecord]:
     """Return all agents, retired ones too, by name."""
     return [_record(row) for row in connection.execute(sa.select(agents).order_by(agents.c.name)).mappings()]

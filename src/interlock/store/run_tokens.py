@@ -12,7 +12,7 @@ from interlock.store.agents import AgentRecord
 from interlock.store.database import Transaction
 from interlock.store.keyring import Keyring
 from interlock.store.memory import Memory
-from interlock.store.runs import Run
+from interlock.store.run_rows import Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +57,16 @@ class Issuer:
         if ends <= now:
             raise StateConflict("The run has reached its deadline.", hint="Open a new run.")
         runs.renew(transaction, run.id, ends)
-        principal = runs.principal_of(
-            run,
-            agent,
+        principal = Principal(
+            agent=run.agent,
+            owner=agent.owner,
+            workflow=run.workflow,
+            workflow_version=run.workflow_version,
+            run=run.id,
+            environment=run.environment,
             token_id=transaction.ids.new("jti"),
             key_id=self.keyring.current().kid,
+            epoch=agent.epoch,
             expires_at=ends - ends % 1_000_000,
             scope=terms.scope,
             actors=terms.actors,

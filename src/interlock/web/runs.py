@@ -13,8 +13,8 @@ from interlock.core.ownership import Owners
 from interlock.errors import NotPermitted, UsageError
 from interlock.services.close_run import close_run
 from interlock.services.enroll import launch_code
-from interlock.store import agents, model_calls, runs
-from interlock.store.runs import Run, RunState
+from interlock.store import agents, model_calls, run_facts, runs
+from interlock.store.run_rows import Run, RunState
 from interlock.web.auth import READERS, person_of
 from interlock.web.body import ReasonBody, read_body
 from interlock.web.errors import json_response
@@ -79,7 +79,7 @@ async def show(request: Request) -> Response:
     wired: Wired = request.app.state.wired
     name = request.path_params["run"]
     run = await wired.store.read(lambda connection: runs.get(connection, name))
-    calls = await wired.store.read(lambda connection: runs.calls_of(connection, name))
+    calls = await wired.store.read(lambda connection: run_facts.calls_of(connection, name))
     partial = await wired.store.read(lambda connection: model_calls.partial(connection, name))
     facts = wired.memory.runs.get(name)
     counts: dict[str, Json] = dict(facts.calls) if facts and facts.open else dict(calls)
