@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import mcp_types as types
 import pytest
 import sqlalchemy as sa
@@ -24,6 +25,7 @@ from interlock.store.database import Store
 from interlock.store.schema import audit
 from mcp import Client
 from support.gateway import Gateway, a_gateway, a_manifest, a_tool, workshop
+from support.rpc import Wire
 
 RULES = (Compression(tool="shop.echo", above=2_000, to=500), Compression(tool="*", above=2_000, to=700))
 WRONG: list[dict[str, Any]] = [
@@ -41,7 +43,7 @@ def play(data: Path, story: Story) -> None:
     """Play a story in a workflow that shortens what `echo` says, beside one that does not."""
 
     async def run() -> None:
-        tools = [a_tool("shop.echo"), a_tool("shop.note", RiskTier.HIGH_BLAST_RADIUS)]
+        tools = [a_tool("shop.echo"), a_tool("shop.later"), a_tool("shop.note", RiskTier.HIGH_BLAST_RADIUS)]
         documents = tuple(
             replace(each, compression=RULES) if isinstance(each, Workflow) and each.name == "work" else each
             for each in a_manifest([workshop("shop")], tools)
@@ -146,6 +148,36 @@ def test_the_outcome_of_a_call_that_waited_is_short_too_and_all_is_on_record(tmp
         ]
         assert json.loads(rows[0][2])["before"] == len(LONG) + len("noted ")
         assert "line" not in rows[0][2] + rows[1][2]
+
+    play(tmp_path, story)
+
+
+def test_the_result_of_a_tool_servers_own_task_is_short_too_however_often_it_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    async def story(gateway: Gateway) -> None:
+        async with httpx2.AsyncClient(timeout=30) as http:
+            wire = Wire(http=http, url=gateway.url, token=await gateway.token())
+
+            async def task(asked: str) -> dict[str, Any]:
+                handle = await wire.ask(
+                    "tools/call", {"name": "later", "arguments": {"text": asked}}, mcp_name="later"
+                )
+                assert handle["result"]["resultType"] == "task", handle
+                return await ended(handle["result"]["taskId"])
+
+            async def ended(name: str) -> dict[str, Any]:
+                said = await wire.ask("tasks/get", {"taskId": name}, mcp_name=name)
+                assert said["result"]["status"] == "completed", said
+                return said["result"]
+
+            assert (await task("short"))["result"]["content"][0]["text"] == "short"
+            detail = await task(LONG)
+            short = detail["result"]
+            assert len(short["content"][0]["text"]) <= 700
+            assert (await ended(detail["taskId"]))["result"] == short
+            async with gateway.client(wire.token) as client:
+                assert await whole(client, short["_meta"]["interlock/original"]) == LONG
 
     play(tmp_path, story)
 

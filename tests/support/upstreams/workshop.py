@@ -27,7 +27,12 @@ counter = {"value": 0}
 extra: dict[str, types.Tool] = {}
 bus = InMemorySubscriptionBus()
 sessions: list[Any] = []
+later: dict[str, str] = {}
 asked: list[str] = []
+
+
+class TaskParams(types.RequestParams):
+    task_id: str
 
 
 def tool(name: str, schema: dict[str, Any] | None = None, **more: Any) -> types.Tool:
@@ -65,6 +70,7 @@ TOOLS = [
     tool("header", {"type": "object", "properties": {"name": {"type": "string"}}}),
     tool("asked"),
     tool("note", {"type": "object", "properties": {"file": {"type": "string"}, "text": {"type": "string"}}}),
+    tool("later", TEXT),
     tool("hang", {"type": "object", "properties": {"file": {"type": "string"}}}),
 ]
 
@@ -172,6 +178,9 @@ async def call_tool(ctx: Any, params: types.CallToolRequestParams) -> Any:  # no
             with open(arguments["file"], "a") as notes:  # noqa: ASYNC230
                 notes.write(arguments["text"] + "\n")
             return text(f"noted {arguments['text']}")
+        case "later":
+            later[f"t{len(later)}"] = str(arguments.get("text", ""))
+            return {"resultType": "task", **task(f"t{len(later) - 1}", "working")}
         case "hang":
             with open(arguments["file"], "a") as notes:  # noqa: ASYNC230
                 notes.write("hang\n")
@@ -181,6 +190,17 @@ async def call_tool(ctx: Any, params: types.CallToolRequestParams) -> Any:  # no
             return text(" ".join(asked))
         case _:
             return text(f"no tool {params.name}", is_error=True)
+
+
+def task(name: str, status: str) -> dict[str, Any]:
+    at = "2026-01-01T00:00:00.000Z"
+    return {"taskId": name, "status": status, "createdAt": at, "lastUpdatedAt": at, "ttlMs": 60_000}
+
+
+async def get_task(ctx: Any, params: TaskParams) -> dict[str, Any]:
+    """Answer `tasks/get`: every task has ended by the time somebody asks."""
+    result = text(later[params.task_id]).model_dump(mode="json", by_alias=True, exclude_none=True)
+    return {"resultType": "complete", **task(params.task_id, "completed"), "result": result}
 
 
 async def question(ctx: Any, params: types.CallToolRequestParams, modern: bool, request: Any) -> Any:
@@ -299,6 +319,7 @@ def server() -> Server[Any]:
         on_completion=complete,
     )
     app.add_request_handler("logging/setLevel", types.SetLevelRequestParams, set_level)
+    app.add_request_handler("tasks/get", TaskParams, get_task)
     return app
 
 

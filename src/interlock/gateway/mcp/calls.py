@@ -81,7 +81,7 @@ class ToolCalls:
             return denied(answer.decision, action=answer.action, server=why)
         result = await self._results.of(answer, proposal.principal, proposal.tool)
         if result.get("resultType") == "task":
-            return self._tasks.upstream(principal_of(ctx), split(proposal.tool)[0], result)
+            return self._tasks.upstream(principal_of(ctx), proposal.tool, result)
         return {"resultType": "complete", **result}
 
     async def _settled(self, principal: Principal) -> None:

@@ -43,19 +43,24 @@ class Results:
         own error passes on.
         """
         if isinstance(answer, Completed):
-
-            async def summarise(text: str, model: str, to: int) -> str | None:
-                return await self._summaries.of(text, model=model, to=to, principal=principal)
-
-            try:
-                short = await self._shorten.result(
-                    answer.payload, principal, answer.tool or tool, summarise=summarise
-                )
-            except StoreError as error:
-                log.warning("a large result goes out whole: %s", error.message)
-                short = None
-            answer = answer if short is None else replace(answer, payload=_noted(short))
+            payload = await self.short(answer.payload, principal, answer.tool or tool)
+            answer = answer if payload is answer.payload else replace(answer, payload=payload)
         return result_of(answer)
+
+    async def short(self, payload: dict[str, Json], principal: Principal, tool: str) -> dict[str, Json]:
+        """Return a tool's result shortened where a rule says so, else `payload` itself."""
+        if not isinstance(payload.get("content") or [], list):
+            return payload  # a task's result, which nobody has checked, may have any form
+
+        async def summarise(text: str, model: str, to: int) -> str | None:
+            return await self._summaries.of(text, model=model, to=to, principal=principal)
+
+        try:
+            short = await self._shorten.result(payload, principal, tool, summarise=summarise)
+        except StoreError as error:
+            log.warning("a large result goes out whole: %s", error.message)
+            return payload
+        return payload if short is None else _noted(short)
 
     async def original(self, principal: Principal, arguments: dict[str, Any]) -> dict[str, Json]:
         """Answer a call of `interlock_result`. Raises `MCPError` for arguments that are not its own."""

@@ -18,6 +18,7 @@ from interlock.core.answer import Broken, Completed, InputAsked, TurnedDown, Wai
 from interlock.core.model import SECOND, Json, Principal
 from interlock.errors import InterlockError, StateConflict
 from interlock.gateway.mcp.caller import TASKS, Caller, Context, is_modern, knows_tasks, principal_of
+from interlock.gateway.mcp.names import split
 from interlock.gateway.mcp.reply import iso
 from interlock.gateway.mcp.results import Results
 from interlock.services.cancel import Cancel
@@ -36,13 +37,19 @@ class TaskParams(types.RequestParams):
     input_responses: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Upstream:
-    """A task of a tool server, which one run may ask about."""
+    """A task of a tool server, which one run may ask about. `short` is its result once it was shortened."""
 
     run: str
-    server: str
+    tool: str
     task: str
+    short: dict[str, Json] | None = None
+
+    @property
+    def server(self) -> str:
+        """The tool server that carries it out."""
+        return split(self.tool)[0]
 
 
 class Tasks:
@@ -57,10 +64,10 @@ class Tasks:
         """Return the handle of a call that waits for a person."""
         return {"resultType": "task", **self._head(answer)}
 
-    def upstream(self, principal: Principal, server: str, handle: dict[str, Json]) -> dict[str, Json]:
-        """Return a tool server's handle under a name of ours."""
+    def upstream(self, principal: Principal, tool: str, handle: dict[str, Json]) -> dict[str, Json]:
+        """Return a tool server's handle for a call of `tool` under a name of ours."""
         ours = self._wired.runtime.ids.new("task")
-        self._upstream[ours] = _Upstream(run=principal.run, server=server, task=str(handle.get("taskId")))
+        self._upstream[ours] = _Upstream(run=principal.run, tool=tool, task=str(handle.get("taskId")))
         if len(self._upstream) > _KEPT:
             self._upstream.popitem(last=False)
         return {**handle, "taskId": ours}
@@ -69,7 +76,8 @@ class Tasks:
         """Answer `tasks/get`."""
         principal = _checked(ctx, params)
         if (theirs := self._theirs(principal, params)) is not None:
-            return {**await self._pass(ctx, theirs, "tasks/get"), "taskId": params.task_id}
+            detail = await self._pass(ctx, theirs, "tasks/get")
+            return {**await self._shortened(detail, theirs, principal), "taskId": params.task_id}
         answer = await self._approval(principal, params)
         if isinstance(answer, Waiting):
             return {"resultType": "complete", **self._head(answer)}
@@ -120,6 +128,19 @@ class Tasks:
             raise MCPError(types.INTERNAL_ERROR, error.message) from error
         result.pop("_meta", None)
         return result
+
+    async def _shortened(
+        self, detail: dict[str, Json], theirs: _Upstream, principal: Principal
+    ) -> dict[str, Json]:
+        """Return a task's detail with its result as the agent gets it, however often it asks (B7)."""
+        result = detail.get("result")
+        if not isinstance(result, dict):
+            return detail
+        if theirs.short is None:
+            whole = cast("dict[str, Json]", result)
+            short = await self._results.short(whole, principal, theirs.tool)
+            theirs.short = None if short is whole else short
+        return detail if theirs.short is None else {**detail, "result": theirs.short}
 
     async def _approval(self, principal: Principal, params: TaskParams) -> Any:
         answer = await self._wired.calls.resume(principal, params.task_id, wait=0)
