@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from interlock.app import serve_here
+from interlock.app.serve import serve_here
 from interlock.cli.demo import LOOK
 from interlock.cli.main import assemble
 from interlock.settings import load

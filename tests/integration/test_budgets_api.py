@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx2
 
-from interlock.app import wire
+from interlock.app.compose import wire
 from interlock.core.document.spending import Budget, Models
 from interlock.settings import Settings
 from interlock.store import people

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from starlette.applications import Starlette
 
-from interlock.app import wire
+from interlock.app.compose import wire
 from interlock.cli.provider_checks import provider_checks
 from interlock.errors import InterlockError
 from interlock.web import manifest, providers

@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import uvicorn
 
-from interlock.app import wire
+from interlock.app.compose import wire
 from interlock.core.bundle import compile_bundle
 from interlock.core.document.identity import Agent, Person
 from interlock.core.document.kind import AnyDocument, key

@@ -39,7 +39,7 @@ INTERLOCK = (*PYTHON, "-m", "interlock.cli")
 _LOADED = (
     "aiohttp.web",
     "httpcore2",
-    "interlock.app",
+    "interlock.app.serve",
     "interlock.gateway.mcp.front",
     "interlock.upstream.llm.client",
     "interlock.upstream.mcp.pool",

@@ -120,7 +120,7 @@ def _served(settings: Settings, place: Path, stack: ExitStack, shared: bool) -> 
         if _answers(settings.socket):
             break
         try:
-            from interlock.app import serve_here
+            from interlock.app.serve import serve_here
         except ModuleNotFoundError as missing:
             raise errors.UsageError(
                 f"No server answers at {settings.socket}, and this installation cannot serve: "

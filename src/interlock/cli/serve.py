@@ -28,7 +28,7 @@ def serve(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but problems.")] = False,
 ) -> None:
     """Serve the MCP gateway, the API and the clock work until interrupted."""
-    from interlock.app import serve_forever
+    from interlock.app.serve import serve_forever
 
     settings = load(data=data, environment=environment, host=host, port=port)
     for each in misspelt():

@@ -1,0 +1,128 @@
+"""Serve the application: until a signal, or from a thread for as long as a block runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from interlock.app.application import application
+from interlock.listen import Listeners
+from interlock.runtime import settle_collector
+from interlock.settings import Settings
+
+OnStarted = Callable[[int | None], None]
+"""Told the TCP port, or None, once requests are taken."""
+_START_TIMEOUT = 60.0
+
+
+async def serve(
+    settings: Settings, *, tcp: bool, place: Path, agents: bool, on_started: OnStarted, stop: asyncio.Event
+) -> None:
+    """Serve until `stop` is set: a local socket at `place` always, a TCP port where asked."""
+    async with application(settings, agents=agents) as asgi:
+        listeners = Listeners(asgi, settings, tcp=tcp, place=place)
+
+        async def end() -> None:
+            await stop.wait()
+            listeners.stop()
+
+        async with asyncio.TaskGroup() as group:
+            ending = group.create_task(end())
+            await listeners.run(on_started)
+            ending.cancel()
+
+
+def serve_forever(settings: Settings, on_started: OnStarted) -> None:
+    """Serve in this process until SIGINT or SIGTERM."""
+    _log(settings)
+
+    def ready(port: int | None) -> None:
+        settle_collector()
+        on_started(port)
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await serve(settings, tcp=True, place=settings.socket, agents=True, on_started=ready, stop=stop)
+
+    with asyncio.Runner(loop_factory=_fast_loop) as runner:
+        runner.run(main())
+
+
+@contextmanager
+def serve_here(settings: Settings, place: Path, *, agents: bool) -> Generator[None]:
+    """Serve the data directory on a local socket at `place`, from a thread, while the block runs.
+
+    `agents` says whether they will call. Raises what kept it from starting: `StoreInUse`,
+    `StoreUnavailable`.
+    """
+    background = _Background(settings, place, agents=agents)
+    background.start()
+    try:
+        yield
+    finally:
+        background.stop()
+
+
+class _Background:
+    """One application in a thread with an event loop of its own."""
+
+    def __init__(self, settings: Settings, place: Path, *, agents: bool) -> None:
+        self._settings = settings
+        self._place = place
+        self._agents = agents
+        self._started = threading.Event()
+        self._failure: BaseException | None = None
+        self._end: Callable[[], Any] = lambda: None
+        self._thread = threading.Thread(target=self._run, name="interlock", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+        if not self._started.wait(_START_TIMEOUT):
+            raise TimeoutError("Interlock did not start in time.")
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self) -> None:
+        self._end()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=_fast_loop if self._agents else None) as runner:
+                runner.run(self._main())
+        except BaseException as error:  # noqa: BLE001 - a thread's edge: handed to the thread that waits
+            self._failure = error
+        finally:
+            self._started.set()
+
+    async def _main(self) -> None:
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+        self._end = lambda: loop.call_soon_threadsafe(stop.set)
+        await serve(
+            self._settings,
+            tcp=False,
+            place=self._place,
+            agents=self._agents,
+            on_started=lambda _: self._started.set(),
+            stop=stop,
+        )
+
+
+def _fast_loop() -> asyncio.AbstractEventLoop:
+    import uvloop
+
+    return uvloop.new_event_loop()
+
+
+def _log(settings: Settings) -> None:
+    """Log to standard error; of what others' libraries say, only warnings."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("interlock").setLevel(settings.log_level.upper())
