@@ -5,12 +5,14 @@ These are values; each protocol edge gives them its own form.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import field
 from enum import StrEnum
 from typing import Protocol
+from urllib.parse import quote, urlencode
 
-from interlock.core.budget import Refused
+from interlock.core.budget import AccountKey, Refused, ScopeKind
 from interlock.core.model import Decision, Json, value
 from interlock.core.model_route import Route
 from interlock.core.price_book import Unpriced
@@ -35,14 +37,26 @@ class Why(StrEnum):
 
 
 @value
+class Place:
+    """Where a person sees what a refusal is about and decides: a path of the API, and a command like it."""
+
+    path: str
+    command: str
+
+
+@value
 class Refusal:
-    """A call that no model answered. `retry_after` is in seconds, None where asking again is idle."""
+    """A call that no model answered. `retry_after` is in seconds, None where asking again is idle.
+
+    `decided_at` is where a person can change it, None where no decision would.
+    """
 
     why: Why
     code: str
     message: str
     retry_after: int | None = None
     details: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    decided_at: Place | None = None
 
 
 @value
@@ -78,24 +92,31 @@ class Caller(Protocol):
         """Send a piece of the stream."""
         ...
 
-    async def end(self, broken: UpstreamError | None = None) -> None:
-        """End the stream; `broken` says that the provider did not."""
+    async def end(self, broken: UpstreamError | None = None, *, told: Told | None = None) -> None:
+        """End the stream; `broken` says that the provider did not, `told` what is known only now."""
         ...
 
 
-HALTED = Refusal(
-    why=Why.HALTED, code="run_halted", message="This call was stopped by a kill; two people resume it."
-)
 _UNKNOWN = frozenset({"unknown_model", "model_of_another_format"})
 _HALTING = frozenset({"killed", "breaker_open"})
 
 
-def refused(decision: Decision) -> Refusal:
-    """Put a denial into the words of the edges."""
+def halted(kill: str, message: str = "This call was stopped by a kill; two people resume it.") -> Refusal:
+    """Say that a kill stopped a call; an empty `kill` is one that is not known by its id."""
+    place = (
+        Place(path=f"/api/v1/kills/{kill}", command=f"interlock kill show {kill}")
+        if kill
+        else Place(path="/api/v1/kills", command="interlock kill list")
+    )
+    return Refusal(why=Why.HALTED, code="run_halted", message=message, decided_at=place)
+
+
+def refused(decision: Decision, *, kill: str) -> Refusal:
+    """Put a denial into the words of the edges; `kill` is the one that reaches the call, if one does."""
     reason = decision.reason
     near = "".join(f" Did you mean {miss.expected}?" for miss in reason.near_misses)
     if reason.code in _HALTING:
-        return Refusal(why=Why.HALTED, code="run_halted", message=reason.message)
+        return halted(kill, reason.message)
     why = Why.UNKNOWN_MODEL if reason.code in _UNKNOWN else Why.FORBIDDEN
     return Refusal(why=why, code=reason.code, message=reason.message + near)
 
@@ -113,7 +134,25 @@ def unpaid(said: Refused | Unpriced) -> Refusal:
         "resets_at_us": None if said.resets_at == FOREVER else said.resets_at,
     }
     why, again = (Why.BUSY, COME_AGAIN) if said.transient else (Why.HALTED, None)
-    return Refusal(why=why, code=said.code, message=said.message, retry_after=again, details=details)
+    return Refusal(
+        why=why,
+        code=said.code,
+        message=said.message,
+        retry_after=again,
+        details=details,
+        decided_at=_shown(said.key),
+    )
+
+
+def _shown(key: AccountKey) -> Place:
+    """Return where a budget is shown: a run's with its calls, another with what is left of its window."""
+    kind, name = key.kind.value, key.name
+    if key.kind is ScopeKind.RUN:
+        return Place(path=f"/api/v1/budgets/runs/{quote(name)}", command=f"interlock budget explain {name}")
+    return Place(
+        path=f"/api/v1/budgets?{urlencode({'kind': kind, 'name': name})}",
+        command=f"interlock budget show --kind {kind} --name {shlex.quote(name)}",
+    )
 
 
 def busy(route: Route) -> Refusal:

@@ -8,13 +8,13 @@ well-formed. Here a call is decided, recorded and stopped; `model_attempt` holds
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from interlock.core.admission import decide_model
 from interlock.core.model import Decision, Principal, WireFamily
 from interlock.core.model_route import Route, RoutingTable
 from interlock.errors import StoreError
-from interlock.model_answer import HALTED, Caller, Refusal, refused, unrecorded
+from interlock.model_answer import Caller, Refusal, halted, refused, unrecorded
 from interlock.model_attempt import Attempts
 from interlock.model_life import Ended, Life, ModelRequest
 from interlock.runtime import Runtime
@@ -36,6 +36,17 @@ class ModelCalls:
     spend: Spend
     degrade: Degrade
     runtime: Runtime
+    attempts: Attempts = field(init=False)
+
+    def __post_init__(self) -> None:
+        attempts = Attempts(
+            memory=self.memory,
+            providers=self.providers,
+            spend=self.spend,
+            degrade=self.degrade,
+            scheduler=self.runtime.scheduler,
+        )
+        object.__setattr__(self, "attempts", attempts)
 
     def table(self) -> RoutingTable:
         """Return the models of the policy in force."""
@@ -51,16 +62,6 @@ class ModelCalls:
     def begin(self, request: ModelRequest) -> ModelCall:
         """Return a call that has not done anything yet."""
         return ModelCall(self, Life(self.runtime.ids.new("mcl"), request))
-
-    def attempts(self) -> Attempts:
-        """Return how calls are tried."""
-        return Attempts(
-            memory=self.memory,
-            providers=self.providers,
-            spend=self.spend,
-            degrade=self.degrade,
-            scheduler=self.runtime.scheduler,
-        )
 
 
 class ModelCall:
@@ -85,24 +86,33 @@ class ModelCall:
 
     async def run(self, caller: Caller) -> Refusal | None:
         """Carry the call out; return why nothing was begun, or None when the caller has its answer."""
-        life = self._life
+        life, flights = self._life, self._engine.memory.flights
         decision, routes = self._decide()
         task = life.task = asyncio.current_task()
         try:
             if decision.denied:
-                return await self._recorded(decision, routes) or refused(decision)
-            with self._engine.memory.flights.under_way(
-                self._flight(routes[0])
-            ):  # before it waits for anything
+                return await self._recorded(decision, routes) or refused(decision, kill=self._kill())
+            flight = self._flight(routes[0])
+            flights.begin(flight)  # before it waits for anything
+            try:
                 unwritten = await self._recorded(decision, routes)
-                return unwritten or await self._engine.attempts().along(routes, life, caller)
+                return unwritten or await self._engine.attempts.along(routes, life, caller)
+            finally:
+                flights.end(flight)
         except asyncio.CancelledError:
             if life.ended is None or task is None:
                 raise
             task.uncancel()
-            return HALTED if life.cut and not life.begun else None
+            return halted(self._kill()) if life.cut and not life.begun else None
         finally:
             life.task = None
+
+    def _kill(self) -> str:
+        """Return the strictest kill that reaches this call, "" where none does."""
+        memory = self._engine.memory
+        reached = memory.subjects(self.request.principal)
+        found = ((level.rank, kill) for kill, (subject, level) in memory.kills.items() if subject in reached)
+        return max(found, default=(0, ""))[1]
 
     def _decide(self) -> tuple[Decision, tuple[Route, ...]]:
         engine, request = self._engine, self.request

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 
 from interlock.core.charge import Ending
 from interlock.core.usage import Usage, UsageSource, estimated, tokens
@@ -16,7 +17,6 @@ from interlock.model_answer import Caller, Told
 from interlock.model_life import Life
 from interlock.runtime import Scheduler
 from interlock.services.spend import Attempt, Report, Spend
-from interlock.store.live_accounts import LiveAccount
 from interlock.upstream.llm.meter import Meter
 from interlock.upstream.llm.surface import Operation
 from interlock.upstream.llm.transport import Incoming
@@ -77,7 +77,8 @@ class Relay:
         if rest and broken is None:  # half an event would spoil the one that says what happened
             await self._caller.send(rest)
         self._settle()
-        await self._caller.end(broken)
+        whole = not rest or broken is not None  # a comment after half an event would be a part of it
+        await self._caller.end(broken, told=self._closing(incoming) if whole else None)
 
     def close(self) -> None:
         """Give the connection back and settle, unless that was done or is left to the drain."""
@@ -114,7 +115,16 @@ class Relay:
             self.incoming.close()
         self._settle()
         await self._caller.send(self._meter.end(self.paid.usage or self._seen(0), tell_usage=self._tells))
-        await self._caller.end()
+        await self._caller.end(told=None if self.incoming is None else self._closing(self.incoming))
+
+    def _closing(self, incoming: Incoming) -> Told | None:
+        """Return what is known at the end of a stream of events; None where there were no events."""
+        kinds = [said for name, said in incoming.headers if name.lower() == b"content-type"]
+        if not any(kind.lower().startswith(b"text/event-stream") for kind in kinds):
+            return None
+        states = [each.freeze().state for each in self.paid.held.accounts]
+        state = max(states, key=lambda each: each.rank, default=self.paid.held.state)
+        return replace(_told(self._life, self.paid), state=state)
 
     def _settle(self) -> None:
         if self.paid.cost is not None:
@@ -147,7 +157,11 @@ class Relay:
 
 def _told(life: Life, paid: Attempt) -> Told:
     """Return what the caller is told of an answer, before its first byte."""
-    used, tightest = paid.usage, max(paid.held.accounts, key=_used, default=None)
+    usage, tightest, used = paid.usage, None, -1
+    for account in paid.held.accounts:
+        permille = (account.spent + account.held_exp) * 1_000 // (account.limit or 1)
+        if permille > used:
+            tightest, used = account, permille
     return Told(
         call=life.id,
         run=life.request.principal.run,
@@ -156,12 +170,7 @@ def _told(life: Life, paid: Attempt) -> Told:
         cost=paid.cost,
         scope="" if tightest is None else tightest.payer.key.scope,
         state=paid.held.state,
-        used=0 if tightest is None else _used(tightest),
+        used=max(used, 0),
         degraded=paid.degraded,
-        context=paid.quote.likely.input if used is None else used.input,
+        context=paid.quote.likely.input if usage is None else usage.input,
     )
-
-
-def _used(account: LiveAccount) -> int:
-    """Return how much of an account is spent or expected, per mille of its limit."""
-    return (account.spent + account.held_exp) * 1_000 // max(account.limit, 1)

@@ -10,6 +10,7 @@ import httpx2
 
 from interlock.app.compose import wire
 from interlock.core.document.spending import Budget, Models
+from interlock.gateway.llm.header import usd
 from interlock.settings import Settings
 from interlock.store import people
 from interlock.testing import ModelServer, Reply
@@ -50,6 +51,10 @@ def test_a_degraded_run_is_partial_and_what_was_spent_is_known_to_a_process_that
             for token, partial in zip(runs, (False, True), strict=True):
                 for path in ("/api/v1/budgets/runs/", "/api/v1/runs/"):
                     assert (await asked(gateway.wired, path + gateway.run(token)))["partial"] is partial
+            call = await asked(gateway.wired, f"/api/v1/budgets/calls/{last.headers['x-interlock-call-id']}")
+            (attempt,) = call["attempts"]
+            assert (attempt["served_model"], attempt["cost"]) == (SMALL, call["cost"])
+            assert last.headers["x-interlock-cost-usd"] == usd(call["cost"])
             spent = await gateway.spent()
             (day,) = [each for each in spent if ":day:" in each]
         async with wire(Settings(data=tmp_path)) as wired:

@@ -201,7 +201,8 @@ async def test_nothing_that_a_provider_says_begins_an_event_of_ours(
         token = await running.token()
         upstream.script(Reply(text=evil, cut_after=2_500))
         answer = await running.ask(token, stream=True)
-        lines = [line for line in answer.text.splitlines() if line]
+        events = answer.text.partition("\n\n: x-interlock-call-id: ")[0]  # our own comment follows
+        lines = [line for line in events.splitlines() if line]
         assert all(line.startswith("data: {") for line in lines)
         assert "error" in json.loads(lines[-1][6:])
         assert await running.spent()

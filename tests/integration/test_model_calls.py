@@ -13,6 +13,7 @@ import pytest
 
 from interlock.core.document.spending import Budget, Models
 from interlock.core.kill import KillLevel
+from interlock.gateway.llm.header import usd
 from interlock.store.model_calls import LedgerRow
 from interlock.testing import ModelServer, Reply, UsageAt
 from support.model_gateway import (
@@ -91,7 +92,11 @@ async def test_a_budget_clamps_then_refuses_and_no_sdk_repeats_it(
     assert second.status_code == 402
     assert second.headers["x-should-retry"] == "false"
     assert second.json()["error"]["code"] in ("request_exceeds_budget", "run_halted")
-    assert second.json()["error"]["interlock"]["limit_nano_usd"] == 10_000_000
+    told = second.json()["error"]["interlock"]
+    assert told["limit_nano_usd"] == 10_000_000
+    assert told["link"] == f"{running.url}/api/v1/budgets/runs/{run_of(running)}"
+    assert told["command"] == f"interlock budget explain {run_of(running)}"
+    assert second.headers["x-interlock-link"] == told["link"]
     assert sum(row.cost for row in rows) <= 15_000_000
     assert len(upstreams.acme.received) == 1
 
@@ -255,6 +260,37 @@ async def test_a_kill_ends_a_stream_well_formed_and_charges_what_passed(
             assert row.output > 0
             assert refused.status_code == 402
             assert refused.headers["x-should-retry"] == "false"
+            told = refused.json()["error"]["interlock"]
+            assert told == {
+                "link": f"{running.url}/api/v1/kills/kil_{wire}",
+                "command": f"interlock kill show kil_{wire}",
+            }
+            assert told["link"] == refused.headers["x-interlock-link"]
+
+
+async def test_a_stream_ends_with_a_comment_that_says_what_it_cost_and_how_its_budget_stands(
+    upstreams: Upstreams, tmp_path: Path
+) -> None:
+    for server in (upstreams.acme, upstreams.claude):
+        server.script(Reply(input_tokens=100, output_tokens=1_000))
+    async with gateway(upstreams, tmp_path, Budget(run=8_180_000, kill=9_000)) as (running, _):
+        for path, body in WIRES.values():
+            token = await running.token()
+            answer = await running.ask(token, path, stream=True, **body)
+            (row,) = await running.rows(running.run(token))
+            *events, comment, nothing = answer.text.split("\n\n")
+            told = dict(line.removeprefix(": ").split(": ", 1) for line in comment.splitlines())
+            assert nothing == ""
+            assert all(line.startswith(": x-interlock-") for line in comment.splitlines())
+            assert not any(event.startswith(":") for event in events)
+            assert told["x-interlock-call-id"] == answer.headers["x-interlock-call-id"]
+            assert told["x-interlock-cost-usd"] == usd(row.cost)
+            assert "x-interlock-cost-usd" not in answer.headers
+            spent_up = row.cost > 8_180_000
+            assert spent_up is (row.output == 1_000)
+            assert told["x-interlock-budget-state"] == ("degraded" if spent_up else "ok")
+            assert told["x-interlock-budget-scope"] == f"run {running.run(token)}"
+            assert float(told["x-interlock-budget-used"]) == row.cost * 1_000 // 8_180_000 / 1_000
 
 
 async def test_a_caller_who_leaves_near_the_end_is_charged_what_the_provider_counted(

@@ -236,16 +236,21 @@ def _refusal(account: Account, exp: int, least: int) -> Refusal | None:
 class Refused:
     """A refusal as callers are told it. `code` is stable; `transient` says that asking again may help.
 
-    `scope` is the account that decided; `resets_at` is `window.FOREVER` where it never starts anew.
+    `key` is of the account that decided; `resets_at` is `window.FOREVER` where it never starts anew.
     """
 
     code: str
     message: str
-    scope: str
+    key: AccountKey
     limit: int
     spent: int
     held: int
     resets_at: int
+
+    @property
+    def scope(self) -> str:
+        """How people say which account decided."""
+        return self.key.scope
 
     @property
     def transient(self) -> bool:
@@ -268,7 +273,7 @@ def refused(said: Refusal) -> Refused:
     return Refused(
         code=code,
         message=f"The budget of {account.key.scope} {words}.",
-        scope=account.key.scope,
+        key=account.key,
         limit=account.limits.limit,
         spent=account.spent,
         held=account.held_max,

@@ -65,6 +65,7 @@ _FIELDS = LedgerRow.__struct_fields__
 _LISTS = ("degraded", "accounts")
 _ENCODED = tuple(_FIELDS.index(field) for field in ("tools", *_LISTS))
 _CAP = 4_096
+_MOST_ATTEMPTS = 64
 
 
 def insert(connection: sa.Connection, rows: Iterable[LedgerRow]) -> list[LedgerRow]:
@@ -101,6 +102,13 @@ def partial(connection: sa.Connection, run: str) -> bool:
 def of_attempt(connection: sa.Connection, attempt: str) -> LedgerRow | None:
     """Return the row of one attempt, or None."""
     return next(iter(_read(connection, sa.select(model_calls).where(model_calls.c.attempt == attempt))), None)
+
+
+def of_call(connection: sa.Connection, call: str) -> list[LedgerRow]:
+    """Return what the attempts at one call came to, in their order; nothing where none was paid for yet."""
+    attempts = [f"{call}.{number}" for number in range(1, _MOST_ATTEMPTS + 1)]
+    query = sa.select(model_calls).where(model_calls.c.attempt.in_(attempts))
+    return _read(connection, query.order_by(model_calls.c.started_at, model_calls.c.attempt))
 
 
 def sums(connection: sa.Connection) -> dict[str, int]:

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from interlock.core.budget import Account, ScopeKind
 from interlock.core.model import Json
 from interlock.core.window import FOREVER
-from interlock.errors import UsageError
+from interlock.errors import NotFound, UsageError
 from interlock.services.uncharge import uncharge_account
 from interlock.store import accounts, holds, model_calls, runs
 from interlock.store.accounts import AccountRow
@@ -22,6 +22,7 @@ from interlock.store.model_calls import LedgerRow
 from interlock.web.auth import person_of
 from interlock.web.body import read_body
 from interlock.web.errors import json_response
+from interlock.web.near import meant
 from interlock.web.page import list_response, page_of
 from interlock.wiring import Wired
 
@@ -93,6 +94,18 @@ async def explain(request: Request) -> Response:
     )
 
 
+async def one_call(request: Request) -> Response:
+    """Return what one model call came to, attempt by attempt."""
+    await person_of(request)
+    wired: Wired = request.app.state.wired
+    call = request.path_params["call"]
+    rows = await wired.store.read(lambda connection: model_calls.of_call(connection, call))
+    if not rows:
+        raise NotFound("There is no such call, or it has not ended yet.", hint="interlock budget explain RUN")
+    attempts = [_call(row) for row in rows]
+    return json_response({"call": call, "cost": sum(row.cost for row in rows), "attempts": attempts})
+
+
 async def uncharge(request: Request) -> Response:
     """Take back what a crash charged to an account beyond what was truly spent."""
     person = await person_of(request, "operator", "admin")
@@ -112,7 +125,9 @@ async def uncharge(request: Request) -> Response:
 def _asked(request: Request) -> tuple[str, str]:
     kind = request.query_params.get("kind", "")
     if kind and kind not in set(ScopeKind):
-        raise UsageError(f"There is no scope {kind[:40]!r}.", hint=", ".join(ScopeKind))
+        raise UsageError(
+            f"There is no scope {kind[:40]!r}.", hint=meant(kind, ScopeKind, ", ".join(ScopeKind))
+        )
     return kind, request.query_params.get("name", "")
 
 
@@ -178,4 +193,5 @@ routes = [
     Route("/api/v1/budgets/history", history, methods=["GET"]),
     Route("/api/v1/budgets/uncharge", uncharge, methods=["POST"]),
     Route("/api/v1/budgets/runs/{run}", explain, methods=["GET"]),
+    Route("/api/v1/budgets/calls/{call}", one_call, methods=["GET"]),
 ]

@@ -71,12 +71,15 @@ class Refused:
     body: bytes
 
 
-def refused(family: WireFamily, refusal: Refusal) -> Refused:
-    """Return the form of an engine's refusal."""
-    form = _FORMS[refusal.why]
-    told = {"interlock": dict(refusal.details)} if refusal.details else {}
-    again = {"retry-after": str(refusal.retry_after)} if refusal.retry_after is not None else {}
-    return _formed(family, form, refusal.code, refusal.message, again, told)
+def refused(family: WireFamily, refusal: Refusal, *, base: str) -> Refused:
+    """Return the form of an engine's refusal, with a link below `base` to where a person decides about it."""
+    form, place, details = _FORMS[refusal.why], refusal.decided_at, dict(refusal.details)
+    headers = {"retry-after": str(refusal.retry_after)} if refusal.retry_after is not None else {}
+    if place is not None:
+        details |= {"link": base + place.path, "command": place.command}
+        headers["x-interlock-link"] = base + place.path
+    told = {"interlock": details} if details else {}
+    return _formed(family, form, refusal.code, refusal.message, headers, told)
 
 
 def faulty(family: WireFamily, fault: Fault, message: str) -> Refused:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from interlock.core.model import Principal, WireFamily
 from interlock.errors import TokenInvalid, UpstreamError
 from interlock.gateway.llm.errors import Fault, Refused, faulty, refused, stream_error
-from interlock.gateway.llm.header import encoded, inward, outward, own
+from interlock.gateway.llm.header import comment, encoded, inward, outward, own
 from interlock.gateway.llm.listing import listed
 from interlock.model_answer import Told
 from interlock.model_call import ModelCall
@@ -33,6 +34,7 @@ BODY_SECONDS = 60.0
 """How long a body may take to arrive."""
 
 _SOON = 0.01
+_HOST = re.compile(r"[A-Za-z0-9.-]{1,255}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
 _ANTHROPIC_ONLY = "anthropic-version"
 
 
@@ -75,12 +77,7 @@ class LlmGateway:
         """Read a model call and carry it out."""
         if scope["method"] != "POST":
             raise _Wrong(Fault.METHOD, "This path is called with POST.")
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                raw = await _body(scope, receive, self._wired.settings.max_model_body)
-        except TimeoutError:
-            said = f"The body did not arrive within {BODY_SECONDS:.0f} s. Send it at once."
-            raise _Wrong(Fault.TOO_SLOW, said) from None
+        raw = await _in_time(_body(scope, receive, self._wired.settings.max_model_body))
         try:
             body = read(raw, surface)
         except Malformed as error:
@@ -92,9 +89,9 @@ class LlmGateway:
             headers=outward(scope["headers"]),
             query=scope["query_string"].decode("latin-1"),
         )
-        await self._carry_out(self._wired.models.begin(request), receive, send)
+        await self._carry_out(self._wired.models.begin(request), scope, receive, send)
 
-    async def _carry_out(self, call: ModelCall, receive: Receive, send: Send) -> None:
+    async def _carry_out(self, call: ModelCall, scope: Any, receive: Receive, send: Send) -> None:
         """Run a call while a watcher waits for its caller to leave."""
         request, wire = call.request, _Wire(send, call.request.surface.family)
         watcher = _Watcher(self._wired.runtime.scheduler, receive, call.leave)
@@ -107,7 +104,7 @@ class LlmGateway:
         finally:
             watcher.stop()
         if refusal is not None:
-            said = refused(request.surface.family, refusal)
+            said = refused(request.surface.family, refusal, base=_base(scope))
             told = Told(call=call.id, run=request.principal.run, requested=request.body.model)
             await _send(send, said, own(told))
 
@@ -158,9 +155,13 @@ class _Wire:
         """Send a piece of the stream at once."""
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
-    async def end(self, broken: UpstreamError | None = None) -> None:
-        """End the stream; one that its provider broke off ends with an error of the caller's format."""
+    async def end(self, broken: UpstreamError | None = None, *, told: Told | None = None) -> None:
+        """End the stream; one that its provider broke off ends with an error of the caller's format.
+
+        What is known only now is a comment, which a reader of events leaves out.
+        """
         last = b"" if broken is None else stream_error(self._family, broken.message)
+        last += b"" if told is None else comment(told)
         await self._send({"type": "http.response.body", "body": last})
 
     async def fail(self, family: WireFamily) -> None:
@@ -223,10 +224,36 @@ def _token(raw: RawHeaders) -> str:
     )
 
 
+def _base(scope: Any) -> str:
+    """Return the address that the caller reached us at, "" where it does not say one."""
+    host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+    return f"{scope['scheme']}://{host}" if _HOST.fullmatch(host) else ""
+
+
 async def _gone(receive: Receive) -> None:
     """Return when the caller has gone away."""
     while (await receive())["type"] != "http.disconnect":
         continue
+
+
+async def _in_time(arriving: Coroutine[Any, Any, bytes]) -> bytes:
+    """Return a body that arrives within `BODY_SECONDS`. As `asyncio.timeout`, for what is mostly there."""
+    task, late = asyncio.current_task(), False
+
+    def give_up() -> None:
+        nonlocal late
+        late = task is not None and task.cancel()
+
+    timer = asyncio.get_running_loop().call_later(BODY_SECONDS, give_up)
+    try:
+        return await arriving
+    except asyncio.CancelledError:
+        if not late or task is None or task.uncancel():
+            raise
+        said = f"The body did not arrive within {BODY_SECONDS:.0f} s. Send it at once."
+        raise _Wrong(Fault.TOO_SLOW, said) from None
+    finally:
+        timer.cancel()
 
 
 async def _body(scope: Any, receive: Receive, limit: int) -> bytes:

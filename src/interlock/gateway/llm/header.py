@@ -41,6 +41,10 @@ _OF_THE_CALLER = _HOP | {
     b"x-real-ip",
 }
 _OF_THE_PROVIDER = _HOP | {b"set-cookie"}
+_TOLD_AT_THE_END = frozenset(
+    b"x-interlock-" + name
+    for name in (b"call-id", b"cost-usd", b"budget-scope", b"budget-state", b"budget-used", b"context-tokens")
+)
 _PLAIN = (b"accept-encoding", b"identity")
 
 
@@ -78,6 +82,12 @@ def own(told: Told) -> list[tuple[bytes, bytes]]:
     if told.context:
         said.append((b"x-interlock-context-tokens", b"%d" % told.context))
     return said
+
+
+def comment(told: Told) -> bytes:
+    """Return what the head of a stream could not tell yet, as a comment of server-sent events at its end."""
+    said = [b": %b: %b\n" % each for each in own(told) if each[0] in _TOLD_AT_THE_END]
+    return b"%b\n" % b"".join(said)
 
 
 def usd(nano: int) -> str:
