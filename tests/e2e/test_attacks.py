@@ -402,6 +402,7 @@ DECLARED: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/api/v1/budgets"): ANYONE,
     ("GET", "/api/v1/budgets/history"): ANYONE,
     ("GET", "/api/v1/budgets/runs/{run}"): ANYONE,
+    ("GET", "/api/v1/budgets/calls/{call}"): ANYONE,
     ("POST", "/api/v1/budgets/uncharge"): frozenset({"operator", "admin"}),
     ("GET", "/api/v1/spend"): ANYONE,
     ("POST", "/api/v1/spend/reconcile"): ANYONE,  # to see a bill beside the ledger; booking it is an admin's
