@@ -5,8 +5,8 @@ What is true of a process that dies with calls under way (acceptance test 2, B8,
 - Never is less charged than the providers will charge, and never more than the ceiling.
 - Strict: what is charged too much is at most the sum of `hold_max` of the holds that were not settled on
   disk. Their `hold_exp` is no bound, because the truth is not known: it lies between nothing and the most.
-- Relaxed: the dead process's slice is charged in full, until a person says what was spent of it. Then the
-  account is the truth, to the last nano-dollar.
+- Relaxed: the dead process's slice is charged in full.
+- Once a person says what was spent of that charge, the accounts are the truth, to the last nano-dollar.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from interlock.core.hold import HoldState
 from interlock.services.uncharge import uncharge_account
 from interlock.settings import Settings
 from interlock.store import accounts, epochs
-from interlock.store.accounts import AccountRow
 from interlock.store.database import open_reader
 from interlock.store.schema import holds, model_calls
 from support.money import Purse, balanced
@@ -58,6 +57,11 @@ def test_after_a_kill_a_strict_budget_is_charged_too_much_by_at_most_the_most_of
             assert error == sum(each.most - sent.get(each.attempt, 0) for each in lost)
             assert 0 <= error <= sum(each.most for each in lost)
             assert row.charged == 0
+        unwritten = sum(sent.get(each.attempt, 0) for each in lost)
+        account = next(iter((await purse.books()).values())).id
+        await tell_the_truth(purse, account, unwritten)
+        for row in (await purse.books()).values():
+            assert row.spent == sum(sent.values()), "what is known of a hold is known of all its accounts"
         await purse.close()
 
     asyncio.run(story())
@@ -77,7 +81,7 @@ def test_after_a_kill_a_relaxed_slice_is_charged_in_full_until_the_truth_is_told
             error = row.spent - sum(sent.values())
             assert error == row.charged - unwritten
             assert 0 <= error <= row.charged
-            await tell_the_truth(purse, row, unwritten)
+            await tell_the_truth(purse, row.id, unwritten)
         for row in (await purse.books()).values():
             assert row.spent == sum(sent.values())
         read = await purse.store.read(balanced(purse.store))
@@ -95,12 +99,11 @@ def ledger(connection: sa.Connection) -> dict[str, int]:
     }
 
 
-async def tell_the_truth(purse: Purse, row: AccountRow, unwritten: int) -> None:
-    """Say what a crash's charge truly was."""
-    if row.charged > unwritten:
-        await uncharge_account(
-            store=purse.store, account=row.id, keep=unwritten, reason="the bill", person="maria"
-        )
+async def tell_the_truth(purse: Purse, account: str, unwritten: int) -> None:
+    """Say what was truly spent of a crash's charge."""
+    await uncharge_account(
+        store=purse.store, account=account, keep=unwritten, reason="the bill", person="maria"
+    )
 
 
 def spend_and_kill(tmp_path: Path, database: str, way: str) -> dict[str, int]:
