@@ -22,7 +22,7 @@ BUDGET = Budget(run=10_000_000, day=1_000_000_000)
 MODELS = Models(allow=("*",), degrade={GPT: SMALL})
 
 
-async def asked(wired: Wired, path: str) -> Any:
+async def asked(wired: Wired, path: str, status: int = 200) -> Any:
     """Ask the API as maria."""
     made = await wired.store.transact(lambda each: people.add_token(each, "maria"))
     client = httpx2.AsyncClient(
@@ -32,8 +32,20 @@ async def asked(wired: Wired, path: str) -> Any:
     )
     async with client:
         answer = await client.get(path)
-    assert answer.status_code == 200, answer.text
+    assert answer.status_code == status, answer.text
     return answer.json()
+
+
+async def nearly_right(wired: Wired) -> None:
+    """Ask for what there is not, and be told what there is."""
+    for path, status, near in (
+        ("/api/v1/budgets?kind=workfow", 400, "workflow"),
+        ("/api/v1/spend?by=wrkflow&since=7d", 400, "workflow"),
+        ("/api/v1/spend?by=model&since=7d&teem=x", 400, "team"),
+        ("/api/v1/prices/openai/versions?model=gpt4o", 404, "openai/gpt-4o"),
+    ):
+        said = await asked(wired, path, status)
+        assert said["error"]["hint"] == f"Did you mean {near}?", said
 
 
 def test_a_degraded_run_is_partial_and_what_was_spent_is_known_to_a_process_that_took_no_call(
@@ -59,6 +71,7 @@ def test_a_degraded_run_is_partial_and_what_was_spent_is_known_to_a_process_that
             (day,) = [each for each in spent if ":day:" in each]
         async with wire(Settings(data=tmp_path)) as wired:
             (shown,) = (await asked(wired, "/api/v1/budgets?kind=workflow"))["items"]
+            await nearly_right(wired)
         assert (shown["id"], shown["spent"]) == (day, spent[day])
         assert shown["used"] == spent[day] * 1_000 // 1_000_000_000
 

@@ -31,7 +31,8 @@ def list_(
             "/api/v1/alerts", params={"kind": kind, "before": before, "limit": str(limit)}
         ).json()
     rows = [{**each, "at": moment(each["at"])} for each in found["items"]]
-    emit_page(found, table(rows, ("id", "at", "severity", "kind", "subject", "summary")), as_json)
+    columns = ("id", "at", "severity", "kind", "subject", "summary")
+    emit_page(found, table(rows, columns, spare=("subject", "severity", "at")), as_json)
 
 
 @app.command()
@@ -70,7 +71,8 @@ def deliveries(
     with api() as client:
         found = client.get("/api/v1/alerts/deliveries", params=wanted).json()
     rows = [{**each, "due": moment(each["due_at"])} for each in found["items"]]
-    emit_page(found, table(rows, (*_TOLD[:6], "due", "problem")), as_json)
+    columns = (*_TOLD[:6], "due", "problem")
+    emit_page(found, table(rows, columns, spare=("due", "attempts", "target")), as_json)
 
 
 @app.command()

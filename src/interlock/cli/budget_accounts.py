@@ -22,13 +22,15 @@ Name = Annotated[str, typer.Option(help="Only the accounts of this name.")]
 _NOW = ("scope", "per", "state", "used", "limit", "spent", "held", "never past", "starts anew", "note")
 _THEN = ("scope", "per", "since", "limit", "spent", "used", "note")
 _CALLS = ("began", "model", "ending", "input", "output", "cost", "held", "note")
+_NONE = "None: nothing counts against a budget here, or not against one that was asked for."
 
 
 def show(kind: Kind = "", name: Name = "", as_json: Json = False) -> None:
     """Show how budgets stand now: spent, held for calls under way, and what is left of each window."""
     with api() as client:
         found = client.get("/api/v1/budgets", params={"kind": kind, "name": name}).json()
-    emit_page(found, table(map(_standing, found["items"]), _NOW), as_json)
+    shown = table(map(_standing, found["items"]), _NOW, spare=("starts anew", "never past", "held"))
+    emit_page(found, shown, as_json, none=_NONE)
 
 
 def history(
@@ -38,19 +40,23 @@ def history(
     asked = {"kind": kind, "name": name, "limit": limit, "before": before}
     with api() as client:
         found = client.get("/api/v1/budgets/history", params=asked).json()
-    emit_page(found, table(map(_window, found["items"]), _THEN), as_json)
+    shown = table(map(_window, found["items"]), _THEN, spare=("used", "limit", "since"))
+    emit_page(found, shown, as_json, none=_NONE)
 
 
 def explain(run: Annotated[str, typer.Argument(help="The run's id.")], as_json: Json = False) -> None:
     """Say what a run was charged for, call by call, and how the accounts that paid for it stand."""
     with api() as client:
         found = client.get(f"/api/v1/budgets/runs/{run}").json()
-    emit(found, table(map(_call, found["calls"]), _CALLS), as_json)
+    emit(found, table(map(_call, found["calls"]), _CALLS, spare=("held", "output", "input")), as_json)
     if as_json:
         return
     whose = f"{line(run)} of {line(found['workflow'])}, {found['state']}"
     console.print(f"{whose}: {dollars(found['cost'])} in {len(found['calls'])} calls")
-    console.print(table(map(_window, found["accounts"]), _THEN, title="Charged to"))
+    shown = table(
+        map(_window, found["accounts"]), _THEN, title="Charged to", spare=("used", "limit", "since")
+    )
+    console.print(shown)
 
 
 def uncharge(

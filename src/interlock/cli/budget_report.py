@@ -17,6 +17,7 @@ from interlock.cli.output import console, emit, notes, table
 from interlock.errors import UsageError
 
 _NUMBERS = ("calls", "input", "cached", "output", "reasoning", "uncertain", "unpriced", "degraded")
+_SPARE = ("share", "cached", "output", "input")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -60,7 +61,7 @@ def _pair(text: str) -> tuple[str, str]:
 def _table(found: Mapping[str, Any]) -> object:
     by: Sequence[str] = found["by"]
     rows = [_row(each, by, found["total"]["cost"]) for each in found["items"]]
-    return table(rows, (*by, "calls", "input", "cached", "output", "cost", "share", "note"))
+    return table(rows, (*by, "calls", "input", "cached", "output", "cost", "share", "note"), spare=_SPARE)
 
 
 def _row(item: Mapping[str, Any], by: Iterable[str], total: int) -> dict[str, object]:

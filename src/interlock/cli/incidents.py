@@ -30,7 +30,7 @@ def list_(
     with api() as client:
         found = client.get("/api/v1/incidents", params=wanted).json()
     rows = [{**each, "opened": moment(each["opened_at"])} for each in found["items"]]
-    emit_page(found, table(rows, _COLUMNS), as_json)
+    emit_page(found, table(rows, _COLUMNS, spare=("subject", "opened")), as_json)
 
 
 @app.command()

@@ -13,6 +13,8 @@ from rich.table import Table
 
 _PIPED = 240
 _GAP = 2
+_PROSE = 36
+"""A longer text may fold: it does not push other columns out."""
 _NAMES = frozenset({"id", "kid"})
 """Columns that are copied into the next command: never folded."""
 
@@ -89,7 +91,9 @@ def emit(data: Any, shown: object, as_json: bool) -> None:
 def _fitting(columns: Sequence[str], rows: Sequence[Mapping[str, str]], spare: Sequence[str]) -> list[str]:
     kept = list(columns)
     for each in spare:
-        widths = (max([len(column), *(len(row[column]) for row in rows)]) + _GAP for column in kept)
+        widths = (
+            max([len(column), *(min(len(row[column]), _PROSE) for row in rows)]) + _GAP for column in kept
+        )
         if sum(widths) - _GAP > console.width:
             kept.remove(each)
     return kept

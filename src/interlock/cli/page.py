@@ -7,8 +7,8 @@ from typing import Any
 from interlock.cli.output import emit, line, notes
 
 
-def emit_page(found: dict[str, Any], shown: object, as_json: bool) -> None:
-    """Print a page as it came, or as a table with a word on where the list goes on."""
-    emit(found, shown if found["items"] else "None.", as_json)
+def emit_page(found: dict[str, Any], shown: object, as_json: bool, *, none: str = "None.") -> None:
+    """Print a page as it came, or as a table and where the list goes on; `none` for an empty one."""
+    emit(found, shown if found["items"] else none, as_json)
     if found["next"] and not as_json:
         notes.print(f"[dim]There are more: --before {line(found['next'])}[/dim]")

@@ -34,7 +34,8 @@ def list_(
     asked = {"provider": provider, "model": model, "limit": limit, "before": before}
     with api() as client:
         found = client.get("/api/v1/prices", params=asked).json()
-    emit_page(found, table(map(_row, found["items"]), _COLUMNS), as_json)
+    shown = table(map(_row, found["items"]), _COLUMNS, spare=("source", "since"))
+    emit_page(found, shown, as_json, none="None: no list and no manifest names a price of this name.")
 
 
 @app.command()

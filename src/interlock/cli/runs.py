@@ -54,7 +54,9 @@ def show(run: Annotated[str, typer.Argument(help="The run's id.")], as_json: Jso
     if found["ungoverned"]:
         console.print("[bold red]ungoverned[/bold red]  no request of the program reached the gateway")
     if found["partial"]:
-        console.print("[bold]partial[/bold]  model calls were cut down because of a budget: budget explain RUN")
+        console.print(
+            "[bold]partial[/bold]  model calls were cut down because of a budget: budget explain RUN"
+        )
     calls = [{"tool": tool, "calls": count} for tool, count in found["calls"].items()]
     console.print(table(calls, ("tool", "calls"), title="Calls"))
 

@@ -16,6 +16,7 @@ from interlock.store import prices
 from interlock.web.auth import person_of
 from interlock.web.body import read_body
 from interlock.web.errors import json_response
+from interlock.web.near import meant
 from interlock.web.page import list_response, page_of
 from interlock.wiring import Wired
 
@@ -47,9 +48,13 @@ async def versions(request: Request) -> Response:
     await person_of(request)
     wired: Wired = request.app.state.wired
     provider, model = request.path_params["provider"], request.query_params.get("model", "")
+    await wired.prices.first()
     found = await wired.store.read(lambda connection: prices.versions(connection, provider, model))
     if not found:
-        raise NotFound(f"No price list names {provider}/{model}.", hint="interlock prices list")
+        listed = await wired.store.read(prices.in_force)
+        names = [f"{each.provider}/{each.model}" for each in listed]
+        hint = meant(f"{provider}/{model}", names, "interlock prices list")
+        raise NotFound(f"No price list names {provider}/{model}.", hint=hint)
     return list_response(_price(price) for each in found for price in reversed(each.prices))
 
 

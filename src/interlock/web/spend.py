@@ -18,6 +18,7 @@ from interlock.store.spendings import DIMENSIONS, Spending, spendings
 from interlock.web.auth import person_of
 from interlock.web.body import read_body
 from interlock.web.errors import json_response
+from interlock.web.near import meant
 from interlock.wiring import Wired
 
 _MOST = 4
@@ -105,12 +106,13 @@ def moment(text: str, *, now: int) -> int:
 
 def _dimensions(text: str) -> list[str]:
     names = list(dict.fromkeys(each.strip() for each in text.split(",") if each.strip()))
-    unknown = [each for each in names if each not in DIMENSIONS]
-    if unknown or not 0 < len(names) <= _MOST:
-        raise UsageError(
-            f"A report is by one to {_MOST} of: {', '.join(DIMENSIONS)}.",
-            hint=f"{unknown[0][:40]!r} is none of them." if unknown else "",
-        )
+    possible = f"A report is by one to {_MOST} of: {', '.join(DIMENSIONS)}."
+    for each in names:
+        if each not in DIMENSIONS:
+            hint = meant(each, DIMENSIONS, possible)
+            raise UsageError(f"A report cannot be by {each[:40]!r}.", hint=hint)
+    if not 0 < len(names) <= _MOST:
+        raise UsageError(possible, hint="For instance: --by workflow,model")
     return names
 
 
@@ -118,7 +120,8 @@ def _only(asked: dict[str, str]) -> dict[str, str]:
     """Return what a report is restricted to; a day is asked for with `since` and `until`."""
     for name in asked:
         if name not in DIMENSIONS or name == "day":
-            raise UsageError(f"A report cannot be restricted by {name[:40]!r}.", hint="For instance: team")
+            hint = meant(name, set(DIMENSIONS) - {"day", name}, "For instance: team")
+            raise UsageError(f"A report cannot be restricted by {name[:40]!r}.", hint=hint)
     return asked
 
 
