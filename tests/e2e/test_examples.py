@@ -6,7 +6,8 @@ import re
 import sys
 from pathlib import Path
 
-from interlock.testing.model_server import ModelServer, load_script
+from interlock.testing import ModelServer
+from interlock.testing.model_server import load_script
 from support.served import served
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"

@@ -14,7 +14,8 @@ import httpx2
 import openai
 import pytest
 
-from interlock.testing.model_server import ModelServer, Reply, ToolCall, UsageAt, load_script
+from interlock.testing import ModelServer, Reply, ToolCall, UsageAt
+from interlock.testing.model_server import load_script
 
 ASK: Any = [{"role": "user", "content": "hi"}]
 WEATHER = ToolCall(name="weather", arguments={"city": "Bonn"})

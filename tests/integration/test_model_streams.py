@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interlock.core.usage import Usage
-from interlock.testing.model_reply import SURFACES as SHAPES
 from interlock.testing.model_reply import Reply, Said, ToolCall
+from interlock.testing.model_surface import SURFACES as SHAPES
 from interlock.upstream.llm.meter import Meter
 from interlock.upstream.llm.surface import SURFACES
 

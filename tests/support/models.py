@@ -11,7 +11,7 @@ from typing import Any
 import anthropic
 import openai
 
-from interlock.testing.model_server import ModelServer, Received
+from interlock.testing import ModelServer, Received
 from support.served import Served, served
 
 OPENAI_MODEL, ANTHROPIC_MODEL = "gpt-test", "claude-test"

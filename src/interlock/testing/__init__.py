@@ -6,7 +6,8 @@ other modules are internal.
 
 from interlock.testing.clock import FixedClock
 from interlock.testing.model_reply import Reply, ToolCall, UsageAt
-from interlock.testing.model_socket import ModelServer, Received
+from interlock.testing.model_request import Received
+from interlock.testing.model_socket import ModelServer
 from interlock.testing.stubs import Stub, StubServer
 
 __all__ = ["FixedClock", "ModelServer", "Received", "Reply", "Stub", "StubServer", "ToolCall", "UsageAt"]

@@ -1,4 +1,4 @@
-"""The scripted model server as a program, and its names for a library.
+"""The scripted model server as a program, with a script from a file.
 
 `python -m interlock.testing.model_server --port 8000 --script replies.json`
 """
@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from interlock.testing.model_reply import Reply, ToolCall, UsageAt
-from interlock.testing.model_socket import ModelServer, Received
-
-__all__ = ["ModelServer", "Received", "Reply", "ToolCall", "UsageAt", "load_script"]
+from interlock.testing.model_socket import ModelServer
 
 
 def load_script(path: Path) -> list[Reply]:
