@@ -8,28 +8,31 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx2
 import pytest
 import sqlalchemy as sa
 
+from interlock.core.document.spending import Budget
 from interlock.core.hold import HoldState
 from interlock.core.kill import KillLevel
 from interlock.store import accounts, epochs
 from interlock.store.schema import holds
 from interlock.testing import ModelServer, Received, Reply, UsageAt
 from support.model_endings import RELAXED, STRICT, documents
-from support.model_gateway import GPT, ModelGateway, a_model_gateway
+from support.model_gateway import CLAUDE, GPT, ModelGateway, a_model_gateway, manifest, providers
 from support.sources import TESTS, with_sources
 
 pytestmark = pytest.mark.anyio
-CHAT = "/v1/chat/completions"
+CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
 ENDLESS = Reply(text="word " * 400, pace=0.02, output_tokens=500)
 UNTOLD = Reply(usage=UsageAt.MISSING)
 SAID = Reply(input_tokens=12, output_tokens=7)
+BESIDE, PIECES = replace(SAID, usage=UsageAt.WITH_TEXT), replace(SAID, split=50)
 USED = 12 * 2_000 + 7 * 8_000
 
 
@@ -45,11 +48,17 @@ class Case:
     cost: int | None = None
     stream: bool = False
     model: str = GPT
+    path: str = CHAT
 
 
+IN_PIECES = Case(name="in pieces", reply=PIECES, ending="answered", source="provider", cost=USED, stream=True)
 CASES = [
     Case(name="usage", reply=SAID, ending="answered", source="provider", cost=USED),
     Case(name="usage in a stream", reply=SAID, ending="answered", source="provider", cost=USED, stream=True),
+    Case(name="beside text", reply=BESIDE, ending="answered", source="provider", cost=USED, stream=True),
+    IN_PIECES,
+    replace(IN_PIECES, name="response", path=RESPONSES),
+    replace(IN_PIECES, name="message", path=MESSAGES, model=CLAUDE),
     Case(name="not in scope", status=403, model="hidden-test"),
     Case(name="no room", status=402, model="dear-test"),
     Case(name="not there", status=502, model="gone-test"),
@@ -78,9 +87,10 @@ def upstream() -> Iterator[ModelServer]:
 
 async def call(running: ModelGateway, token: str, case: Case) -> httpx2.Response:
     """Make one call and end it as its case says."""
-    body = {"model": case.model, "messages": [{"role": "user", "content": "hi"}], "stream": case.stream}
+    said = {"input": "hi"} if case.path == RESPONSES else {"messages": [{"role": "user", "content": "hi"}]}
+    body = {"model": case.model, **said, "stream": case.stream}
     headers = {"authorization": f"Bearer {token}", "x-case": case.name}
-    async with running.http.stream("POST", CHAT, json=body, headers=headers) as answer:
+    async with running.http.stream("POST", case.path, json=body, headers=headers) as answer:
         if case.reply is not ENDLESS:
             await answer.aread()
             return answer
@@ -133,6 +143,45 @@ async def test_each_ending_of_a_call_is_settled_exactly_once_strict_or_relaxed(
 def told(case: Case) -> list[tuple[str, str]]:
     """Return what the ledger says of a case: how the call ended, and how far its counts can be trusted."""
     return [(case.ending, case.source)] if case.ending else []
+
+
+async def test_256_calls_at_once_in_a_run_with_room_for_ten_never_pass_its_ceiling(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    budget = Budget(run=6_500_000, strict=True, soft=1_000, kill=1_500)
+    with ModelServer([Reply(input_tokens=12, output_tokens=100, wait=0.05)]) as upstream:
+        policy = manifest(providers(upstream, upstream), budget)
+        async with (
+            a_model_gateway(policy, tmp_path, database=postgres_url) as running,
+            httpx2.AsyncClient(
+                base_url=running.url, limits=httpx2.Limits(max_connections=None), timeout=60
+            ) as http,
+        ):
+            token = await running.token()
+            principal = running.wired.authenticator.verify(token)
+            (account,) = running.wired.budgets.accounts(principal, running.wired.runtime.clock.now())
+            seen: list[int] = []
+
+            async def watch() -> None:
+                while True:
+                    (now,) = running.wired.budgets.accounts(principal, running.wired.runtime.clock.now())
+                    seen.append(now.spent + now.held_max)
+                    await asyncio.sleep(0.001)
+
+            watching = asyncio.create_task(watch())
+            asked = {"model": GPT, "messages": [{"role": "user", "content": "hi"}], "max_tokens": 100}
+            headers = {"authorization": f"Bearer {token}"}
+            answers = await asyncio.gather(
+                *(http.post(CHAT, json=asked, headers=headers) for _ in range(256))
+            )
+            watching.cancel()
+            spent, rows = await running.spent(), await running.rows(principal.run)
+    said = Counter(answer.status_code for answer in answers)
+    assert said.keys() <= {200, 402, 429}
+    assert 10 <= said[200] == len(rows) < 20
+    assert len(upstream.received) == len(rows)
+    assert max(seen) <= account.limits.ceiling == 9_750_000
+    assert list(spent.values()) == [sum(row.cost for row in rows)]
 
 
 async def test_a_process_that_dies_leaves_strict_calls_at_their_most_and_relaxed_slices_in_full(
