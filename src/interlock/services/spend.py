@@ -207,29 +207,54 @@ class Spend:
         kept = ladder.down(ask, route, slack=None) if ladder.keeps(ask.principal.run) else None
         degraded = () if kept is None else kept.degraded
         tried, way = (ask, route) if kept is None else (kept.ask, kept.route)
-        said = self.try_hold(tried, way)
-        if isinstance(said, Attempt) and said.past_hard:
+        said = self.try_hold(tried, way, final=False)
+        slack = self._beyond(said, tried, way)
+        if slack is not None:
             # The call as it came: where its history was cut before is found again only there.
-            stepped = ladder.down(ask, route, slack=said.slack)
+            stepped = ladder.down(ask, route, slack=slack)
             degraded = stepped.degraded
             if stepped.ask is not tried:
-                self.release(said)
-                said = self.try_hold(stepped.ask, stepped.route)
+                if isinstance(said, Attempt):
+                    self.release(said)
+                tried, way = stepped.ask, stepped.route
+                said = self.try_hold(tried, way, final=False)
+        if isinstance(said, Refused):
+            said = self.try_hold(tried, way)  # no cheaper form is left: now it counts
         if isinstance(said, Attempt):
             said.degraded = degraded
         return said
 
-    def try_hold(self, ask: Ask, route: Route) -> Attempt | Refused | Unpriced:
-        """Set money aside now, clamped to what fits, or say why not."""
+    def _beyond(self, said: Attempt | Refused | Unpriced, ask: Ask, route: Route) -> int | None:
+        """Return the money left until the kill where a call is to go down the ladder, else None.
+
+        That is beyond a hard limit, whether it was held or is too large as it is.
+        """
+        if isinstance(said, Attempt):
+            return said.slack if said.past_hard else None
+        quote = self.quote(ask, route) if isinstance(said, Refused) and said.too_large else None
+        if not isinstance(quote, Quote):
+            return None
+        found = [
+            each
+            for each in self.budgets.accounts(ask.principal, self._clock.now())
+            if not each.limits.shadow and each.spent + each.held_exp + quote.exp > each.limits.hard_at
+        ]
+        return min((each.limits.ceiling - each.spent - each.held_exp for each in found), default=None)
+
+    def try_hold(self, ask: Ask, route: Route, *, final: bool = True) -> Attempt | Refused | Unpriced:
+        """Set money aside now, clamped to what fits, or say why not.
+
+        A refusal that is not `final` has no effect: where there is no room at all it halts nothing.
+        """
         quote = self.quote(ask, route)
         if isinstance(quote, Unpriced):
             return quote
         ask = self._capped(ask, quote.cap)
-        said = self._held(ask, quote)
+        said = self._held(ask, quote, final=final)
         if isinstance(said, Clamp):
             quote = quote.within(said.most)
             ask = self._capped(ask, quote.cap)
-            said = self._held(ask, quote)
+            said = self._held(ask, quote, final=final)
         if isinstance(said, Clamp):
             raise RuntimeError("a hold that was clamped fits, with no await between")
         if isinstance(said, Refused):
@@ -323,16 +348,17 @@ class Spend:
         lowered = rewrite(decoded(ask.body), [CapOutput(tokens=cap)], form)
         return replace(ask, body=rewritten(lowered, ask.surface))
 
-    def _held(self, ask: Ask, quote: Quote) -> Held | Clamp | Refused:
-        most = quote.most
-        return self.budgets.hold(
-            ask.principal,
-            ask.attempt,
-            exp=min(quote.exp, most),
-            most=most,
-            least=quote.least,
-            now=self._clock.now(),
-        )
+    def _held(self, ask: Ask, quote: Quote, *, final: bool) -> Held | Clamp | Refused:
+        most, now = quote.most, self._clock.now()
+        exp = min(quote.exp, most)
+        easily = self.budgets.hold_easily(ask.principal, ask.attempt, exp=exp, most=most, now=now)
+        if easily is not None:
+            return easily
+        if not final:
+            said = self.budgets.look(ask.principal, exp=exp, most=most, least=quote.least, now=now)
+            if isinstance(said, Refused):
+                return said
+        return self.budgets.hold(ask.principal, ask.attempt, exp=exp, most=most, least=quote.least, now=now)
 
     def _row(self, attempt: Attempt, usage: Usage, report: Report) -> LedgerRow:
         ask, price, bundle = attempt.ask, attempt.quote.price, self._memory.bundle

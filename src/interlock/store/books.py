@@ -25,7 +25,7 @@ from interlock.store.rounds import Asked, Done, Ended, Round, charges, commit
 
 log = logging.getLogger(__name__)
 
-GATHER = 0.02
+GATHER = 0.05
 """Seconds that settlements gather for before they are written together."""
 _RETRY = 0.5
 

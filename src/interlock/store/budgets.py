@@ -117,6 +117,22 @@ class Budgets:
         not, the answer is a `Clamp`, and the caller holds again. Raises `ValueError` for an attempt that has
         a hold already, or amounts that make no sense.
         """
+        held = self.hold_easily(principal, attempt, exp=exp, most=most, now=now)
+        if held is not None:
+            return held
+        standing = self._standing(principal, now)
+        said = answer([each.freeze() for each in standing.accounts], exp=exp, most=most, least=least)
+        if isinstance(said, Clamp):
+            return said
+        if not isinstance(said, Granted):
+            self._out_of_room(said, principal.run)
+            return refused(said)
+        return self._note(self._put(standing, principal.run, attempt, exp, most, now), said)
+
+    def hold_easily(
+        self, principal: Principal, attempt: str, *, exp: int, most: int, now: int
+    ) -> Held | None:
+        """Do what `hold` does where every account is far from its limits; None where one is not."""
         if attempt in self._books.holds or not 0 <= exp <= most:
             raise ValueError("an attempt is held once, for at least nothing and at most what it can cost")
         standing = self._standing(principal, now)
@@ -125,13 +141,7 @@ class Budgets:
                 each.spent + each.held_exp + exp >= each.calm
                 or each.spent + each.held_max + each.elsewhere + most > each.ceiling
             ):
-                said = answer([near.freeze() for near in standing.accounts], exp=exp, most=most, least=least)
-                if isinstance(said, Clamp):
-                    return said
-                if not isinstance(said, Granted):
-                    self._out_of_room(said, principal.run)
-                    return refused(said)
-                return self._note(self._put(standing, principal.run, attempt, exp, most, now), said)
+                return None
         return self._put(standing, principal.run, attempt, exp, most, now)
 
     def look(

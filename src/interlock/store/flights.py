@@ -33,12 +33,19 @@ class Flights:
     @contextmanager
     def under_way(self, flight: Flight) -> Generator[None]:
         """Know of a call while the block runs."""
-        key = id(flight)
-        self._under_way[key] = flight
+        self.begin(flight)
         try:
             yield
         finally:
-            del self._under_way[key]
+            self.end(flight)
+
+    def begin(self, flight: Flight) -> None:
+        """Know of a call from now on, until its `end`."""
+        self._under_way[id(flight)] = flight
+
+    def end(self, flight: Flight) -> None:
+        """Forget a call."""
+        del self._under_way[id(flight)]
 
     def of(self, subject: str) -> tuple[Flight, ...]:
         """Return the calls under way that belong to `subject`."""

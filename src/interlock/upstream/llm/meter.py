@@ -53,6 +53,7 @@ class Meter:
         self._kept: list[bytes] = []
         self._kept_size = 0
         self._whole_size = 0
+        self._reply: Mapping[str, Any] = {}
         self._done = self._streamed = False
 
     @property
@@ -69,7 +70,8 @@ class Meter:
     def output_size(self) -> int:
         """The bytes of text that passed."""
         self._tell()
-        return self._whole_size + self._story.size
+        words = sum(text_size(self._reply.get(each)) for each in _WORDS) if self._reply else 0
+        return self._whole_size + words + self._story.size
 
     def feed(self, chunk: bytes) -> bytes:
         """Take a piece of a stream; return the events that are complete with it."""
@@ -104,7 +106,7 @@ class Meter:
             said = cast("dict[str, Any]", reply)
             self._note(said)
             if not said.keys().isdisjoint(_WORDS):
-                self._whole_size = sum(text_size(said.get(each)) for each in _WORDS)
+                self._whole_size, self._reply = 0, said
 
     def end(self, usage: Usage, *, tell_usage: bool) -> bytes:
         """Return the events that end the stream well-formed where it is now."""
