@@ -27,6 +27,7 @@ from interlock.core.canonical import digest
 from interlock.web.api import NOUNS
 from support.rpc import Wire, said
 from support.served import Served, served, until
+from support.warm import INTERLOCK
 
 LEDGER = str(Path(__file__).parents[1] / "support" / "upstreams" / "ledger.py")
 ROLES = ("viewer", "auditor", "developer", "agent_owner", "approver", "policy_author", "operator", "admin")
@@ -320,7 +321,7 @@ def test_what_an_approver_reads_cannot_move_the_cursor_or_pose_as_interlock(targ
     }
     for words in (["show", found[0]], ["show", found[0], "--json"], ["list"]):
         said = subprocess.run(
-            [sys.executable, "-m", "interlock.cli", "approvals", *words],
+            [*INTERLOCK, "approvals", *words],
             env=environment, capture_output=True, text=True, timeout=60, check=True,
         ).stdout  # fmt: skip
         plain = re.sub(r"\x1b\[[0-9;]*m", "", said)  # the colours that rich itself sets
@@ -617,7 +618,7 @@ def test_the_doctor_is_not_fooled_by_a_server_that_lets_everything_through() -> 
         thread.start()
         known = {"INTERLOCK_URL": f"http://127.0.0.1:{server.server_port}", "INTERLOCK_TOKEN": "ilk_x"}
         told = subprocess.run(
-            [sys.executable, "-m", "interlock.cli", "doctor", "--workflow", "work", "--json"],
+            [*INTERLOCK, "doctor", "--workflow", "work", "--json"],
             env={**os.environ, **known}, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         server.shutdown()

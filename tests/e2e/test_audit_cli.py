@@ -12,8 +12,7 @@ import pytest
 
 from interlock.cli.audit_entry import said
 from interlock.settings import environment_with
-
-COMMAND = (sys.executable, "-m", "interlock.cli")
+from support.warm import INTERLOCK
 
 
 def test_the_list_is_short_and_a_run_is_shown_whole(tmp_path: Path) -> None:
@@ -21,7 +20,7 @@ def test_the_list_is_short_and_a_run_is_shown_whole(tmp_path: Path) -> None:
 
     def interlock(*words: str, code: int = 0) -> str:
         done = subprocess.run(
-            (*COMMAND, *words), cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+            (*INTERLOCK, *words), cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
         )
         assert done.returncode == code, done.stderr
         return done.stdout if code == 0 else done.stderr

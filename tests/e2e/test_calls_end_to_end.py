@@ -10,7 +10,6 @@ import asyncio
 import json
 import socket
 import subprocess
-import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -36,6 +35,7 @@ from support.served import (
     until,
     workflow,
 )
+from support.warm import PYTHON
 
 ERAS = pytest.mark.parametrize("mode", ["auto", "legacy"])
 WAYS = pytest.mark.parametrize("way", ["http", "stdio"])
@@ -78,7 +78,7 @@ def manifest(port: int, *, ended: bool = False) -> str:
     key = 'env: {KEY: "secret://env/SHOP_KEY"}, owner: maria'
     old = f"credentials: {{{key}, expires: {a_day(days=-2 if ended else 30)}}}"
     ending = f"credentials: {{{key}, expires: {a_day(days=5)}}}"
-    stdio = f"transport: stdio, command: [{sys.executable}, {WORKSHOP}, --name"
+    stdio = f"transport: stdio, command: [{', '.join(PYTHON)}, {WORKSHOP}, --name"
     return "".join(
         [
             SHOP,
@@ -269,7 +269,7 @@ def test_a_call_that_is_cancelled_is_cancelled_at_its_tool_server(
 @contextmanager
 def workshop(port: int, *options: str) -> Generator[None]:
     """Run the tool server `away` until the block ends."""
-    process = subprocess.Popen([sys.executable, WORKSHOP, "--http", str(port), "--name", "away", *options])
+    process = subprocess.Popen([*PYTHON, WORKSHOP, "--http", str(port), "--name", "away", *options])
     try:
         yield
     finally:

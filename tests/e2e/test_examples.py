@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 from interlock.testing import ModelServer
 from interlock.testing.model_server import load_script
 from support.served import served
+from support.warm import PYTHON
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 BUDGETED = EXAMPLES / "budgeted-agent"
@@ -23,7 +23,7 @@ def test_a_loop_is_metered_then_degraded_then_stopped(tmp_path: Path) -> None:
     with ModelServer(load_script(BUDGETED / "script.json")) as models:
         declared = manifest.replace("http://127.0.0.1:8100", models.url)
         with served(tmp_path / "data", declared) as server:
-            ended = server.cli("run", "refunds", "--quiet", "--", sys.executable, str(BUDGETED / "agent.py"))
+            ended = server.cli("run", "refunds", "--quiet", "--", *PYTHON, str(BUDGETED / "agent.py"))
             doctor = server.json("doctor")["items"]
     turns = re.findall(r"turn \d+: (\S+), budget (\w+)", ended.stdout)
     assert list(dict.fromkeys(turns)) == [

@@ -12,12 +12,16 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.warm import INTERLOCK, PYTHON
+
+REAL = (sys.executable,)
+"""For what is sent a signal, or killed."""
 MANIFEST = """
 apiVersion: interlock/v1
 kind: Person
@@ -52,6 +56,7 @@ class Shell:
 
     data: Path
     home: Path
+    python: tuple[str, ...] = PYTHON
 
     def environ(self, **more: str) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
@@ -65,7 +70,7 @@ class Shell:
 
     def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "interlock.cli", *arguments],
+            [*self.python, "-m", "interlock.cli", *arguments],
             env=self.environ(**more),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -304,7 +309,7 @@ while not os.path.exists(os.environ["ENOUGH"]):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_reach_the_program_and_the_run_ends_cleanly(shell: Shell, number: signal.Signals) -> None:
-    process = shell.start("run", "errands", *python(SLEEPER))
+    process = replace(shell, python=REAL).start("run", "errands", *python(SLEEPER))
     assert process.stdout is not None
     assert process.stdout.readline()
     process.send_signal(number)
@@ -316,7 +321,7 @@ def test_signals_reach_the_program_and_the_run_ends_cleanly(shell: Shell, number
 
 
 def test_a_run_is_renewed_while_its_launcher_lives_and_ended_when_it_was_killed(served: Shell) -> None:
-    doomed = served.start("run", "errands", "--token-life", "10", *python(SLEEPER))
+    doomed = replace(served, python=REAL).start("run", "errands", "--token-life", "10", *python(SLEEPER))
     enough = served.home / "enough"
     living = served.start(
         "run", "errands", "--json", "--token-life", "10", *python(WAITER), ENOUGH=str(enough)
@@ -346,14 +351,14 @@ def test_a_run_is_renewed_while_its_launcher_lives_and_ended_when_it_was_killed(
 def test_people_sign_in_and_keys_rotate_on_the_command_line(served: Shell) -> None:
     password = "correct horse battery"
     made = subprocess.run(
-        [sys.executable, "-m", "interlock.cli", "token", "passwd", "--person", "maria", "--password-stdin"],
+        [*INTERLOCK, "token", "passwd", "--person", "maria", "--password-stdin"],
         input=password, env=served.environ(), text=True, check=False, capture_output=True,
     )  # fmt: skip
     assert made.returncode == 0, made.stderr
     before = served.data / "credentials.json"
     before.rename(served.home / "before.json")
     signed_in = subprocess.run(
-        [sys.executable, "-m", "interlock.cli", "token", "login", "--person", "maria", "--password-stdin"],
+        [*INTERLOCK, "token", "login", "--person", "maria", "--password-stdin"],
         input=password, env=served.environ(), text=True, check=False, capture_output=True,
     )  # fmt: skip
     assert signed_in.returncode == 0, signed_in.stderr

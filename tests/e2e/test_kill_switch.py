@@ -10,7 +10,6 @@ import hmac
 import json
 import statistics
 import subprocess
-import sys
 import time
 from base64 import b64encode
 from dataclasses import replace
@@ -37,6 +36,7 @@ from support.served import (
     workflow,
 )  # fmt: skip
 from support.stores import PostgresForTests
+from support.warm import INTERLOCK
 
 UNDO = ", undo: {tool: shop.echo, arguments: {}}"
 DENG = """---
@@ -242,7 +242,7 @@ def test_the_file_waits_for_a_process_that_starts_and_is_on_record_then(tmp_path
 
     def command(*words: str) -> subprocess.CompletedProcess[str]:
         known = environment(tmp_path / "d")
-        line = [sys.executable, "-m", "interlock.cli", "kill", *words]
+        line = [*INTERLOCK, "kill", *words]
         return subprocess.run(line, env=known, capture_output=True, text=True, timeout=60)
 
     written = command("agent", "bot", "--reason", "nobody is here", "--offline")

@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 from interlock.cli.main import assemble
 from interlock.web.api import NOUNS
 from support.served import REFUNDER, Served, refunds, served, until
+from support.warm import PYTHON
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "lists.md"
 ROWS = {
@@ -65,7 +66,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             file.write_text(manifest.replace("max_calls: 5", f"max_calls: {most}"))
             assert found.cli("apply", "--yes", str(file)).returncode == 0
         for _ in range(2):
-            ended = found.cli("run", "refunds", "--", sys.executable, "-c", REFUNDER, "T-1", "T-2")
+            ended = found.cli("run", "refunds", "--", *PYTHON, "-c", REFUNDER, "T-1", "T-2")
             assert ended.returncode == 0, ended.stderr
         found.json("token", "create")
         for level in ("pause", "freeze"):

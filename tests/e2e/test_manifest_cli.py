@@ -18,6 +18,7 @@ from interlock.settings import load
 from interlock.store import people
 from interlock.store.database import Store
 from support.served import until
+from support.warm import INTERLOCK
 
 FIXTURE = """\
 manifest: interlock.yaml
@@ -56,7 +57,7 @@ class Shell:
         environ |= {"INTERLOCK_DATA": "data", "COLUMNS": "200", "NO_COLOR": "1"}
         environ |= {"INTERLOCK_TOKEN": token} if token else {}
         return subprocess.run(
-            [sys.executable, "-m", "interlock.cli", *words],
+            [*INTERLOCK, *words],
             cwd=self.folder,
             env=environ,
             input=stdin,

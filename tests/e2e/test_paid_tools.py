@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from support.served import refunds, served, until
+from support.warm import PYTHON
 
 MORE = """
 ---
@@ -37,7 +37,7 @@ def test_a_run_pays_for_its_tools_until_its_budget_says_no(tmp_path: Path) -> No
     )
     with served(tmp_path / "data", manifest.rstrip() + MORE) as server:
         until(lambda: server.json("tools", "pins")["items"], seconds=40)
-        ended = server.cli("run", "refunds", "--", sys.executable, "-c", READER)
+        ended = server.cli("run", "refunds", "--", *PYTHON, "-c", READER)
         lines = [each for each in ended.stdout.splitlines() if each.startswith(("read", "error"))]
         assert [each.split()[0] for each in lines] == ["read", "read", "read", "error", "error"], ended
         assert "budget" in lines[3]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Generator
 from typing import Any
 
 import pytest
 
 from support.served import REFUNDER, Served, refunds, served, until
+from support.warm import PYTHON
 
 AGENT = f"{REFUNDER}raise SystemExit(7)\n"
 
@@ -25,7 +25,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Served]:
 
 def start(server: Served, *options: str) -> subprocess.CompletedProcess[str]:
     """Run the agent governed: it asks for two refunds and goes."""
-    return server.cli("run", "refunds", *options, "--", sys.executable, "-c", AGENT, "T-1", "T-2")
+    return server.cli("run", "refunds", *options, "--", *PYTHON, "-c", AGENT, "T-1", "T-2")
 
 
 def shown(server: Served, *command: str) -> Any:
@@ -72,5 +72,5 @@ def test_what_is_kept_is_said_and_nothing_is_kept_that_does_not_wait(server: Ser
     said = " ".join(ended.stderr.split())
     assert "stays open until the last of these has ended" in said
     assert said.count("interlock actions show act_") == 2
-    idle = server.cli("run", "refunds", "--keep-waiting", "--", sys.executable, "-c", "pass")
+    idle = server.cli("run", "refunds", "--keep-waiting", "--", *PYTHON, "-c", "pass")
     assert "ended: exit code 0" in " ".join(idle.stderr.split())

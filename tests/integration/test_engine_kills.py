@@ -21,13 +21,15 @@ from interlock.store.schema import action_moves, actions, approvals
 from support.engine_child import ORDERS
 from support.sources import TESTS, with_sources
 from support.stores import a_settings
+from support.warm import PYTHON
 
 
 def child(data: Path, database: str, step: str) -> subprocess.Popen[str]:
-    """Start a process that takes one step."""
+    """Start a process that takes one step; where it is killed from outside, it is the interpreter itself."""
     data.mkdir(exist_ok=True)
+    python = (sys.executable,) if step in ("waiting", "life") else PYTHON
     return subprocess.Popen(
-        [sys.executable, "-m", "support.engine_child", str(data), database, step],
+        [*python, "-m", "support.engine_child", str(data), database, step],
         cwd=TESTS,
         env=with_sources(),
         stdout=subprocess.PIPE,

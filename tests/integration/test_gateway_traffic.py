@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections import Counter
 from dataclasses import replace
@@ -15,6 +14,7 @@ from interlock.services.verify_audit import verify_database
 from support import airline
 from support.gateway import Gateway, a_gateway, a_manifest, a_tool, workshop
 from support.upstreams.catalogue import answer
+from support.warm import PYTHON
 
 CATALOGUE = str(Path(__file__).parents[1] / "support" / "upstreams" / "catalogue.py")
 EXCERPT = Path(__file__).parents[1] / "data" / "tau_airline_excerpt.jsonl"
@@ -26,7 +26,7 @@ def test_recorded_runs_pass_the_gateway_as_their_manifest_reads(tmp_path: Path) 
     seen: Counter[str] = Counter()
     names = (*airline.READS, *airline.WRITES, *airline.HIGH, *airline.UNGRANTED)
     documents = tuple(
-        replace(each, command=(sys.executable, CATALOGUE, *names), stateless=True)
+        replace(each, command=(*PYTHON, CATALOGUE, *names), stateless=True)
         if isinstance(each, ToolServer)
         else each
         for each in airline.manifest()
@@ -55,7 +55,7 @@ def test_recorded_runs_pass_the_gateway_as_their_manifest_reads(tmp_path: Path) 
 
 
 def test_two_thousand_tools_are_listed_page_by_page_and_called_at_once(tmp_path: Path) -> None:
-    server = ToolServer(name="big", transport="stdio", command=(sys.executable, CATALOGUE, "--many", "2000"))
+    server = ToolServer(name="big", transport="stdio", command=(*PYTHON, CATALOGUE, "--many", "2000"))
     documents = a_manifest([server], [a_tool(f"big.tool_{each:04}") for each in range(2000)])
 
     async def play() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters
 
 from interlock.testing.helpdesk import build
+from support.warm import PYTHON
 
 
 def test_every_tool_is_listed_with_a_schema_and_a_description(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_every_tool_is_listed_with_a_schema_and_a_description(tmp_path: Path) ->
 def test_effects_over_stdio_are_in_the_state_file_in_their_order(tmp_path: Path, mode: str) -> None:
     state = tmp_path / "desk.json"
     command = StdioServerParameters(
-        command=sys.executable, args=["-m", "interlock.testing.helpdesk", "--state", str(state)]
+        command=PYTHON[0], args=[*PYTHON[1:], "-m", "interlock.testing.helpdesk", "--state", str(state)]
     )
 
     async def story() -> dict[str, Any]:

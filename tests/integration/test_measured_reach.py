@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from interlock.store import actions, approvals
 from interlock.store.schema import audit
 from interlock.web.approvals import _view
 from support.gateway import Gateway, a_gateway, a_manifest, a_tool
+from support.warm import PYTHON
 
 MAILING = str(Path(__file__).parents[1] / "support" / "upstreams" / "mailing.py")
 HIGH, LIMITED = RiskTier.HIGH_BLAST_RADIUS, RiskTier.LIMITED_WRITE
@@ -103,7 +103,7 @@ async def a_desk(
     place: Path, *, preview: Companion | None = None, mail: dict[str, Any] | None = None, **workflow: Any
 ) -> AsyncGenerator[Desk]:
     """Yield an agent that may send mail, and may not count."""
-    server = ToolServer(name="mail", transport="stdio", command=(sys.executable, MAILING, str(place)))
+    server = ToolServer(name="mail", transport="stdio", command=(*PYTHON, MAILING, str(place)))
     asked = preview or Companion(tool="mail.count", arguments={"segment": "$args.segment"})
     values: dict[str, Any] = {
         "preview": asked,

@@ -169,7 +169,8 @@ def test_a_pool_that_is_closed_leaves_no_process_behind_whatever_it_was_doing(mo
 
     async def story() -> Sequence[asyncio.Future[Any]]:
         silent = (sys.executable, "-c", "import time; time.sleep(600)")
-        server = replace(workshop("shop"), command=silent) if moment == "silent" else workshop("shop")
+        server = workshop("shop", python=(sys.executable,))
+        server = replace(server, command=silent) if moment == "silent" else server
         async with a_pool(server) as pool:
             if moment in ("starting", "silent"):
                 return []

@@ -43,12 +43,14 @@ WORKSHOP = str(Path(__file__).parent / "upstreams" / "workshop.py")
 _RADIUS = BlastRadius(widest_scope="one", impact="small", reversible="yes")
 
 
-def workshop(name: str, *options: str, stateless: bool = False) -> ToolServer:
+def workshop(
+    name: str, *options: str, stateless: bool = False, python: tuple[str, ...] = PYTHON
+) -> ToolServer:
     """Return a workshop tool server over stdio."""
     return ToolServer(
         name=name,
         transport="stdio",
-        command=(*PYTHON, WORKSHOP, "--name", name, *options),
+        command=(*python, WORKSHOP, "--name", name, *options),
         stateless=stateless,
     )
 

@@ -23,8 +23,8 @@ from mcp.client.streamable_http import streamable_http_client
 
 from mcp import Client
 from support.gateway import WORKSHOP
+from support.warm import INTERLOCK, PYTHON
 
-_CLI = [sys.executable, "-m", "interlock.cli"]
 _STARTING = 60.0
 MAP = "blast_radius: {widest_scope: none, impact: none, reversible: always}"
 SHOP = f"""
@@ -41,7 +41,7 @@ spec: {{owner: maria, purpose: test}}
 apiVersion: interlock/v1
 kind: ToolServer
 metadata: {{name: shop}}
-spec: {{transport: stdio, command: [{sys.executable}, {WORKSHOP}], source: internal}}
+spec: {{transport: stdio, command: [{", ".join(PYTHON)}, {WORKSHOP}], source: internal}}
 """
 """A person, an agent and a workshop server: what a manifest of a story about calls begins with."""
 _REFUNDS = """
@@ -92,7 +92,7 @@ asyncio.run(main())
 
 def refunds(state: Path) -> str:
     """Return a manifest of one workflow whose refunds, by a help desk on `state`, wait for a person."""
-    return _REFUNDS.format(python=sys.executable, state=state)
+    return _REFUNDS.format(python=", ".join(PYTHON), state=state)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +113,7 @@ class Served:
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command beside the server."""
         return subprocess.run(
-            [*_CLI, *arguments], env=self.environment, capture_output=True, text=True, timeout=60
+            [*INTERLOCK, *arguments], env=self.environment, capture_output=True, text=True, timeout=60
         )
 
     def json(self, *arguments: str) -> Any:
@@ -145,8 +145,8 @@ class Served:
     def over_stdio(self, mode: str = "auto", **options: Any) -> Client:
         """Return an SDK client of one era that starts `interlock mcp` for the workflow `work`."""
         command = StdioServerParameters(
-            command=sys.executable,
-            args=["-m", "interlock.cli", "mcp", "--workflow", "work"],
+            command=INTERLOCK[0],
+            args=[*INTERLOCK[1:], "mcp", "--workflow", "work"],
             env=self.environment,
         )
         return Client(command, mode=mode, cache=None, **options)
@@ -183,7 +183,7 @@ def apply(data: Path, manifest: str, **settings: str) -> None:
     file.write_text(manifest)
     known = environment(data, **settings)
     applied = subprocess.run(
-        [*_CLI, "apply", "--yes", str(file)], env=known, capture_output=True, text=True, timeout=60
+        [*INTERLOCK, "apply", "--yes", str(file)], env=known, capture_output=True, text=True, timeout=60
     )
     assert applied.returncode == 0, applied.stdout + applied.stderr
 
@@ -200,7 +200,7 @@ def served(data: Path, manifest: str, **settings: str) -> Generator[Served]:
 def serving(data: Path, **settings: str) -> Generator[Served]:
     """Serve a data directory until the block ends; it may be killed before."""
     known = environment(data, **settings)
-    command = [*_CLI, "serve", "--port", settings.get("INTERLOCK_PORT", "0")]
+    command = [sys.executable, "-m", "interlock.cli", "serve", "--port", settings.get("INTERLOCK_PORT", "0")]
     process = subprocess.Popen(command, env=known, stderr=subprocess.PIPE, text=True)
     said = _Said(process)
     try:

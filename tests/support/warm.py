@@ -30,6 +30,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from support.sources import with_sources
+
 _HOME = Path(tempfile.gettempdir()) / f"ilk-warm-{os.getuid()}-{os.getpid()}"
 _ADDRESS = _HOME / "loader.sock"
 _CLIENT = Path(__file__).with_name("warm_client.py")
@@ -76,6 +78,7 @@ class Loader:
         with listening:
             self._process = subprocess.Popen(
                 [sys.executable, __file__, str(listening.fileno())],
+                env=with_sources(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[listening.fileno()],
