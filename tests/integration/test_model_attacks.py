@@ -125,7 +125,7 @@ async def test_two_keys_that_disagree_speak_for_nobody(upstream: ModelServer, tm
     assert mine not in str(sent.headers)
 
 
-async def test_a_token_of_another_environment_or_of_an_agent_that_was_retired_is_worth_nothing(
+async def test_a_token_of_another_environment_is_worth_nothing(
     upstream: ModelServer, tmp_path: Path, postgres_url: str
 ) -> None:
     shared: dict[str, Any] = {"database": postgres_url, "issuer": "urn:interlock:one"}
