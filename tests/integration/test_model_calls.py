@@ -175,6 +175,26 @@ async def test_beyond_the_hard_limit_a_cheaper_model_answers_and_says_so(
     assert rows[1].cost < rows[0].cost
 
 
+async def test_what_a_cheaper_call_can_still_do_is_degraded_and_neither_refused_nor_halted(
+    upstreams: Upstreams, tmp_path: Path
+) -> None:
+    upstreams.acme.script(Reply(input_tokens=100, output_tokens=1_000), Reply(output_tokens=10))
+    budget = Budget(run=8_200_000, kill=1_100)
+    async with gateway(upstreams, tmp_path, budget, models=SWAP) as (running, token):
+        await running.ask(token, max_tokens=1_000)
+        answer = await running.ask(token)
+        assert answer.status_code == 200, answer.text
+        assert "model" in answer.headers["x-interlock-degraded"].split(";")
+        assert running.wired.memory.kill == {}
+        assert sum((await running.spent()).values()) <= 9_020_000
+    async with gateway(upstreams, tmp_path / "no-swap", budget) as (running, token):
+        upstreams.acme.script(Reply(input_tokens=100, output_tokens=1_000))
+        await running.ask(token, max_tokens=1_000)
+        refused = await running.ask(token)
+        assert refused.status_code == 402
+        assert len(upstreams.acme.received) == 1
+
+
 async def test_in_shadow_nothing_changes_and_the_ledger_says_what_would_have(
     upstreams: Upstreams, tmp_path: Path
 ) -> None:

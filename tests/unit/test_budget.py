@@ -147,6 +147,7 @@ def test_a_refusal_says_who_decided_how_much_is_left_and_whether_to_ask_again() 
     lasting = [refused(each(account=account)) for each in (TooLarge, Exhausted, Killed)]
     assert [each.code for each in lasting] == ["request_exceeds_budget", "budget_exhausted", "run_halted"]
     assert not any(each.transient for each in lasting)
+    assert [each.too_large for each in lasting] == [True, False, False]
     assert lasting[1].message == "The budget of workflow refunds, per day is used up."
 
 

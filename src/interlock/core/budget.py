@@ -253,6 +253,11 @@ class Refused:
         return self.key.scope
 
     @property
+    def too_large(self) -> bool:
+        """Whether a cheaper call could fit: the account is not used up."""
+        return self.code == _SAID[TooLarge][0]
+
+    @property
     def transient(self) -> bool:
         """Whether only calls under way stand in its way."""
         return self.code == _SAID[Busy][0]
