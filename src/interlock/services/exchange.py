@@ -25,10 +25,10 @@ from interlock.runtime import Runtime
 from interlock.settings import Settings
 from interlock.store import agents, enrolments, run_starts, runs
 from interlock.store.database import JournalEntry, Store, Transaction
-from interlock.store.keyring import payload_of, read_header, verify_compact
 from interlock.store.memory import Memory
 from interlock.store.run_rows import Run, RunState
 from interlock.store.run_tokens import Issuer, RunToken, Terms
+from interlock.store.signature import payload_of, read_header, verify_compact
 
 NEW = "new"
 """Names the run that is to be started from the one whose token is presented."""

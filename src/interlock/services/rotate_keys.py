@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from interlock.core.model import MINUTE
 from interlock.errors import UsageError
 from interlock.store.database import Store, Transaction
-from interlock.store.keyring import RETIRE_AFTER, Keyring
+from interlock.store.keyring import Keyring
 from interlock.store.people import Person
+from interlock.store.signing_keys import RETIRE_AFTER
 
 PUBLISH_AHEAD = 10 * MINUTE
 _LONGEST = 24 * 60 * MINUTE

@@ -7,65 +7,24 @@ nothing. The master key that seals the private keys is a file that only its owne
 
 from __future__ import annotations
 
-import base64
-import binascii
-import os
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
 import msgspec
 import sqlalchemy as sa
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from joserfc import jws
-from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
 from interlock.core.model import Json
-from interlock.core.token import MAX_LENGTH, MAX_LIFE, SKEW, Refused
+from interlock.core.token import Refused
 from interlock.errors import NotFound, StateConflict, StoreError
 from interlock.settings import Settings
 from interlock.store.database import Store, Transaction
+from interlock.store.master_key import Seal, master_key
 from interlock.store.schema import signing_keys
-
-ALGORITHM = "ES256"
-_HEADER = frozenset({"alg", "typ", "kid"})
-RETIRE_AFTER = MAX_LIFE + SKEW
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SigningKey:
-    """One key of the environment. Times in microseconds; `retires_at` None while it has no successor."""
-
-    kid: str
-    public: Mapping[str, Json]
-    created_at: int
-    signs_at: int
-    retires_at: int | None
-    revoked_at: int | None
-    private: ECKey | None
-    verifier: ECKey
-
-    def verifies(self, now: int) -> bool:
-        """Whether signatures of this key are believed at `now`."""
-        return self.revoked_at is None and (self.retires_at is None or now < self.retires_at)
-
-    def state(self, now: int) -> str:
-        """Return what the key does at `now`, in one word."""
-        if self.revoked_at is not None:
-            return "revoked"
-        if not self.verifies(now):
-            return "retired"
-        if self.signs_at > now:
-            return "published"
-        return "signs" if self.retires_at is None or now < self.retires_at - RETIRE_AFTER else "verifies"
-
-    def signs(self, now: int) -> bool:
-        """Whether this key may sign at `now`."""
-        return self.private is not None and self.verifies(now) and self.signs_at <= now
+from interlock.store.signature import ALGORITHM, read_header, verify_compact
+from interlock.store.signing_keys import RETIRE_AFTER, SigningKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +38,7 @@ class Verified:
 class Keyring:
     """The environment's keys in memory. Every change is committed first and appears here on commit."""
 
-    def __init__(self, *, environment: str, now: Callable[[], int], seal: AESGCM) -> None:
+    def __init__(self, *, environment: str, now: Callable[[], int], seal: Seal) -> None:
         self.environment = environment
         self._now = now
         self._seal = seal
@@ -95,7 +54,7 @@ class Keyring:
         of_environment = signing_keys.c.environment == settings.environment
         count = sa.select(sa.func.count()).select_from(signing_keys).where(of_environment)
         sealed = await store.read(lambda connection: connection.execute(count).scalar_one())
-        seal = AESGCM(master_key(settings, made=not sealed))
+        seal = Seal(master_key(settings, made=not sealed))
         ring = cls(environment=settings.environment, now=store.now, seal=seal)
         await store.transact(ring._load_or_make)
         return ring
@@ -199,7 +158,7 @@ class Keyring:
                 kid=kid,
                 environment=self.environment,
                 public_jwk=msgspec.json.encode(public).decode(),
-                private_enc=self._sealed(private.as_der(private=True), kid),
+                private_enc=self._seal.closed(private.as_der(private=True), kid),
                 created_at=transaction.now,
                 signs_at=signs_at,
             )
@@ -231,106 +190,6 @@ class Keyring:
             signs_at=row["signs_at"],
             retires_at=row["retires_at"],
             revoked_at=row["revoked_at"],
-            private=ECKey.import_key(self._opened(row["private_enc"], row["kid"])),
+            private=ECKey.import_key(self._seal.opened(row["private_enc"], row["kid"])),
             verifier=ECKey.import_key({**public}),
         )
-
-    def _sealed(self, private: bytes, kid: str) -> str:
-        nonce = secrets.token_bytes(12)
-        return base64.b64encode(nonce + self._seal.encrypt(nonce, private, kid.encode())).decode()
-
-    def _opened(self, sealed: str, kid: str) -> bytes:
-        raw = base64.b64decode(sealed)
-        try:
-            return self._seal.decrypt(raw[:12], raw[12:], kid.encode())
-        except InvalidTag:
-            raise StoreError(
-                f"The signing key {kid} cannot be opened with this master key.",
-                hint="Restore keys/master.key of the data directory, or set INTERLOCK_MASTER_KEY.",
-            ) from None
-
-
-def read_header(token: str, *, needs_kid: bool = True) -> dict[str, Json] | Refused:
-    """Return the header of a compact JWS if it is one that may be believed: ES256, a kid, and nothing else.
-
-    A header cannot bring its own key (`jwk`, `jku`, `x5u`), choose another algorithm or add extensions.
-    """
-    if len(token) > MAX_LENGTH:
-        return Refused(code="oversized", message=f"The token is longer than {MAX_LENGTH} characters.")
-    parts = token.split(".")
-    if len(parts) != 3:
-        return Refused(code="malformed", message="The credential is not a signed token.")
-    try:
-        header = msgspec.json.decode(_unpadded(parts[0]), type=dict[str, Json])
-    except (ValueError, binascii.Error, msgspec.DecodeError):
-        return Refused(code="malformed", message="The token's header cannot be read.")
-    if header.get("alg") != ALGORITHM:
-        return Refused(code="wrong_algorithm", message=f"Only tokens signed with {ALGORITHM} are believed.")
-    named = isinstance(header.get("kid"), str) or (not needs_kid and "kid" not in header)
-    if not named or not header.keys() <= _HEADER:
-        return Refused(
-            code="wrong_header", message="The token's header must hold alg, typ and kid, and no more."
-        )
-    return header
-
-
-def payload_of(token: str) -> dict[str, Json]:
-    """Return what a compact JWS claims, unverified, to find the key to verify it by; {} if unreadable."""
-    parts = token.split(".")
-    try:
-        return msgspec.json.decode(_unpadded(parts[1]), type=dict[str, Json]) if len(parts) == 3 else {}
-    except (ValueError, binascii.Error, msgspec.DecodeError):
-        return {}
-
-
-def verify_compact(token: str, key: ECKey) -> dict[str, Json] | Refused:
-    """Return the claims of a compact JWS that `key` signed, or why not."""
-    try:
-        opened = jws.deserialize_compact(token, key, [ALGORITHM])
-        return msgspec.json.decode(opened.payload or b"", type=dict[str, Json])
-    except (JoseError, ValueError, binascii.Error, msgspec.DecodeError):
-        return Refused(code="bad_signature", message="The token's signature does not verify.")
-
-
-def master_key(settings: Settings, *, made: bool) -> bytes:
-    """Return the 32 bytes that seal private keys: the setting, or the data directory's file.
-
-    A file that is not there is `made`, or missed: a new one opens nothing that was sealed before. Raises
-    `StoreError` when it is missed or malformed, or when others than its owner can read the file.
-    """
-    if settings.master_key:
-        return _decoded_master(settings.master_key, "INTERLOCK_MASTER_KEY")
-    path = settings.data / "keys" / "master.key"
-    if not path.exists():
-        if not made:
-            raise StoreError(
-                f"The keys of this database are sealed with a master key that is not at {path}.",
-                hint="Set INTERLOCK_DATA to the data directory that it is in, or INTERLOCK_MASTER_KEY.",
-            )
-        _write_private(path, base64.b64encode(secrets.token_bytes(32)))
-    if path.stat().st_mode & 0o077:
-        raise StoreError(f"Others can read {path}.", hint=f"chmod 600 {path}")
-    return _decoded_master(path.read_text(), str(path))
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _decoded_master(text: str, where: str) -> bytes:
-    try:
-        key = base64.b64decode(text.strip(), validate=True)
-    except (ValueError, binascii.Error):
-        key = b""
-    if len(key) != 32:
-        raise StoreError(f"{where} does not hold 32 bytes in base64.", hint="openssl rand -base64 32")
-    return key
-
-
-def _unpadded(part: str) -> bytes:
-    return base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
