@@ -42,6 +42,8 @@ async def nearly_right(wired: Wired) -> None:
         ("/api/v1/budgets?kind=workfow", 400, "workflow"),
         ("/api/v1/spend?by=wrkflow&since=7d", 400, "workflow"),
         ("/api/v1/spend?by=model&since=7d&teem=x", 400, "team"),
+        ("/api/v1/alerts?kind=budget.sotf", 400, "budget.soft"),
+        ("/api/v1/alerts/deliveries?state=delivred", 400, "delivered"),
         ("/api/v1/prices/openai/versions?model=gpt4o", 404, "openai/gpt-4o"),
     ):
         said = await asked(wired, path, status)

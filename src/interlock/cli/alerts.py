@@ -80,7 +80,10 @@ def rules(as_json: Json = False) -> None:
     """List every alert with the runbook entry it rests on."""
     with api() as client:
         found = client.get("/api/v1/alerts/rules").json()
-    rows = [{**each, **{name: each["entry"][name] for name in _ENTRY}} for each in found["items"]]
+    rows = [
+        {**each, "first_action": each["entry"]["first_action"], "retired": "yes" if each["retired"] else ""}
+        for each in found["items"]
+    ]
     emit_page(found, table(rows, ("kind", "severity", "runbook", "first_action", "retired")), as_json)
 
 

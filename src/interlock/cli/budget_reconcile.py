@@ -20,6 +20,8 @@ _SAID = {
     "not_billed": "not in the bill",
     "not_over": "the day is not over",
 }
+_SPARE = ("billed tokens", "ledger tokens")
+_HINT = "Export usage or costs from the provider's console or API, as CSV or JSON."
 _COLUMNS = ("day", "model", "billed", "ledger", "difference", "billed tokens", "ledger tokens", "note")
 
 
@@ -37,7 +39,7 @@ def reconcile(
     with api() as client:
         found = client.post("/api/v1/spend/reconcile", json=body).json()
     shown = [each for each in found["items"] if everything or each["standing"] != "equal"]
-    emit(found, table(map(_row, shown), _COLUMNS), as_json)
+    emit(found, table(map(_row, shown), _COLUMNS, spare=_SPARE), as_json)
     if not as_json:
         console.print(_outcome(found, apply=apply))
     if any(each["standing"] == "differs" for each in found["items"]) and not apply:
@@ -47,8 +49,10 @@ def reconcile(
 def _text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} cannot be read: {error}.") from None
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}.", hint=_HINT) from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{file} is not UTF-8 text.", hint=_HINT) from None
 
 
 def _row(item: Mapping[str, Any]) -> dict[str, object]:

@@ -9,12 +9,14 @@ import typer
 from interlock.cli.client import api
 from interlock.cli.options import Json
 from interlock.cli.output import console, emit, line, table
+from interlock.cli.page import emit_page
 from interlock.errors import UsageError
 
 app = typer.Typer(
     name="signals", help="Signals: how large the contexts of model calls are.", no_args_is_help=True
 )
 
+_NONE = "None: no workflow called a model here yet."
 _SIZES = ("calls", "mean", "p95", "p99", "of_window")
 
 
@@ -49,7 +51,7 @@ def context(
         console.print(_grown(found["growth"]))
     else:
         rows = [{**_row(each), "growth": _grown(each["growth"])} for each in found["items"]]
-        console.print(table(rows, ("deployment", *_SIZES, "growth")))
+        emit_page(found, table(rows, ("deployment", *_SIZES, "growth")), as_json, none=_NONE)
 
 
 def _row(reading: dict[str, Any]) -> dict[str, Any]:

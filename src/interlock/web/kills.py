@@ -23,6 +23,7 @@ from interlock.store.people import Person
 from interlock.web.auth import person_of
 from interlock.web.body import read_body
 from interlock.web.errors import json_response
+from interlock.web.near import meant
 from interlock.web.page import list_response, page_of
 from interlock.wiring import Wired
 
@@ -155,7 +156,13 @@ def _known(wired: Wired, scope: KillScope, name: str) -> None:
 def _unknown(scope: KillScope, name: str, bundle: Bundle | None) -> Missing:
     if scope is KillScope.WORKFLOW:
         return no_workflow(name, bundle)
-    hint = f"interlock {scope.value}s list" if scope is not KillScope.ENVIRONMENT else "Ask its own server."
+    if scope is KillScope.ENVIRONMENT:
+        hint = "Ask its own server."
+    else:
+        known = (
+            {KillScope.AGENT: bundle.agents, KillScope.TOOL: bundle.tools}.get(scope, ()) if bundle else ()
+        )
+        hint = meant(name, known, f"interlock {scope.value}s list")
     return Missing(f"There is no {scope.value} {name[:60]!r} here.", hint)
 
 
