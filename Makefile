@@ -25,8 +25,9 @@ $(UV):
 
 setup: .venv/.ready ## Install the pinned tools and dependencies into .venv
 
-demo: .venv/.ready ## Run the story: an agent's tool calls, governed end to end
-	$(BIN)/interlock demo --once
+demo: .venv/.ready ## Run the story: what agents may do, and what they may spend; it is kept in .demo
+	rm -rf .demo
+	$(BIN)/interlock demo --once --keep .demo
 
 test: .venv/.ready ## Run the tests a contributor needs to trust a change (SQLite and PostgreSQL)
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests --ignore=tests/conformance
