@@ -16,11 +16,13 @@ from interlock.cli.main import assemble
 from interlock.settings import PREFIX, Settings
 
 REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference"
+COMMAND: Any = get_command(assemble())
+PAGES = pages()
 
 
-@pytest.mark.parametrize("path", sorted(pages()), ids=lambda each: each.name)
+@pytest.mark.parametrize("path", sorted(PAGES), ids=lambda each: each.name)
 def test_a_generated_page_is_current(path: Path) -> None:
-    assert path.read_text(encoding="utf-8") == pages()[path], "run: make docs"
+    assert path.read_text(encoding="utf-8") == PAGES[path], "run: make docs"
 
 
 def test_every_setting_is_documented() -> None:
@@ -32,10 +34,7 @@ def test_every_setting_is_documented() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [
-        pytest.param(each, id=" ".join(path))
-        for path, each in commands(get_command(assemble()), ("interlock",))
-    ],
+    [pytest.param(each, id=" ".join(path)) for path, each in commands(COMMAND, ("interlock",))],
 )
 def test_every_command_and_option_explains_itself(command: Any) -> None:
     assert command.epilog, "give it an example in cli/examples.py"
@@ -48,7 +47,7 @@ def test_every_command_and_option_explains_itself(command: Any) -> None:
 @pytest.mark.parametrize("line", examples().values())
 def test_every_example_is_a_command_with_the_options_that_it_has(line: str) -> None:
     words = shlex.split(line.partition(" > ")[0])[1:]
-    command: Any = get_command(assemble())
+    command = COMMAND
     while hasattr(command, "commands"):
         command, words = command.commands[words[0]], words[1:]
     with command.make_context("interlock", words):

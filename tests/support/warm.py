@@ -72,6 +72,7 @@ class Loader:
 
     def __init__(self) -> None:
         _HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _ADDRESS.unlink(missing_ok=True)
         listening = socket.socket(socket.AF_UNIX)
         listening.bind(str(_ADDRESS))
         listening.listen(64)
