@@ -32,7 +32,8 @@ from interlock.services.decide_change import DecideChange
 from interlock.services.load_bundle import load_bundle
 from interlock.services.plan import plan
 from interlock.settings import Settings
-from interlock.store import agents, bundles, changes, documents, people
+from interlock.store import agents, changes, documents, people
+from interlock.store.agents import AgentState
 from interlock.store.changes import ChangeState
 from interlock.store.database import Store
 from interlock.store.memory import Memory
@@ -281,16 +282,18 @@ async def test_documents_that_do_not_compile_never_replace_a_good_bundle(office:
 
 
 @story
-async def test_what_fails_half_way_changes_nothing(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_fails_half_way_changes_nothing(office: Office) -> None:
     await office.apply(manifest(), author=None)
     good = office.memory.bundle
-
-    def full(*_: Any, **__: Any) -> None:
-        raise StateConflict("no more room")
-
-    monkeypatch.setattr(bundles.agents, "declare", full)
-    with pytest.raises(StateConflict):
-        await office.apply(manifest(replace(UPDATE, max_calls=1)))
+    await office.store.transact(
+        lambda tx: agents.move(tx, agents.get(tx.connection, "refund-bot"), AgentState.RETIRED)
+    )
+    without = tuple(each for each in manifest(replace(UPDATE, max_calls=1)) if each.name != "writer")
+    with pytest.raises(StateConflict, match="was retired"):
+        await office.apply(without, author="root")
+    writer = await office.store.read(lambda connection: people.find(connection, "writer"))
+    assert writer is not None
+    assert not writer.disabled
     assert office.memory.bundle is good
     assert await office.store.read(lambda each: documents.head_version(each, ENV)) == 1
 

@@ -11,7 +11,6 @@ from typing import Any
 import httpx2
 import pytest
 
-from interlock.gateway.mcp import front
 from interlock.gateway.mcp.templates import fits
 from support.gateway import Gateway, a_gateway, a_manifest, a_tool, workshop
 from support.rpc import Wire, said
@@ -166,11 +165,7 @@ def test_no_spelling_of_a_uri_or_a_name_reaches_what_it_does_not_say(tmp_path: P
     play(tmp_path, story)
 
 
-def test_a_body_that_never_ends_is_given_up_and_holds_nobody_else_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(front, "_BODY_SECONDS", 1.0)
-
+def test_a_body_that_never_ends_is_given_up_and_holds_nobody_else_up(tmp_path: Path) -> None:
     async def story(gateway: Gateway, http: httpx2.AsyncClient) -> None:
         token = await gateway.token()
         host, port = gateway.url.removeprefix("http://").removesuffix("/mcp").split(":")
@@ -190,7 +185,7 @@ def test_a_body_that_never_ends_is_given_up_and_holds_nobody_else_up(
             writer.close()
             await writer.wait_closed()
 
-    play(tmp_path, story)
+    play(tmp_path, story, body_seconds=1.0)
 
 
 def test_a_message_that_is_too_large_is_refused_whatever_it_is(tmp_path: Path) -> None:

@@ -393,10 +393,15 @@ def _timed(authenticator: Authenticator, token: str) -> float:
     return (time.perf_counter() - started) / 1_000
 
 
-def test_the_cache_of_tokens_is_bounded(small_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    import interlock.services.authenticate as module
-
-    monkeypatch.setattr(module, "_REMEMBERED", 3)
+def test_the_cache_of_tokens_is_bounded(small_world: World) -> None:
+    authenticator = Authenticator(
+        store=small_world.store,
+        keyring=small_world.keyring,
+        memory=small_world.memory,
+        runtime=small_world.runtime,
+        issuer="urn:interlock:dev",
+        remembered=3,
+    )
     opened = asyncio.run(small_world.open_run())
     for number in range(6):
         claims = claims_of(
@@ -405,8 +410,8 @@ def test_the_cache_of_tokens_is_bounded(small_world: World, monkeypatch: pytest.
             issued_at=small_world.clock.now(),
             tools=(),
         )
-        small_world.authenticator.verify(small_world.keyring.sign(claims, typ=TYPE))
-    assert len(small_world.authenticator._known) == 3
+        authenticator.verify(small_world.keyring.sign(claims, typ=TYPE))
+    assert len(authenticator._known) == 3
 
 
 def test_a_flood_of_bad_tokens_is_audited_as_a_count(small_world: World) -> None:

@@ -182,16 +182,19 @@ def test_the_result_of_a_tool_servers_own_task_is_short_too_however_often_it_is_
     play(tmp_path, story)
 
 
-def test_originals_are_capped_for_each_run_and_forgotten_in_time(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(originals, "MOST_OF_ONE", 1_000)
-    monkeypatch.setattr(originals, "MOST_OF_A_RUN", 1_500)
+def test_originals_are_capped_for_each_run_and_forgotten_in_time(store: Store) -> None:
+    room = originals.Room(one=1_000, run=1_500)
 
     async def keep(size: int, *, run: str = "run_1", life: int = 10**9) -> str | None:
         return await store.transact(
             lambda tx: originals.keep(
-                tx, run=run, agent="a", tool="t", payload={"content": "x" * size}, expires_at=tx.now + life
+                tx,
+                run=run,
+                agent="a",
+                tool="t",
+                payload={"content": "x" * size},
+                expires_at=tx.now + life,
+                room=room,
             )
         )
 

@@ -118,11 +118,16 @@ class Gateway:
 
 @asynccontextmanager
 async def a_gateway(
-    documents: tuple[AnyDocument, ...], data: Path, *, patience: float = 5.0, **settings: Any
+    documents: tuple[AnyDocument, ...],
+    data: Path,
+    *,
+    patience: float = 5.0,
+    body_seconds: float = 30.0,
+    **settings: Any,
 ) -> AsyncGenerator[Gateway]:
     """Yield a gateway that serves `documents` from the data directory `data`.
 
-    `patience`: how long its store waits for a lock, in seconds.
+    `patience`: how long its store waits for a lock, `body_seconds` how long for a request's body, in seconds.
     """
     known = Settings(data=data, **settings)
     runtime = Runtime.real()
@@ -158,7 +163,7 @@ async def a_gateway(
         "kill": KillSwitch(store=store, memory=memory, runtime=runtime, settings=known, process="this"),
     }
     wired = Wired(**handles)
-    gateway = McpGateway(wired)
+    gateway = McpGateway(wired, body_seconds=body_seconds)
     await gateway.start()
     await registrar.start()
     await calls.start()

@@ -18,15 +18,25 @@ from interlock.store.database import JournalEntry, Store
 from interlock.store.keyring import Keyring
 from interlock.store.memory import Memory
 
-_REMEMBERED = 4_096
+REMEMBERED = 4_096
 _AUDITED_PER_SECOND = 20
 
 
 class Authenticator:
-    """Verifies run tokens of one environment. `throttle` slows those who fail to prove who they are."""
+    """Verifies run tokens of one environment. `throttle` slows those who fail to prove who they are.
+
+    `remembered` is how many verified tokens are kept in memory at the most.
+    """
 
     def __init__(
-        self, *, store: Store, keyring: Keyring, memory: Memory, runtime: Runtime, issuer: str
+        self,
+        *,
+        store: Store,
+        keyring: Keyring,
+        memory: Memory,
+        runtime: Runtime,
+        issuer: str,
+        remembered: int = REMEMBERED,
     ) -> None:
         self.issuer = issuer
         self.throttle = Throttle()
@@ -35,6 +45,7 @@ class Authenticator:
         self._memory = memory
         self._clock = runtime.clock
         self._known: dict[str, Principal] = {}
+        self._remembered = remembered
         self._audited = (0, 0)
         self._unaudited = 0
 
@@ -83,7 +94,7 @@ class Authenticator:
         )
         if isinstance(principal, Refused):
             raise self.refused(principal)
-        if len(self._known) >= _REMEMBERED:
+        if len(self._known) >= self._remembered:
             del self._known[next(iter(self._known))]
         self._known[token] = principal
         return principal

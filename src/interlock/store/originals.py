@@ -11,9 +11,16 @@ from interlock.core.model import Json
 from interlock.store.schema import originals
 from interlock.store.transaction import Transaction
 
-MOST_OF_ONE = 8 * 1024 * 1024
-MOST_OF_A_RUN = 64 * 1024 * 1024
-"""Bytes that are kept; for a newer result the oldest of the run make room."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """How many bytes are kept, of one result and of all of a run: for a newer one the oldest make room."""
+
+    one: int = 8 * 1024 * 1024
+    run: int = 64 * 1024 * 1024
+
+
+ROOM = Room()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,13 +35,20 @@ class Original:
 
 
 def keep(
-    transaction: Transaction, *, run: str, agent: str, tool: str, payload: Json, expires_at: int
+    transaction: Transaction,
+    *,
+    run: str,
+    agent: str,
+    tool: str,
+    payload: Json,
+    expires_at: int,
+    room: Room = ROOM,
 ) -> str | None:
     """Keep a result and return its reference; None where it is too large to be kept."""
     body = json.dumps(payload)
-    if len(body) > MOST_OF_ONE:
+    if len(body) > room.one:
         return None
-    _make_room(transaction, run, len(body))
+    _make_room(transaction, run, room.run - len(body))
     reference = transaction.ids.new("res")
     transaction.execute(
         sa.insert(originals),
@@ -73,10 +87,11 @@ def forget(transaction: Transaction) -> int:
     return transaction.execute(sa.delete(originals).where(originals.c.expires_at <= transaction.now)).rowcount
 
 
-def _make_room(transaction: Transaction, run: str, size: int) -> None:
+def _make_room(transaction: Transaction, run: str, most: int) -> None:
+    """Forget the oldest results of a run until `most` bytes of them are left."""
     kept = sa.select(originals.c.id, originals.c.size).where(originals.c.run == run)
     rows = list(transaction.connection.execute(kept.order_by(originals.c.id)))
-    excess = size + sum(held for _, held in rows) - MOST_OF_A_RUN
+    excess = sum(held for _, held in rows) - most
     for reference, held in rows:
         if excess <= 0:
             break

@@ -35,11 +35,15 @@ _PARSE_ERROR, _INVALID_REQUEST = -32700, -32600
 
 
 class McpGateway:
-    """The ASGI application of `/mcp` and of the protected-resource metadata (RFC 9728)."""
+    """The ASGI application of `/mcp` and of the protected-resource metadata (RFC 9728).
 
-    def __init__(self, wired: Wired, *, path: str = "/mcp") -> None:
+    `body_seconds` is how long a request's body may take to arrive, in seconds.
+    """
+
+    def __init__(self, wired: Wired, *, path: str = "/mcp", body_seconds: float = _BODY_SECONDS) -> None:
         self._wired = wired
         self._path = path
+        self._body_seconds = body_seconds
         self._server = McpServer(wired)
         self._owners: dict[str, AuthenticatedUser] = {}
         self._under_way: dict[object, asyncio.Event] = {}
@@ -71,10 +75,10 @@ class McpGateway:
         if scope["method"] != "POST":
             return await self._server(scope, receive, send)
         try:
-            async with asyncio.timeout(_BODY_SECONDS):
+            async with asyncio.timeout(self._body_seconds):
                 body = await _read(receive, headers, self._wired.settings.max_body)
         except TimeoutError:
-            said = f"The body did not arrive within {_BODY_SECONDS:.0f} s. Send it at once."
+            said = f"The body did not arrive within {self._body_seconds:.0f} s. Send it at once."
             return await _refuse(send, 408, _INVALID_REQUEST, said, (b"connection", b"close"))
         if body is None:
             limit = self._wired.settings.max_body
