@@ -1,7 +1,8 @@
 """Listening: one ASGI application on a TCP port and on the data directory's local socket.
 
 The application is raw ASGI; the call path meets no framework. Both listeners live in one event loop and
-stop together.
+stop together. A whole answer leaves in one piece: the server writes head and body apart, each with a system
+call of its own.
 """
 
 from __future__ import annotations
@@ -16,11 +17,76 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from interlock.errors import StoreUnavailable, UsageError
 from interlock.settings import Settings
 
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
+_JOINED = 32 * 1024
+"""Bytes up to which a body is copied behind its head; copying a larger one would cost more."""
+
+_NOT_PLAIN = (b"\0", b"\nconnection:", b"\ntransfer-encoding:")
+
+
+class _Cycle(RequestResponseCycle):
+    """One request and its answer. The head of a whole answer, whose length is said, waits for its body."""
+
+    head = b""
+
+    async def send(self, message: Any) -> None:
+        """Send what the application says, as ASGI has it."""
+        if self.head:
+            head, self.head = self.head, b""
+            if self._finish(head, message):
+                return
+            if not self.disconnected:
+                self.transport.write(head)
+        elif not self.response_started and self._begin(message):
+            return
+        await super().send(message)
+
+    def _begin(self, message: Any) -> bool:
+        """Keep the head of a whole answer; False where it is another one, which the server sends as ever."""
+        headers: list[tuple[bytes, bytes]] = message.get("headers") or []
+        length = next((value for name, value in reversed(headers) if name == b"content-length"), b"")
+        plain = self.keep_alive and not self.disconnected and not self.default_headers
+        if not plain or not length.isdigit() or self.scope["method"] == "HEAD" or self.flow.write_paused:
+            return False
+        lines = [b"%b: %b" % each for each in headers]
+        head = b"%b%b\r\n\r\n" % (STATUS_LINE[message["status"]], b"\r\n".join(lines))
+        ends = len(lines) + 2
+        if head.count(b"\n") != ends or head.count(b"\r") != ends or any(each in head for each in _NOT_PLAIN):
+            return False
+        self.head, self.response_started, self.waiting_for_100_continue = head, True, False
+        self.chunked_encoding, self.expected_content_length = False, int(length)
+        return True
+
+    def _finish(self, head: bytes, message: Any) -> bool:
+        """Send head and body together; False where this is not the whole body."""
+        body: bytes = message.get("body", b"")
+        if message.get("more_body") or len(body) != self.expected_content_length or self.disconnected:
+            return False
+        if len(body) <= _JOINED:
+            self.transport.write(head + body)
+        else:
+            self.transport.writelines((head, body))
+        self.expected_content_length = 0
+        self.response_complete = True
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
+        return True
+
+
+class _Protocol(HttpToolsProtocol):
+    """The server's own protocol, but for the way in which a whole answer is written."""
+
+    def on_headers_complete(self) -> None:
+        """Begin a request; its task has not run yet."""
+        super().on_headers_complete()
+        self.cycle.__class__ = _Cycle
 
 
 class _Listener(uvicorn.Server):
@@ -89,7 +155,7 @@ def _config(application: Asgi, *, proxies: str = "", **place: Any) -> uvicorn.Co
         **place,
         proxy_headers=bool(proxies),
         forwarded_allow_ips=proxies,
-        http="httptools",
+        http=_Protocol,
         ws="none",
         lifespan="off",
         loop="none",

@@ -190,8 +190,8 @@ def _too_late(protocol: ResponseHandler) -> None:
 
 def _head(start: bytes, outgoing: Outgoing) -> bytes:
     """Return the head of a request. Raises `UpstreamUnavailable` where a header would break it."""
-    lines = [b"%b: %b" % each for each in outgoing.headers]
-    head = b"%b\r\n%b\r\nContent-Length: %d\r\n\r\n" % (start, b"\r\n".join(lines), len(outgoing.body))
+    lines = [b"\r\n%b: %b" % each for each in outgoing.headers]
+    head = b"%b%b\r\nContent-Length: %d\r\n\r\n" % (start, b"".join(lines), len(outgoing.body))
     ends = len(lines) + 4
     if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\0" in head:
         raise UpstreamUnavailable(
