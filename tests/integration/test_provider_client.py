@@ -19,7 +19,7 @@ Script = Callable[[int], bytes]
 
 
 class Provider:
-    """A socket that answers one request after another as its script says, and hangs up on what is not `OK`."""
+    """A socket that answers request after request as its script says, and hangs up after what is not `OK`."""
 
     def __init__(self, script: Script) -> None:
         self.script = script
