@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from interlock.core.document.identity import Organisation
 from interlock.core.document.spending import Budget, Models
 from interlock.core.kill import KillLevel
 from interlock.gateway.llm.header import usd
@@ -207,6 +208,24 @@ async def test_in_shadow_nothing_changes_and_the_ledger_says_what_would_have(
     assert [each.body["model"] for each in upstreams.acme.received] == [GPT, GPT]
     assert "shadow:model" in rows[1].degraded
     assert "x-interlock-partial" not in answer.headers
+
+
+@pytest.mark.parametrize("tried", [True, False])
+async def test_a_budget_in_shadow_changes_nothing_and_hides_no_other_that_is_not(
+    upstreams: Upstreams, tmp_path: Path, tried: bool
+) -> None:
+    upstreams.acme.script(Reply(input_tokens=1_000, output_tokens=1_000))
+    whole = Organisation(name="acme", budget=Budget(month=10_000_000, kill=5_000, shadow=tried))
+    own = Budget(run=DOLLAR, shadow=not tried)
+    documents = (*manifest(providers(upstreams.acme, upstreams.claude), own, models=SWAP), whole)
+    async with a_model_gateway(documents, tmp_path) as running:
+        token = await running.token()
+        await running.ask(token, max_tokens=1_000)
+        answer = await running.ask(token, max_tokens=1_000)
+    said = answer.headers["x-interlock-degraded"].split(";")
+    assert upstreams.acme.received[1].body["model"] == (GPT if tried else SMALL)
+    assert ("shadow:model" if tried else "model") in said
+    assert ("x-interlock-partial" in answer.headers) is not tried
 
 
 async def test_a_fallback_answers_where_the_first_provider_fails(

@@ -15,9 +15,9 @@ def test_a_workflow_states_its_own_terms() -> None:
         degrade={"big": "small"},
         degraded=Degraded(output_cap=99, server_tools="limit", flex=True, tell=False),
     )
-    terms = terms_of(models, Budget(on_hard=OnHard.SOFT, shadow=True))
+    terms = terms_of(models, Budget(on_hard=OnHard.SOFT))
     assert terms.swaps == {"big": "small", "main": "small"}
-    assert (terms.mode, terms.shadow, terms.tell, terms.flex) == (OnHard.SOFT, True, False, True)
+    assert (terms.mode, terms.shadow, terms.tell, terms.flex) == (OnHard.SOFT, False, False, True)
     assert (terms.output_cap, terms.server_tools) == (99, ServerTools.LIMIT)
 
 

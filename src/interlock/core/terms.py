@@ -9,9 +9,10 @@ from interlock.core.model import Ability
 
 
 def terms_of(models: Models, budget: Budget) -> Terms:
-    """Return the terms of a workflow: its models, and the budget whose hard limit was passed.
+    """Return the terms of a workflow: its models, and the budget that says what a hard limit does.
 
-    A role that is pinned may be asked for by its name, so it is mapped like its model.
+    Whether they hold in shadow depends on whose limit was passed, so whoever knows that says it. A role that
+    is pinned may be asked for by its name, so it is mapped like its model.
     """
     roles = {role: models.degrade[name] for role, name in models.pin.items() if name in models.degrade}
     said = models.degraded
@@ -22,7 +23,6 @@ def terms_of(models: Models, budget: Budget) -> Terms:
         server_tools=ServerTools(said.server_tools),
         flex=said.flex,
         tell=said.tell,
-        shadow=budget.shadow,
     )
 
 

@@ -58,14 +58,17 @@ class Degrade:
         """Whether the calls of a run take its steps even below every limit."""
         return run in self._kept
 
-    def down(self, ask: Ask, route: Route, *, slack: int | None) -> Stepped:
-        """Return what becomes of a call. `slack` is the money left until the kill, None below every limit."""
+    def down(self, ask: Ask, route: Route, *, slack: int | None, shadow: bool = False) -> Stepped:
+        """Return what becomes of a call. `slack` is the money left until the kill, None below every limit.
+
+        In `shadow` it stays as it is, and what would become of it is told.
+        """
         bundle, form, run = self._memory.bundle, ask.surface.form, ask.principal.run
         budget = None if bundle is None else _budget(bundle, ask.principal.workflow)
         if bundle is None or form is None or budget is None:
             return Stepped(ask=ask, route=route)
         made = self._made(run, ask.call)
-        terms = terms_of(ask.models, budget)
+        terms = replace(terms_of(ask.models, budget), shadow=shadow)
         remembered = self._kept.get(run, Remembered())
         swap = terms.swaps.get(ask.body.model)
         kept = swap if ask.body.model in remembered.swapped else None

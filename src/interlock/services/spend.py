@@ -63,8 +63,11 @@ class Ladder(Protocol):
         """Whether the calls of a run take its steps even below every limit."""
         ...
 
-    def down(self, ask: Ask, route: Route, *, slack: int | None) -> Stepped:
-        """Return what becomes of a call. `slack` is the money left until the kill, None below every limit."""
+    def down(self, ask: Ask, route: Route, *, slack: int | None, shadow: bool = False) -> Stepped:
+        """Return what becomes of a call. `slack` is the money left until the kill, None below every limit.
+
+        In `shadow` it stays as it is, and what would become of it is told.
+        """
         ...
 
 
@@ -78,6 +81,14 @@ class Report:
     complete: bool
     model: str = ""
     service_tier: str = ""
+
+
+@value
+class Beyond:
+    """Where a call stands beyond a hard limit: what is left until the kill, and whether that is in shadow."""
+
+    slack: int
+    shadow: bool = False
 
 
 class Attempt:
@@ -98,22 +109,26 @@ class Attempt:
         self.usage: Usage | None = None
 
     @property
-    def past_hard(self) -> bool:
-        """Whether a budget has passed its hard limit with this attempt, or would have, out of shadow (B4)."""
-        would = self.held.would
-        shadowed = would is not None and (not isinstance(would, Granted) or _past(would.state))
-        return _past(self.held.state) or shadowed
+    def beyond(self) -> Beyond | None:
+        """What there is left where a budget has passed its hard limit with this attempt (B4).
 
-    @property
-    def slack(self) -> int:
-        """The money left until the kill on the tightest account, without this attempt."""
-        return min(
-            (
-                each.payer.limits.ceiling - each.spent - each.held_exp + self.held.exp
-                for each in self.held.accounts
-            ),
-            default=0,
+        One in shadow is asked only where no other has: it changes nothing, and hides nothing.
+        """
+        would = self.held.would
+        if _past(self.held.state):
+            return Beyond(slack=self._slack(shadow=False))
+        if would is not None and (not isinstance(would, Granted) or _past(would.state)):
+            return Beyond(slack=self._slack(shadow=True), shadow=True)
+        return None
+
+    def _slack(self, *, shadow: bool) -> int:
+        """Return the money left until the kill on the tightest account, without this attempt."""
+        left = (
+            each.payer.limits.ceiling - each.spent - each.held_exp + self.held.exp
+            for each in self.held.accounts
+            if each.payer.limits.shadow is shadow
         )
+        return min(left, default=0)
 
 
 def _past(state: BudgetState) -> bool:
@@ -208,12 +223,12 @@ class Spend:
         degraded = () if kept is None else kept.degraded
         tried, way = (ask, route) if kept is None else (kept.ask, kept.route)
         said = self.try_hold(tried, way, final=False)
-        slack = self._beyond(said, tried, way)
-        if slack is not None:
+        beyond = self._beyond(said, tried, way)
+        if beyond is not None:
             # The call as it came: where its history was cut before is found again only there.
-            stepped = ladder.down(ask, route, slack=slack)
-            degraded = stepped.degraded
-            if stepped.ask is not tried:
+            stepped = ladder.down(ask, route, slack=beyond.slack, shadow=beyond.shadow)
+            degraded = (*degraded, *stepped.degraded) if beyond.shadow else stepped.degraded
+            if stepped.ask is not tried and not beyond.shadow:
                 if isinstance(said, Attempt):
                     self.release(said)
                 tried, way = stepped.ask, stepped.route
@@ -224,13 +239,10 @@ class Spend:
             said.degraded = degraded
         return said
 
-    def _beyond(self, said: Attempt | Refused | Unpriced, ask: Ask, route: Route) -> int | None:
-        """Return the money left until the kill where a call is to go down the ladder, else None.
-
-        That is beyond a hard limit, whether it was held or is too large as it is.
-        """
+    def _beyond(self, said: Attempt | Refused | Unpriced, ask: Ask, route: Route) -> Beyond | None:
+        """Return how a call stands that is to go down the ladder: beyond a hard limit, held or too large."""
         if isinstance(said, Attempt):
-            return said.slack if said.past_hard else None
+            return said.beyond
         quote = self.quote(ask, route) if isinstance(said, Refused) and said.too_large else None
         if not isinstance(quote, Quote):
             return None
@@ -239,7 +251,8 @@ class Spend:
             for each in self.budgets.accounts(ask.principal, self._clock.now())
             if not each.limits.shadow and each.spent + each.held_exp + quote.exp > each.limits.hard_at
         ]
-        return min((each.limits.ceiling - each.spent - each.held_exp for each in found), default=None)
+        left = [each.limits.ceiling - each.spent - each.held_exp for each in found]
+        return Beyond(slack=min(left)) if left else None
 
     def try_hold(self, ask: Ask, route: Route, *, final: bool = True) -> Attempt | Refused | Unpriced:
         """Set money aside now, clamped to what fits, or say why not.
