@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 _UNITS = 256
 _ENTRIES_BESIDE_UNITS = 256
 _ENTRIES_ALONE = 4096
+_ENOUGH = 2048  # entries that fill a statement: more would not be written cheaper, so they wait for none
 _RETRY = 0.5
 _CLOCK_STEP = 5_000_000
 _FAULT = "This is a fault of Interlock: please report it with the log."
@@ -152,7 +153,10 @@ class Writer:
             return 0
         if self.journal.failure is not None:
             return _RETRY
-        return WINDOW if len(self.journal) else None
+        waiting = len(self.journal)
+        if waiting >= _ENOUGH:
+            return 0
+        return WINDOW if waiting else None
 
     def _write(self, batch: _Batch) -> bool:
         try:

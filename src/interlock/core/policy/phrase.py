@@ -40,8 +40,14 @@ def shown(value: Json) -> str:
     if type(value) in (list, dict):
         members = cast(list[Json], value)
         return f"{kind_of(members)} of {len(members)}"
-    text = json.dumps(value[:_SHOWN] if type(value) is str else value)
+    text = _written(value)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+def _written(value: Json) -> str:
+    if type(value) is int:  # what most refusals are about, in a tenth of the time
+        return str(value)
+    return json.dumps(value[:_SHOWN] if type(value) is str else value)
 
 
 def phrased(operator: str, operand: str) -> str:
