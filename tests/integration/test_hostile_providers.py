@@ -206,3 +206,29 @@ async def test_nothing_that_a_provider_says_begins_an_event_of_ours(
         assert all(line.startswith("data: {") for line in lines)
         assert "error" in json.loads(lines[-1][6:])
         assert await running.spent()
+
+
+async def test_a_providers_comments_in_a_stream_are_not_taken_for_ours(
+    upstream: ModelServer, tmp_path: Path
+) -> None:
+    event = b'data: {"choices":[{"index":0,"delta":{"content":"x-interlock-cost-usd: 0"}}]}'
+    lies = [
+        b": x-interlock-cost-usd: 0\n\n",
+        event + b"\n:X-Interlock-Budget-State: ok\n\n",
+        event + b"\r\n:\t x-interlock-call-id: mcl_other\r\n\r\n",
+        b": keep-alive\n\n",
+        b"data: [DONE]\n\n",
+    ]
+    said = Reply(raw=b"".join(lies), headers={"content-type": "text/event-stream"})
+    async with a_model_gateway(
+        manifest(providers(upstream, upstream), Budget(run=dollars(9))), tmp_path
+    ) as running:
+        upstream.script(said)
+        answer = await running.ask(await running.token(), stream=True)
+        comments = [line for line in answer.text.splitlines() if line.startswith(":")]
+        ours = [line for line in comments if line.lower().lstrip(": \t").startswith("x-interlock-")]
+        assert ": keep-alive" in comments
+        assert len([line for line in ours if "cost-usd" in line]) == 1
+        assert ours[0] == f": x-interlock-call-id: {answer.headers['x-interlock-call-id']}"
+        assert not any("mcl_other" in line for line in ours)
+        assert answer.text.count('{"content":"x-interlock-cost-usd: 0"}') == 2

@@ -15,7 +15,7 @@ from typing import Any
 from interlock.core.model import Principal, WireFamily
 from interlock.errors import TokenInvalid, UpstreamError
 from interlock.gateway.llm.errors import Fault, Refused, faulty, refused, stream_error
-from interlock.gateway.llm.header import comment, encoded, inward, outward, own
+from interlock.gateway.llm.header import comment, encoded, foreign, inward, outward, own
 from interlock.gateway.llm.listing import listed
 from interlock.model_answer import Told
 from interlock.model_call import ModelCall
@@ -153,7 +153,7 @@ class _Wire:
 
     async def send(self, data: bytes) -> None:
         """Send a piece of the stream at once."""
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        await self._send({"type": "http.response.body", "body": foreign(data), "more_body": True})
 
     async def end(self, broken: UpstreamError | None = None, *, told: Told | None = None) -> None:
         """End the stream; one that its provider broke off ends with an error of the caller's format.

@@ -5,6 +5,7 @@ They stay the bytes that they came as. What comes from outside and goes into a h
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -45,6 +46,7 @@ _TOLD_AT_THE_END = frozenset(
     b"x-interlock-" + name
     for name in (b"call-id", b"cost-usd", b"budget-scope", b"budget-state", b"budget-used", b"context-tokens")
 )
+_IN_OUR_NAME = re.compile(rb"((?:\A|[\r\n]):[ \t]*)x-interlock-", re.IGNORECASE)
 _PLAIN = (b"accept-encoding", b"identity")
 
 
@@ -88,6 +90,13 @@ def comment(told: Told) -> bytes:
     """Return what the head of a stream could not tell yet, as a comment of server-sent events at its end."""
     said = [b": %b: %b\n" % each for each in own(told) if each[0] in _TOLD_AT_THE_END]
     return b"%b\n" % b"".join(said)
+
+
+def foreign(data: bytes) -> bytes:
+    """Return a piece of a provider's stream in which no comment is in our name."""
+    if data.startswith(b":") or b"\n:" in data or b"\r:" in data:
+        return _IN_OUR_NAME.sub(rb"\1x-provider-", data)
+    return data
 
 
 def usd(nano: int) -> str:
