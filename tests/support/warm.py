@@ -135,7 +135,11 @@ class _Forks:
 
     def _start(self) -> _Order | None:
         client, _ = self._listening.accept()
-        order = _read(client)
+        try:
+            client.sendall(b"+")
+            order = _read(client)
+        except OSError:
+            order = None
         if order is None:
             client.close()
             return None
@@ -185,7 +189,10 @@ def _read(client: socket.socket) -> _Order | None:
         return None
     said = bytearray(first)
     while not said.endswith(b"\n"):
-        said += client.recv(65536)
+        more = client.recv(65536)
+        if not more:
+            return None
+        said += more
     words, environ, folder = json.loads(said)
     return _Order(words=words, environ=environ, folder=folder, streams=streams)
 

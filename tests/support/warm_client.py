@@ -11,6 +11,15 @@ _STREAMS = (0, 1, 2)
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
+def ready(loader: socket.socket, address: str) -> bool:
+    """Wait until the loader says that it is ready, if there is one."""
+    try:
+        loader.connect(address)
+        return loader.recv(1) == b"+"
+    except OSError:
+        return False
+
+
 def hand_over(loader: socket.socket, words: list[str]) -> None:
     """Give the program away, with the streams: nobody waits for the end of ours."""
     order = json.dumps([words, dict(os.environ), os.getcwd()]).encode()
@@ -42,12 +51,10 @@ def end(loader: socket.socket) -> None:
 
 
 def main() -> None:
-    """Run the program; by the interpreter itself, where nothing listens."""
+    """Run the program; by the interpreter itself, where there is no loader."""
     address, python, *words = sys.argv[1:]
     loader = socket.socket(socket.AF_UNIX)
-    try:
-        loader.connect(address)
-    except OSError:
+    if not ready(loader, address):
         os.execv(python, [python, *words])
     hand_over(loader, words)
     pass_on(loader)
