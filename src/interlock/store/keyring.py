@@ -98,11 +98,6 @@ class Keyring:
         """Return all keys known, oldest first."""
         return sorted(self._keys.values(), key=lambda key: (key.created_at, key.signs_at, key.kid))
 
-    def public_key(self, kid: str) -> Mapping[str, Json] | None:
-        """Return the public JWK of a key, retired or not; None if there is no such key."""
-        key = self._keys.get(kid)
-        return None if key is None else key.public
-
     def jwks(self) -> dict[str, Json]:
         """Return the JSON Web Key Set that verifiers fetch: every key that verifies now or will."""
         now = self._now()

@@ -9,12 +9,12 @@ import sqlalchemy as sa
 from interlock.core.kill import belongs_to, standing
 from interlock.core.missing import no_workflow
 from interlock.errors import NotFound, NotPermitted, StateConflict
-from interlock.store import agents
+from interlock.store import agents, runs
 from interlock.store.database import Transaction
 from interlock.store.memory import Memory
 from interlock.store.run_facts import facts_of
 from interlock.store.run_rows import Run, RunState, row_of
-from interlock.store.schema import runs
+from interlock.store.schema import runs as run_table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,20 +65,15 @@ def start(transaction: Transaction, memory: Memory, request: RunStart) -> tuple[
         attended=request.attended,
         direct_models=request.direct_models,
     )
-    transaction.execute(sa.insert(runs).values(row_of(run)))
-    transaction.audit(
-        "run.opened",
-        run=run.id,
-        agent=run.agent,
-        workflow=run.workflow,
-        body={
-            "version": run.workflow_version,
-            "started_by": run.started_by,
-            "attended": run.attended,
-            "direct_models": run.direct_models,
-            "parent": run.parent,
-        },
-    )
+    transaction.execute(sa.insert(run_table).values(row_of(run)))
+    body = {
+        "version": run.workflow_version,
+        "started_by": run.started_by,
+        "attended": run.attended,
+        "direct_models": run.direct_models,
+        "parent": run.parent,
+    }
+    runs.record(transaction, "run.opened", run, body=body)
     above = _above(memory, run.parent)
     transaction.on_commit(lambda: memory.open_run(facts_of(run, {}, above)))
     return run, agent

@@ -74,19 +74,14 @@ class Issuer:
         tools = self._tools(run, terms.scope)
         claims = claims_of(principal, issuer=self.name, issued_at=now, tools=tools)
         token = self.keyring.sign(claims, typ=TYPE)
-        transaction.audit(
-            "token.issued",
-            run=run.id,
-            agent=run.agent,
-            workflow=run.workflow,
-            body={
-                "token": principal.token_id,
-                "key": principal.key_id,
-                "expires_at": principal.expires_at,
-                "narrowed": terms.scope is not None,
-                "actors": list(terms.actors),
-            },
-        )
+        body = {
+            "token": principal.token_id,
+            "key": principal.key_id,
+            "expires_at": principal.expires_at,
+            "narrowed": terms.scope is not None,
+            "actors": list(terms.actors),
+        }
+        runs.record(transaction, "token.issued", run, body=body)
         return RunToken(token=token, principal=principal, issued_at=now, tools=tools)
 
     def granted(self, run: Run) -> frozenset[str]:

@@ -9,8 +9,11 @@ lapsed lease means that it died; another run may lapse while an approval it aske
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import sqlalchemy as sa
 
+from interlock.core.model import Json
 from interlock.errors import NotFound, StateConflict
 from interlock.store import revocations
 from interlock.store.database import Transaction
@@ -38,14 +41,8 @@ def end(
     if done.rowcount == 0:
         return False
     revocations.add(transaction, memory, revocations.Revoked.RUN, run.id)
-    transaction.audit(
-        "run.ended",
-        run=run.id,
-        agent=run.agent,
-        workflow=run.workflow,
-        person=person,
-        body={"state": state.value, "reason": reason, "ungoverned": ungoverned},
-    )
+    body = {"state": state.value, "reason": reason, "ungoverned": ungoverned}
+    record(transaction, "run.ended", run, body=body, person=person)
     transaction.on_commit(lambda: memory.close_run(run.id))
     for below in open_runs(transaction.connection, parent=run.id):  # what a run started ends with it (B9)
         end(transaction, memory, below, state=RunState.ENDED, reason="the run that started it ended")
@@ -64,9 +61,7 @@ def detach(transaction: Transaction, run: Run, *, reason: str) -> bool:
     )
     if done.rowcount == 0:
         return False
-    transaction.audit(
-        "run.detached", run=run.id, agent=run.agent, workflow=run.workflow, body={"reason": reason}
-    )
+    record(transaction, "run.detached", run, body={"reason": reason})
     return True
 
 
@@ -90,6 +85,13 @@ def renew(transaction: Transaction, run: str, lease_until: int) -> None:
     )
     if done.rowcount == 0:
         raise StateConflict("The run has ended.", hint="Open a new run.")
+
+
+def record(
+    transaction: Transaction, kind: str, run: Run, *, body: Mapping[str, Json], person: str = ""
+) -> None:
+    """Put on record what happened to `run`, and through whom where that was a person (A6)."""
+    transaction.audit(kind, run=run.id, agent=run.agent, workflow=run.workflow, person=person, body=body)
 
 
 def find(connection: sa.Connection, run: str) -> Run | None:

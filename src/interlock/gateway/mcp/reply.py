@@ -109,11 +109,6 @@ def denied(decision: Decision, *, action: str | None = None, server: str = "") -
     )
 
 
-def refusal_text(decision: Decision) -> str:
-    """Return a refusal as one text, for requests whose answers have no room for more."""
-    return str(denied(decision)["content"][0]["text"])
-
-
 def iso(at: int) -> str:
     """Return a moment in microseconds as ISO 8601 text."""
     return datetime.fromtimestamp(at / SECOND, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
