@@ -103,3 +103,11 @@ def test_permission_looks_at_both_names_and_both_wildcards() -> None:
         False,
     ]
     assert RoutingTable().providers == ()
+
+
+def test_what_was_chosen_is_chosen_again_and_never_for_another_scope() -> None:
+    models = Models(allow=("big",))
+    assert TABLE.choose(models, "big", OPENAI) is TABLE.choose(models, "big", OPENAI)
+    for number in range(5_000):
+        scope = Models(allow=("acme/big",)) if number % 2 else Models(allow=("backup/big",))
+        assert chosen(scope, "big") == (["acme/big"] if number % 2 else ["backup/big"])

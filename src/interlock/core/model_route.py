@@ -16,6 +16,8 @@ from interlock.core.model import Reason, WireFamily, value
 
 ANY = "*"
 
+_REMEMBERED = 4_096
+
 
 @value
 class Route:
@@ -41,6 +43,7 @@ class RoutingTable:
     def __init__(self, providers: Iterable[Provider] = ()) -> None:
         self._routes: dict[tuple[WireFamily, str], list[Route]] = {}
         self._families: dict[str, WireFamily] = {}
+        self._chosen: dict[tuple[int, str, WireFamily], tuple[Models, tuple[Route, ...]]] = {}
         self.providers = tuple(providers)
         for provider in self.providers:
             for model in provider.models:
@@ -53,13 +56,24 @@ class RoutingTable:
                 self._families.setdefault(name, family)
 
     def choose(self, models: Models, asked: str, family: WireFamily) -> tuple[Route, ...] | Reason:
-        """Return where a call for `asked` goes, the fallbacks last; or why it goes nowhere."""
+        """Return where a call for `asked` goes, the fallbacks last; or why it goes nowhere.
+
+        Where it goes is remembered: the table and the models are of one policy, and neither changes.
+        """
+        key = (id(models), asked, family)
+        known = self._chosen.get(key)
+        if known is not None:
+            return known[1]
         wanted = models.pin.get(asked, asked)
         found = self._routes.get((family, wanted), ())
         permitted = [route for route in found if permits(models, route)]
         if permitted:
             first = permitted[0]
-            return (first, *self._fallbacks(models, first, family))
+            routes = (first, *self._fallbacks(models, first, family))
+            if len(self._chosen) >= _REMEMBERED:
+                self._chosen.clear()
+            self._chosen[key] = models, routes  # with its models, whose id is nobody else's while they live
+            return routes
         if found:
             return refusal.model_not_in_scope(wanted, self.in_scope(models, family))
         elsewhere = self._families.get(wanted)

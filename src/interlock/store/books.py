@@ -25,8 +25,9 @@ from interlock.store.rounds import Asked, Done, Ended, Round, charges, commit
 
 log = logging.getLogger(__name__)
 
-GATHER = 0.05
-"""Seconds that settlements gather for before they are written together."""
+GATHER = 0.04
+"""Seconds that settlements gather for before they are written together: less than the journal's window, so
+that one commit takes both."""
 _RETRY = 0.5
 
 Ending = tuple[Held, int, LedgerRow | None]
