@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
@@ -9,6 +10,7 @@ from typing import Any
 
 import genai_prices
 import pytest
+from genai_prices import types
 from genai_prices.data import providers as library
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,6 +105,15 @@ def test_every_name_the_library_knows_means_the_same_model() -> None:
 
 def test_a_model_that_is_not_sold_by_the_token_has_no_price() -> None:
     assert our_book().find("openai", "whisper-1", now=0) is None
+
+
+def test_a_list_with_a_negative_price_is_refused_whole() -> None:
+    (openai,) = [each for each in library if each.id == "openai"]
+    (model,) = [each for each in openai.models if each.id == "gpt-4o-mini"]
+    price = types.ModelPrice(input_mtok=Decimal(1), output_mtok=Decimal(-1))
+    forged = replace(model, prices=price, price_variants=None)
+    with pytest.raises(ValueError, match="gpt-4o-mini has a negative price"):
+        converted([replace(openai, models=[forged])], "a forged list")
 
 
 RAW: list[tuple[str, str, Any, dict[str, Any]]] = [

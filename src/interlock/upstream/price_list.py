@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from datetime import UTC, date, datetime, time
 from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING
@@ -111,10 +111,21 @@ def _listings(provider: str, model: types.ModelInfo) -> Iterator[Listing]:
     prices: list[Price] = []
     for day in _days(model):
         price = _price(provider, model, day)
+        if price is not None and _lowest(price) < 0:
+            raise ValueError(
+                f"{provider}/{model.id} has a negative price: a call would make room in a budget"
+            )
         if price is not None and (not prices or not _same(prices[-1], price)):
             prices.append(price)
     if prices:
         yield Listing(provider=provider, model=model.id, names=_names(model.match), prices=tuple(prices))
+
+
+def _lowest(price: Price) -> int:
+    """Return the lowest of all rates of a price."""
+    tariffs = (price, *price.service_tiers.values())
+    rates = [rates for each in tariffs for rates in (each.rates, *(tier.rates for tier in each.tiers))]
+    return min(price.request, *(rate for each in rates for rate in astuple(each)))
 
 
 def _days(model: types.ModelInfo) -> list[date]:
