@@ -134,7 +134,7 @@ class Sqlite:
         """Insert whole rows in column order, as many as possible in each statement.
 
         Every statement gives up the interpreter lock once and has to win it back from a busy caller, so
-        a statement for each row would be some ten times slower.
+        a statement for each row would be some ten times slower. With powers of two there are few.
         """
         driver = _driver(connection)
         done = 0
@@ -186,7 +186,7 @@ def _driver(connection: sa.Connection) -> sqlite3.Connection:
 
 
 _SYNC_FAILED = frozenset({sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC})
-_ROWS_A_STATEMENT = (2048, 256, 32, 4, 1)
+_ROWS_A_STATEMENT = tuple(2048 >> halved for halved in range(12))
 _SQLITE: dict[int, tuple[str, str]] = {
     sqlite3.SQLITE_FULL: (
         "cannot grow: the disk is full",
