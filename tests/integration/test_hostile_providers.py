@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
+from interlock.core.document.provider import DeclaredPrice, DeclaredRates
 from interlock.core.document.spending import Budget
 from interlock.testing import ModelServer, Reply
 from interlock.upstream.llm.packed import PIECE, Unpacker
-from support.model_gateway import CLAUDE, GPT, a_model_gateway, manifest, providers
+from support.model_gateway import CLAUDE, GPT, a_model, a_model_gateway, a_provider, manifest, providers
 from support.money import dollars
 
 pytestmark = pytest.mark.anyio
@@ -69,6 +70,22 @@ async def test_usage_that_cannot_be_is_not_believed_and_the_books_go_on(
     for row, usage in zip(rows, USAGES, strict=False):
         assert row.usage_source != "provider", usage
         assert row.output >= 2_000, usage
+
+
+async def test_a_report_too_large_for_the_books_is_booked_as_the_most_and_holds_up_nobody_else(
+    upstream: ModelServer, tmp_path: Path, database_url: str
+) -> None:
+    dear = DeclaredPrice(rates=DeclaredRates(input=10**15, output=10**15))
+    serving = a_provider("acme", f"{upstream.url}/v1", a_model("dear-test", dear), a_model(GPT))
+    documents = manifest((serving,), Budget(run=10**18))
+    async with a_model_gateway(documents, tmp_path, database=database_url) as running:
+        token, other = await running.token(), await running.token()
+        upstream.script(Reply(raw=whole({"prompt_tokens": 10**9, "completion_tokens": 10**9})), Reply())
+        assert (await running.ask(token, model="dear-test", max_tokens=10)).status_code == 200
+        assert (await running.ask(other)).status_code == 200
+        assert (await running.ask(token)).status_code in (200, 402)
+        assert 10**18 <= max((await running.spent()).values()) < 10**18 + 100_000
+        assert [row.cost for row in await running.rows(running.run(other))] == [12 * 2_000 + 7 * 8_000]
 
 
 async def test_who_asks_for_a_stream_and_gets_a_whole_answer_pays_for_all_of_it(

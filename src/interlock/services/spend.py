@@ -34,6 +34,9 @@ from interlock.upstream.tokenizer import Counting, Tokenizer
 WAIT = 2.0
 """Seconds that a call waits for others to settle before it is told to come again."""
 
+MOST = 10**18
+"""Nano-dollars that one call can cost: as much as a budget can be, and books can hold."""
+
 _USUAL_CAP = 16_384
 """The cap that is set where a budget needs one and nobody knows what the model can write."""
 
@@ -299,7 +302,7 @@ class Spend:
             attempt.cost = 0
             self.release(attempt)
             return
-        attempt.cost = cost(usage, attempt.quote.price, service_tier=report.service_tier)
+        attempt.cost = min(cost(usage, attempt.quote.price, service_tier=report.service_tier), MOST)
         self.budgets.settle(attempt.held, attempt.cost, self._row(attempt, usage, report))
         if usage.source is UsageSource.PROVIDER:
             size = attempt.ask.body.size
