@@ -10,6 +10,7 @@ import asyncio
 from contextlib import suppress
 from dataclasses import replace
 
+from interlock.core.budget import granted
 from interlock.core.charge import Ending
 from interlock.core.usage import Usage, UsageSource, estimated, tokens
 from interlock.errors import OutcomeUnknown, UpstreamError
@@ -122,9 +123,8 @@ class Relay:
         kinds = [said for name, said in incoming.headers if name.lower() == b"content-type"]
         if not any(kind.lower().startswith(b"text/event-stream") for kind in kinds):
             return None
-        states = [each.freeze().state for each in self.paid.held.accounts]
-        state = max(states, key=lambda each: each.rank, default=self.paid.held.state)
-        return replace(_told(self._life, self.paid), state=state)
+        stands = granted(each.freeze() for each in self.paid.held.accounts if not each.payer.limits.shadow)
+        return replace(_told(self._life, self.paid), state=stands.state)
 
     def _settle(self) -> None:
         if self.paid.cost is not None:

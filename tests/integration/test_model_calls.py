@@ -222,6 +222,8 @@ async def test_a_budget_in_shadow_changes_nothing_and_hides_no_other_that_is_not
         token = await running.token()
         await running.ask(token, max_tokens=1_000)
         answer = await running.ask(token, max_tokens=1_000)
+        stream = await running.ask(token, max_tokens=1_000, stream=True)
+    assert f": x-interlock-budget-state: {'ok' if tried else 'degraded'}\n" in stream.text
     said = answer.headers["x-interlock-degraded"].split(";")
     assert upstreams.acme.received[1].body["model"] == (GPT if tried else SMALL)
     assert ("shadow:model" if tried else "model") in said
