@@ -1,8 +1,8 @@
 """Listening: one ASGI application on a TCP port and on the data directory's local socket.
 
 The application is raw ASGI; the call path meets no framework. Both listeners live in one event loop and
-stop together. A whole answer leaves in one piece: the server writes head and body apart, each with a system
-call of its own.
+stop together. A whole body comes in one piece, and a whole answer leaves in one: the server hands on each
+piece that arrives, and writes head and body apart, each time with a system call more.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ from interlock.settings import Settings
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 _JOINED = 32 * 1024
 """Bytes up to which a body is copied behind its head; copying a larger one would cost more."""
+
+_GATHERED = 256 * 1024
+"""Bytes of a body that are kept until the rest is there; with more, the application takes it in pieces."""
 
 _NOT_PLAIN = (b"\0", b"\nconnection:", b"\ntransfer-encoding:")
 
@@ -81,12 +84,22 @@ class _Cycle(RequestResponseCycle):
 
 
 class _Protocol(HttpToolsProtocol):
-    """The server's own protocol, but for the way in which a whole answer is written."""
+    """The server's own protocol, but for the way in which bodies come and whole answers leave."""
 
     def on_headers_complete(self) -> None:
         """Begin a request; its task has not run yet."""
         super().on_headers_complete()
         self.cycle.__class__ = _Cycle
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a piece of the body, and tell the application where there is more of it than is kept."""
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        cycle.body += body
+        if len(cycle.body) > _GATHERED:
+            self.flow.pause_reading()
+            cycle.message_event.set()
 
 
 class _Listener(uvicorn.Server):

@@ -124,3 +124,36 @@ async def test_to_head_there_is_no_body(place: Path) -> None:
         got = await asked(place, CLOSING.replace(b"GET", b"HEAD"))
     assert b"content-length: 2\r\n" in got
     assert got.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize(("size", "whole"), [(0, True), (200_000, True), (3_000_000, False)])
+async def test_a_body_comes_whole_unless_it_is_large(place: Path, size: int, whole: bool) -> None:
+    pieces: list[bytes] = []
+
+    async def app(_: Any, receive: Any, send: Any) -> None:
+        more = True
+        while more:
+            message = await receive()
+            pieces.append(message["body"])
+            more = message["more_body"]
+        await saying([(b"content-length", b"2")], b"ok")(_, receive, send)
+
+    body = bytes(range(256)) * (size // 256)
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
+    async with listening(app, place):
+        got = await asked(place, head + body, wait=2)
+    assert got.endswith(b"ok")
+    assert b"".join(pieces) == body
+    assert (len(pieces) == 1) == whole
+
+
+async def test_who_waits_for_a_body_learns_that_its_sender_left(place: Path) -> None:
+    met: list[str] = []
+
+    async def app(_: Any, receive: Any, __: Any) -> None:
+        met.append((await receive())["type"])
+
+    async with listening(app, place):
+        await asked(place, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf", wait=0.1)
+        await asyncio.sleep(0.05)
+    assert met == ["http.disconnect"]
