@@ -13,12 +13,13 @@ from starlette.routing import Route
 from interlock.core import ownership
 from interlock.core.action import Action, ActionState
 from interlock.core.ownership import Owners
-from interlock.errors import NotPermitted, UsageError
+from interlock.errors import NotPermitted
 from interlock.services.cancel import Cancel
 from interlock.services.resolve import Resolve
 from interlock.store import actions, agents, approvals
 from interlock.web.auth import READERS, Person, in_their_own_name, person_of
 from interlock.web.body import read_body
+from interlock.web.choice import one_of
 from interlock.web.errors import json_response
 from interlock.web.page import list_response, page_of
 from interlock.wiring import Wired
@@ -44,9 +45,7 @@ async def listing(request: Request) -> Response:
     await person_of(request, *READERS)
     wired: Wired = request.app.state.wired
     asked = request.query_params
-    state = asked.get("state", "")
-    if state and state not in {each.value for each in ActionState}:
-        raise UsageError(f"There is no action state {state[:40]!r}.")
+    state = one_of(request, "state", ActionState, called="action state")
     page = page_of(request)
     wanted = {name: asked.get(name, "") for name in ("run", "agent", "workflow")}
     found = await wired.store.read(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from enum import StrEnum
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -13,12 +12,11 @@ from starlette.routing import Route
 from interlock.core.alert import AlertKind
 from interlock.core.model import Json
 from interlock.core.recipient import WEBHOOK
-from interlock.errors import UsageError
 from interlock.store import alert_events, deliveries, runbooks
 from interlock.store.deliveries import Delivery, DeliveryState
 from interlock.web.auth import person_of
+from interlock.web.choice import one_of
 from interlock.web.errors import json_response
-from interlock.web.near import meant
 from interlock.web.page import list_response, page_of
 from interlock.wiring import Wired
 
@@ -27,7 +25,7 @@ async def listing(request: Request) -> Response:
     """List what was raised, newest first."""
     await person_of(request)
     wired: Wired = request.app.state.wired
-    page, kind = page_of(request), _one_of(request, "kind", AlertKind)
+    page, kind = page_of(request), one_of(request, "kind", AlertKind)
     found = await wired.store.read(
         lambda connection: alert_events.listed(
             connection, wired.settings.environment, kind=kind, before=page.before, limit=page.rows
@@ -62,21 +60,11 @@ async def rules(request: Request) -> Response:
     return list_response(asdict(each) for each in found)
 
 
-def _one_of(request: Request, name: str, known: type[StrEnum]) -> str:
-    """Return what is asked for, "" for all. Raises `UsageError` for what there is not."""
-    asked = request.query_params.get(name, "")
-    names = [each.value for each in known]
-    if asked and asked not in names:
-        hint = meant(asked, names, f"There are: {', '.join(names)}.")
-        raise UsageError(f"There is no {name} {asked[:40]!r}.", hint=hint)
-    return asked
-
-
 async def outbox(request: Request) -> Response:
     """List deliveries, newest first: who was told, who is still to be told, who could not be."""
     await person_of(request)
     wired: Wired = request.app.state.wired
-    page, state = page_of(request), _one_of(request, "state", DeliveryState)
+    page, state = page_of(request), one_of(request, "state", DeliveryState)
     event = request.query_params.get("event", "")
     found = await wired.store.read(
         lambda connection: deliveries.listed(

@@ -22,6 +22,7 @@ from interlock.store import actions, approvals
 from interlock.web.actions import summary
 from interlock.web.auth import READERS, Person, in_their_own_name, person_of
 from interlock.web.body import ReasonBody, read_body
+from interlock.web.choice import one_of
 from interlock.web.errors import json_response
 from interlock.web.page import list_response, page_of
 from interlock.wiring import Wired
@@ -48,9 +49,7 @@ async def listing(request: Request) -> Response:
     """List requests for approval, newest first; `state=` (empty) lists those that were decided too."""
     person = await person_of(request)
     wired: Wired = request.app.state.wired
-    state = request.query_params.get("state", ApprovalState.PENDING.value)
-    if state and state not in {each.value for each in ApprovalState}:
-        raise UsageError(f"There is no approval state {state[:40]!r}.")
+    state = one_of(request, "state", ApprovalState, called="approval state", otherwise=ApprovalState.PENDING)
     page = page_of(request)
 
     def found(connection: sa.Connection) -> list[tuple[Approval, Action]]:

@@ -14,15 +14,15 @@ from starlette.routing import Route
 from interlock.core.budget import Account, ScopeKind
 from interlock.core.model import Json
 from interlock.core.window import FOREVER
-from interlock.errors import NotFound, UsageError
+from interlock.errors import NotFound
 from interlock.services.uncharge import uncharge_account
 from interlock.store import accounts, holds, model_calls, runs
 from interlock.store.accounts import AccountRow
 from interlock.store.model_calls import LedgerRow
 from interlock.web.auth import person_of
 from interlock.web.body import read_body
+from interlock.web.choice import one_of
 from interlock.web.errors import json_response
-from interlock.web.near import meant
 from interlock.web.page import list_response, page_of
 from interlock.wiring import Wired
 
@@ -123,11 +123,7 @@ async def uncharge(request: Request) -> Response:
 
 
 def _asked(request: Request) -> tuple[str, str]:
-    kind = request.query_params.get("kind", "")
-    if kind and kind not in set(ScopeKind):
-        raise UsageError(
-            f"There is no scope {kind[:40]!r}.", hint=meant(kind, ScopeKind, ", ".join(ScopeKind))
-        )
+    kind = one_of(request, "kind", ScopeKind, called="scope")
     return kind, request.query_params.get("name", "")
 
 

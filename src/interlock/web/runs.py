@@ -10,13 +10,14 @@ from starlette.routing import Route
 from interlock.core import ownership
 from interlock.core.model import Json
 from interlock.core.ownership import Owners
-from interlock.errors import NotPermitted, UsageError
+from interlock.errors import NotPermitted
 from interlock.services.close_run import close_run
 from interlock.services.enroll import launch_code
 from interlock.store import agents, model_calls, run_facts, runs
 from interlock.store.run_rows import Run, RunState
 from interlock.web.auth import READERS, person_of
 from interlock.web.body import ReasonBody, read_body
+from interlock.web.choice import one_of
 from interlock.web.errors import json_response
 from interlock.web.page import list_response, page_of
 from interlock.wiring import Wired
@@ -55,9 +56,7 @@ async def listing(request: Request) -> Response:
     await person_of(request, *READERS)
     wired: Wired = request.app.state.wired
     asked = request.query_params
-    state = asked.get("state", "")
-    if state and state not in {each.value for each in RunState}:
-        raise UsageError(f"There is no run state {state[:40]!r}.", hint="open, closed or ended")
+    state = one_of(request, "state", RunState, called="run state")
     page = page_of(request)
     found = await wired.store.read(
         lambda connection: runs.listed(
