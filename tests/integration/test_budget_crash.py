@@ -81,7 +81,8 @@ def test_after_a_kill_a_relaxed_slice_is_charged_in_full_until_the_truth_is_told
             error = row.spent - sum(sent.values())
             assert error == row.charged - unwritten
             assert 0 <= error <= row.charged
-            await tell_the_truth(purse, row.id, unwritten)
+            if error:
+                await tell_the_truth(purse, row.id, unwritten)
         for row in (await purse.books()).values():
             assert row.spent == sum(sent.values())
         read = await purse.store.read(balanced(purse.store))
