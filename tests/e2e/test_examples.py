@@ -25,13 +25,17 @@ def test_a_loop_is_metered_then_degraded_then_stopped(tmp_path: Path) -> None:
         with served(tmp_path / "data", declared) as server:
             ended = server.cli("run", "refunds", "--quiet", "--", *PYTHON, str(BUDGETED / "agent.py"))
             doctor = server.json("doctor")["items"]
+            alerts = server.json("alerts", "list")["items"]
     turns = re.findall(r"turn \d+: (\S+), budget (\w+)", ended.stdout)
     assert list(dict.fromkeys(turns)) == [
         ("gpt-test", "ok"),
         ("gpt-test", "soft"),
+        ("gpt-test-mini", "soft"),
         ("gpt-test-mini", "degraded"),
     ]
     assert ended.returncode == 1
-    assert re.search(r"turn \d+: 402 \w+\n", ended.stderr)
+    assert re.search(r"turn \d+: 402 request_exceeds_budget\n", ended.stderr)
+    raised = {each["kind"] for each in alerts}
+    assert {"budget.soft", "budget.hard"} <= raised <= {"budget.soft", "budget.hard", "budget.kill"}
     assert len(models.received) == len(turns)
     assert all(each["ok"] for each in doctor)
