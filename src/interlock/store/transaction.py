@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -68,9 +67,11 @@ def draft(at: int, fields: tuple[str, ...], body: object) -> Draft:
     return (at, *_plain(fields), text)  # pyright: ignore[reportReturnType]
 
 
-@lru_cache(maxsize=1024)  # most entries of a run have all of them in common
 def _plain(fields: tuple[str, ...]) -> tuple[str, ...]:
     """Return texts that both databases can store: no NUL, no lone surrogate, at most 512 characters."""
+    together = "".join(fields)
+    if len(together) <= _CAP and together.isascii() and "\0" not in together:
+        return fields
     return tuple([text[:_CAP].replace("\0", "\ufffd").encode("utf-8", "replace").decode() for text in fields])
 
 
