@@ -35,13 +35,14 @@ async def application(
 ) -> AsyncGenerator[Asgi]:
     """Yield the running application: gateways, API and clock work, without a listener.
 
-    Where `agents` are expected, the gateway and the tool servers are started before the first call;
-    elsewhere only if something needs them.
+    Where `agents` are expected and tool servers are declared, the MCP gateway and the servers are started
+    before the first call; elsewhere only if something needs them. A process that serves models alone never
+    loads what speaks MCP: a quarter of its memory.
     """
     async with wire(settings, runtime) as wired:
         front, jobs = _Front(wired), _jobs(wired)
         if agents:
-            await front.open()
+            await front.open_for_tools()
             wired.models.providers.open()
         await wired.registrar.start()
         if agents:
@@ -84,30 +85,51 @@ def _jobs(wired: Wired) -> list[Job]:
 
 
 class _Front:
-    """The gateway, opened once: in advance, or by the first request for it."""
+    """The MCP gateway, opened once: in advance where there are tools, or by the first request for it."""
 
     def __init__(self, wired: Wired) -> None:
         self._wired = wired
         self._opening = asyncio.Lock()
         self._gateway: McpGateway | None = None
 
+    async def open_for_tools(self) -> None:
+        """Open it if tool servers are declared, and if not, as soon as they are."""
+        if self._has_tools():
+            await self.open()
+        else:
+            self._wired.memory.on_bundle.append(self._bundle_changed)
+
     async def open(self) -> McpGateway:
         async with self._opening:
             if self._gateway is None:
-                from interlock.gateway.mcp.front import McpGateway
-
-                gateway = McpGateway(self._wired)
+                gateway = (await asyncio.to_thread(_load_gateway))(self._wired)
                 await gateway.start()
                 self._gateway = gateway
         return self._gateway
 
     async def close(self) -> None:
-        if self._gateway is not None:
-            await self._gateway.close()
+        async with self._opening:
+            if self._gateway is not None:
+                await self._gateway.close()
+
+    def _bundle_changed(self) -> None:
+        if self._gateway is None and self._has_tools():
+            self._wired.runtime.scheduler.spawn(self.open(), name="open the MCP gateway")
+
+    def _has_tools(self) -> bool:
+        bundle = self._wired.memory.bundle
+        return bundle is not None and bool(bundle.servers)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         gateway = self._gateway or await self.open()
         await gateway(scope, receive, send)
+
+
+def _load_gateway() -> type[McpGateway]:
+    """Load what speaks MCP: it takes half a second, in which model calls go on where this is a thread."""
+    from interlock.gateway.mcp.front import McpGateway
+
+    return McpGateway
 
 
 def _dispatch(front: Asgi, models: Asgi, api: Asgi) -> Asgi:
