@@ -28,6 +28,8 @@ from interlock.gateway.mcp.catalog import Catalog
 from interlock.gateway.mcp.changes import Changes
 from interlock.gateway.mcp.events import BoundedEvents
 from interlock.gateway.mcp.offers import Offers
+from interlock.gateway.mcp.prompts import Prompts
+from interlock.gateway.mcp.resources import Resources
 from interlock.gateway.mcp.results import Results
 from interlock.gateway.mcp.tasks import TaskParams, Tasks
 from interlock.wiring import Wired
@@ -53,7 +55,9 @@ class McpServer:
         results = Results(wired)
         self._tasks = Tasks(wired, results)
         self._calls = ToolCalls(wired, self.catalog, self._tasks, results)
-        self._offers = Offers(wired, self.catalog, self._calls, self.changes)
+        offers = Offers(wired, self.catalog, self._calls)
+        self._resources = Resources(wired, offers, self.changes)
+        self._prompts = Prompts(offers)
         self._manager = _Manager(
             app=self._build(),
             retry_interval=_RETRY_MS,
@@ -97,7 +101,7 @@ class McpServer:
     def _run_over(self, run: str) -> None:
         """End what belongs to a run that is over: its upstream sessions and its listeners."""
         self.changes.forget(run)
-        self._offers.forget(run)
+        self._resources.forget(run)
         self._wired.runtime.scheduler.spawn(self._servers.close_run(run), name=f"end of {run}")
 
     def _heard(self, server: str, run: str, method: str, params: Mapping[str, Json]) -> None:
@@ -110,7 +114,7 @@ class McpServer:
             case "notifications/resources/list_changed":
                 self._all("resources")
             case "notifications/resources/updated":
-                for name in self._offers.updated(server, run, str(params.get("uri"))):
+                for name in self._resources.updated(server, run, str(params.get("uri"))):
                     self.changes.resource_updated(run, name)
             case _:
                 pass
@@ -127,15 +131,15 @@ class McpServer:
             get_tool_input_schema=self._pinned_schema,
             on_list_tools=self._calls.list_tools,
             on_call_tool=self._calls.call_tool,
-            on_list_resources=self._offers.list_resources,
-            on_list_resource_templates=self._offers.list_templates,
-            on_read_resource=self._offers.read_resource,
-            on_subscribe_resource=self._offers.subscribe,
-            on_unsubscribe_resource=self._offers.unsubscribe,
+            on_list_resources=self._resources.list_resources,
+            on_list_resource_templates=self._resources.list_templates,
+            on_read_resource=self._resources.read_resource,
+            on_subscribe_resource=self._resources.subscribe,
+            on_unsubscribe_resource=self._resources.unsubscribe,
             on_subscriptions_listen=self._listen,
-            on_list_prompts=self._offers.list_prompts,
-            on_get_prompt=self._offers.get_prompt,
-            on_completion=self._offers.complete,
+            on_list_prompts=self._prompts.list_prompts,
+            on_get_prompt=self._prompts.get_prompt,
+            on_completion=self._prompts.complete,
         )
         server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, self._calls.set_level)
         server.middleware.clear()  # the SDK's own tracing: a cost on each call, and it names tools and errors
@@ -161,13 +165,13 @@ class McpServer:
         followed: list[str] = []
         try:
             for uri in dict.fromkeys(params.notifications.resource_subscriptions or ()):
-                await self._offers.follow(ctx, uri)
+                await self._resources.follow(ctx, uri)
                 followed.append(uri)
             return await ListenHandler(self.changes.bus(run))(ctx, params)
         finally:
             self.changes.close_stream(run)
             for uri in followed:
-                leaving = self._offers.leave(run, uri)
+                leaving = self._resources.leave(run, uri)
                 self._wired.runtime.scheduler.spawn(leaving, name=f"leave of {run}")
 
 
