@@ -17,10 +17,20 @@ import pytest
 from interlock.core.document.spending import Budget
 from interlock.runtime import SystemClock
 from interlock.testing import ModelServer, Received, Reply
-from support.model_gateway import CLAUDE, GPT, ModelGateway, a_model_gateway, manifest, providers
+from support.model_gateway import (
+    CLAUDE,
+    GPT,
+    ModelGateway,
+    a_model,
+    a_model_gateway,
+    a_provider,
+    manifest,
+    providers,
+)
 
 pytestmark = pytest.mark.anyio
 CLOCK = SystemClock()
+HALF = b"half-closed"
 AT_ONCE = 96
 WITHIN = 0.1
 BEAT, LATE = 0.005, 0.002
@@ -140,3 +150,35 @@ async def whole(running: ModelGateway, token: str, wire: str) -> int:
     ) as answer:
         size = sum([len(piece) async for piece in answer.aiter_raw()])
     return size + 400
+
+
+async def test_a_half_closed_connection_is_an_end_on_either_side_and_is_charged_once(tmp_path: Path) -> None:
+    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Begin a stream, then close the sending half and stay."""
+        await reader.readuntil(b"\r\n\r\n")
+        event = b'data: {"choices":[{"index":0,"delta":{"content":"word"}}]}\n\n'
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+        writer.write(head + b"%x\r\n%b\r\n" % (len(event), event))
+        if HALF in await reader.read(10_000):
+            writer.write_eof()
+        await reader.read()  # until the gateway closes
+        writer.close()
+
+    async with await asyncio.start_server(half, "127.0.0.1", 0) as provider:
+        url = f"http://127.0.0.1:{provider.sockets[0].getsockname()[1]}/v1"
+        documents = manifest((a_provider("acme", url, a_model(GPT)),), Budget(run=100_000_000_000))
+        async with a_model_gateway(documents, tmp_path) as running:
+            tokens = [await running.token(), await running.token()]
+            answer = await running.ask(tokens[0], stream=True, user=HALF.decode())
+            assert '"code":"stream_broken"' in answer.text
+            reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+            body = json.dumps({"model": GPT, "messages": [], "stream": True}).encode()
+            head = f"POST {WIRES['chat'][0]} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {tokens[1]}\r\n"
+            writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+            await reader.readuntil(b"word")
+            writer.write_eof()
+            spent = await running.spent()
+            writer.close()
+            rows = [await running.rows(running.run(token)) for token in tokens]
+    assert [[row.ending for row in found] for found in rows] == [["broken"], ["left"]]
+    assert sorted(spent.values()) == sorted(row.cost for found in rows for row in found)
