@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from interlock.core.model import SECOND
@@ -21,7 +21,7 @@ from interlock.store.database import Store, Transaction
 from interlock.store.epochs import EpochLost
 from interlock.store.live_accounts import Held, LiveAccount
 from interlock.store.model_calls import LedgerRow
-from interlock.store.rounds import Asked, Done, Ended, Round, charges, commit
+from interlock.store.rounds import Asked, Done, Ended, Round, added, charges, commit
 
 log = logging.getLogger(__name__)
 
@@ -179,12 +179,8 @@ class Books:
 
     def _drawn_up(self, asked: list[Held], settled: list[Ending], closing: bool) -> Round:
         """Return what the next round does, and stop using at once what it returns."""
-        costs, waiting = Counter[str](), Counter[str]()
-        for held, cost, row in settled:
-            if row is not None:
-                costs.update(dict.fromkeys(held.ids, cost))
-        for held in asked:
-            waiting.update(dict.fromkeys(held.ids, held.most))
+        ended = tuple([_ended(*each) for each in settled])
+        costs, waiting = _costs(ended), added((held.ids, held.most) for held in asked)
         idle = {
             each for each in self.accounts.values() if each.leased and (closing or each.quiet or each.tight)
         }
@@ -204,17 +200,13 @@ class Books:
                 each.id: each.due - costs[each.id] + each.held_max - waiting[each.id] for each in touched
             },
             asked=tuple(_asked(held) for held in asked),
-            ended=tuple(_ended(*each) for each in settled),
+            ended=ended,
             idle=frozenset(each.id for each in idle),
         )
 
     def _learn(self, done: Done, given: Round) -> bool:
         """Take what a round found; say whether an account has reached what has not been told."""
-        loud = False
-        written = Counter[str]()
-        for each in given.ended:
-            if each.row is not None:
-                written.update(dict.fromkeys(each.accounts, each.cost))
+        loud, written = False, _costs(given.ended)
         for id_, position in done.positions.items():
             account = self.accounts.get(id_)
             if account is not None:
@@ -289,6 +281,11 @@ def _committed(transaction: Transaction, *, given: Round, told: Work | None) -> 
     if told is not None:
         told(transaction)
     return done
+
+
+def _costs(ended: Iterable[Ended]) -> Counter[str]:
+    """Return what comes to each account of what was paid for; a hold that was released comes to nothing."""
+    return added((each.accounts, each.cost) for each in ended if each.row is not None)
 
 
 def _asked(held: Held) -> Asked:

@@ -110,10 +110,20 @@ def commit(transaction: Transaction, given: Round) -> Done:
 def charges(transaction: Transaction, ended: Iterable[Ended]) -> Counter[str]:
     """Append what has ended to the ledger; return what that adds to each account."""
     rows = [row for each in ended if (row := each.ledger_row()) is not None]
-    costs = Counter[str]()
-    for row in model_calls.insert(transaction.connection, rows):
-        costs.update(dict.fromkeys(row.accounts, row.cost))
-    return costs
+    new = model_calls.insert(transaction.connection, rows)
+    return added((row.accounts, row.cost) for row in new)
+
+
+def added(amounts: Iterable[tuple[tuple[str, ...], int]]) -> Counter[str]:
+    """Return what comes to each account of amounts that count on several, those of one run on the same."""
+    alike: dict[tuple[str, ...], int] = {}
+    for paying, amount in amounts:
+        alike[paying] = alike.get(paying, 0) + amount
+    sums = Counter[str]()
+    for paying, amount in alike.items():
+        for account in paying:
+            sums[account] += amount
+    return sums
 
 
 def _cover(positions: Positions, asked: Iterable[Asked]) -> dict[str, str]:
