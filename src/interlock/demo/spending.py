@@ -6,7 +6,6 @@ was seen from outside becomes `Receipts`, which are then judged.
 
 from __future__ import annotations
 
-import json
 import secrets
 import sys
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from typing import Any, Self
 
 from interlock.demo.receipts import Receipts
 from interlock.demo.receiver import Receiver
-from interlock.demo.stage import Stage, wait_until
+from interlock.demo.stage import Stage, events, wait_until
 from interlock.testing import ModelServer, Received, Reply
 
 Event = dict[str, Any]
@@ -83,8 +82,7 @@ class Spending:
 
     def _run(self, stage: Stage, workflow: str, work: str) -> tuple[list[Event], int]:
         agent = stage.run_agent(workflow, sys.executable, "-m", "interlock.demo.spender", work)
-        seen = [json.loads(line) for line in agent.stdout or () if line.startswith("{")]
-        return seen, agent.wait()
+        return list(events(agent)), agent.wait()
 
     def _paged(self) -> bool:
         return any(each["kind"] == _PAGE for each in self.receiver.notices)

@@ -11,8 +11,9 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +27,7 @@ from interlock.testing.desk import Desk
 
 _COMMAND = (sys.executable, "-m", "interlock.cli")
 _PATIENCE = 30.0
+_AGENT_TIME = 90.0
 _IDENTITY = ("-c", "user.name=Maria", "-c", "user.email=maria@example.com", "-c", "commit.gpgsign=false")
 
 
@@ -155,6 +157,18 @@ def check_requirements() -> None:
                 f"The demonstration needs the Python package {module}.",
                 hint="pip install 'interlock[server,demo]'",
             )
+
+
+def events(agent: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
+    """Yield what an agent says until it ends; end it when it takes too long."""
+    late = threading.Timer(_AGENT_TIME, agent.kill)
+    late.start()
+    try:
+        for line in agent.stdout or ():
+            if line.startswith("{"):
+                yield json.loads(line)
+    finally:
+        late.cancel()
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:

@@ -6,20 +6,16 @@ was seen from outside becomes `Facts`; `evidence` judges them.
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from interlock.demo import receipts
 from interlock.demo.evidence import Facts, Step, judge, verified
 from interlock.demo.spending import Spending
-from interlock.demo.stage import Stage, wait_until
+from interlock.demo.stage import Stage, events, wait_until
 
 Event = dict[str, Any]
-_AGENT_TIME = 90.0
 
 
 class Story:
@@ -41,7 +37,7 @@ class Story:
         agent = self._stage.run_agent(
             "support", sys.executable, "-m", "interlock.demo.agent", str(self._stage.repository)
         )
-        for event in _events(agent):
+        for event in events(agent):
             self._on(event)
         status = agent.wait()
         spent = self._spending.play(self._stage)
@@ -113,15 +109,3 @@ class Story:
             waiting_after=self._waiting_after,
             mails_before_approval=self._mails_before_approval,
         )
-
-
-def _events(agent: subprocess.Popen[str]) -> Iterator[Event]:
-    """Yield what the agent says until it ends; end it when it takes too long."""
-    late = threading.Timer(_AGENT_TIME, agent.kill)
-    late.start()
-    try:
-        for line in agent.stdout or ():
-            if line.startswith("{"):
-                yield json.loads(line)
-    finally:
-        late.cancel()
