@@ -22,8 +22,8 @@ import pytest
 from support.served import Served, served, until
 
 LIVE = Path(__file__).resolve().parents[2] / ".live"
-MODEL, MINI = "gemma-270m", "gemma-270m-mini"
-"""One set of weights under two names, with two prices."""
+MODEL, MINI, SPOKEN = "gemma-270m", "gemma-270m-mini", "gemma-270m-spoken"
+"""One set of weights under three names: the second costs a tenth, the third only what it says."""
 INPUT, OUTPUT = 2_000, 8_000
 """Nano-dollars a token of the first."""
 ASK: Any = [{"role": "user", "content": "Name three colours of the rainbow."}]
@@ -48,6 +48,7 @@ spec:
   models:
     - {{name: {model}, price: {{input: 2, output: 8}}, window: 2048, max_output: 256}}
     - {{name: {mini}, price: {{input: 0.2, output: 0.8}}, window: 2048, max_output: 256}}
+    - {{name: {spoken}, price: {{input: 0, output: 8}}, window: 2048, max_output: 256}}
 ---
 apiVersion: interlock/v1
 kind: Workflow
@@ -65,9 +66,16 @@ spec:
 ---
 apiVersion: interlock/v1
 kind: Workflow
-metadata: {{name: doomed}}
+metadata: {{name: tight}}
 spec: {{agent: bot, owner: maria, models: {{allow: ["*"]}}, budget: {{run: 0.001}}}}
+---
+apiVersion: interlock/v1
+kind: Workflow
+metadata: {{name: doomed}}
+spec: {{agent: bot, owner: maria, models: {{allow: ["*"]}}, budget: {{run: 0.000512}}}}
 """
+HALTED_AFTER = 4
+"""Calls that say all they may: four times 24 tokens are one and a half times what `doomed` may spend."""
 
 
 @dataclass
@@ -88,19 +96,23 @@ class Program:
         )
         self.run, self.answered = "", 0
 
-    def ask(self) -> Any:
-        """Call the model; return the raw answer, with its headers."""
+    def ask(self, model: str = MODEL) -> Any:
+        """Call a model; return the raw answer, with its headers."""
         raw = self.client.chat.completions.with_raw_response.create(
-            model=MODEL, messages=ASK, max_tokens=CAP, temperature=0, seed=1
+            model=model, messages=ASK, max_tokens=CAP, temperature=0, seed=1
         )
         self.run = raw.headers["x-interlock-run-id"]
         self.answered += 1
         return raw
 
-    def ask_until_refused(self) -> None:
-        """Call the model again and again, but not for ever."""
-        while self.answered < ENOUGH:
-            self.ask()
+    def ask_until_refused(self, model: str = MODEL) -> openai.APIStatusError:
+        """Call a model again and again, not for ever; return the refusal, which was not asked for twice."""
+        with pytest.raises(openai.APIStatusError) as refused:  # noqa: PT012 - how often is the matter
+            while self.answered < ENOUGH:
+                self.ask(model)
+        assert refused.value.response.headers["x-should-retry"] == "false"
+        assert len(self.requests) == self.answered + 1
+        return refused.value
 
     def charged(self) -> dict[str, Any]:
         """Return what the run was charged for, once all of it is written."""
@@ -128,7 +140,7 @@ def start(server: Served) -> Iterator[Start]:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("live")
     with model_server(folder / "model.log") as url:
-        manifest = MANIFEST.format(url=url, model=MODEL, mini=MINI)
+        manifest = MANIFEST.format(url=url, model=MODEL, mini=MINI, spoken=SPOKEN)
         with served(folder / "data", manifest) as running:
             yield running
 
@@ -196,7 +208,7 @@ def test_a_stream_without_usage_is_charged_by_an_estimate_that_says_so(start: St
 
 def test_a_budget_degrades_the_calls_that_are_beyond_it_and_says_so(start: Start) -> None:
     program, answered = start("thrifty"), list[Any]()
-    while len(answered) < ENOUGH and not (answered and "x-interlock-degraded" in answered[-1].headers):
+    while len(answered) < ENOUGH and not (answered and beyond(answered[-1])):
         answered.append(program.ask())
     assert len(answered) > 1
     headers, said = answered[-1].headers, answered[-1].parse()
@@ -212,24 +224,30 @@ def test_a_budget_degrades_the_calls_that_are_beyond_it_and_says_so(start: Start
     assert charged["calls"][-1]["cost"] < charged["calls"][0]["cost"]
 
 
-def test_a_budget_without_room_halts_the_run_and_the_sdk_does_not_ask_again(
-    server: Served, start: Start
+def test_a_call_that_could_cost_more_than_is_left_is_refused_and_the_sdk_does_not_ask_again(
+    start: Start,
 ) -> None:
-    program = start("doomed")
-    with pytest.raises(openai.APIStatusError) as refused:
-        program.ask_until_refused()
-    assert refused.value.status_code == 402
-    assert refused.value.response.headers["x-should-retry"] == "false"
-    answered = program.answered
-    assert answered > 1
-    assert len(program.requests) == answered + 1
+    program = start("tight")
+    refused = program.ask_until_refused()
+    assert (refused.status_code, refused.code) == (402, "request_exceeds_budget")
+    assert program.answered > 1
     charged = program.charged()
     assert sum(call["cost"] for call in charged["calls"]) == charged["cost"] <= 1_500_000
+
+
+def test_a_run_that_has_spent_its_kill_ceiling_is_halted_for_good(server: Served, start: Start) -> None:
+    program = start("doomed")
+    refused = program.ask_until_refused(SPOKEN)
+    assert (refused.status_code, refused.code) == (402, "run_halted")
+    assert program.answered == HALTED_AFTER
+    assert program.charged()["cost"] == HALTED_AFTER * CAP * OUTPUT
     until(lambda: server.api(f"runs/{program.run}")["state"] == "ended")
     assert [kill for kill in server.api("kills")["items"] if program.run in kill["subject"]]
-    with pytest.raises(openai.APIStatusError):
-        program.ask()
-    assert len(program.requests) == answered + 2
+
+
+def beyond(raw: Any) -> bool:
+    """Say whether an answer tells that its run is beyond its budget and was degraded."""
+    return raw.headers["x-interlock-budget-state"] == "degraded" and "x-interlock-degraded" in raw.headers
 
 
 def two(calls: list[Any]) -> list[Any]:
