@@ -68,16 +68,25 @@ def create(transaction: Transaction, environment: str, payers: Mapping[str, Paye
         transaction.execute(_CREATE, rows)
 
 
+_STANDING = (
+    sa.select(accounts.c.id, accounts.c.spent, accounts.c.leased)
+    .where(accounts.c.id.in_(sa.bindparam("wanted", expanding=True)))
+    .order_by(accounts.c.id)
+    .with_for_update()
+)
+_OWN_SLICES = sa.select(slices.c.account, slices.c.amount).where(
+    slices.c.epoch == sa.bindparam("own"), slices.c.account.in_(sa.bindparam("wanted", expanding=True))
+)
+
+
 def lock(transaction: Transaction, epoch: str, limits: Mapping[str, Limits]) -> dict[str, Position]:
     """Return how accounts and the slices that `epoch` has of them stand, locked until the commit."""
     if not limits:
         return {}
-    query = sa.select(accounts.c.id, accounts.c.spent, accounts.c.leased).where(accounts.c.id.in_(limits))
-    found = transaction.execute(query.order_by(accounts.c.id).with_for_update()).all()
-    own = sa.select(slices.c.account, slices.c.amount).where(
-        slices.c.epoch == epoch, slices.c.account.in_(limits)
-    )
-    amounts = {row.account: row.amount for row in transaction.execute(own)}
+    wanted = list(limits)
+    found = transaction.execute(_STANDING, {"wanted": wanted}).all()
+    own = transaction.execute(_OWN_SLICES, {"own": epoch, "wanted": wanted})
+    amounts = {row.account: row.amount for row in own}
     return {
         row.id: Position(
             spent=row.spent,

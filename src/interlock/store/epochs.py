@@ -58,11 +58,16 @@ def end(transaction: Transaction, epoch: str) -> None:
     _move(transaction, epoch, EpochState.ENDED)
 
 
+_ALIVE = (
+    sa.select(sa.func.count())
+    .select_from(epochs)
+    .where(epochs.c.environment == sa.bindparam("mine"), epochs.c.state == sa.bindparam("open"))
+)
+
+
 def alive(connection: sa.Connection, environment: str) -> int:
     """Return how many processes hold slices, or may."""
-    query = sa.select(sa.func.count()).select_from(epochs)
-    mine = epochs.c.environment == environment
-    return connection.execute(query.where(mine, epochs.c.state == EpochState.OPEN.value)).scalar_one()
+    return connection.execute(_ALIVE, {"mine": environment, "open": EpochState.OPEN.value}).scalar_one()
 
 
 def recover(transaction: Transaction, environment: str, *, own: str, sole: bool) -> list[str]:

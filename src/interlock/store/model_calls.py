@@ -64,6 +64,9 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 _FIELDS = LedgerRow.__struct_fields__
 _LISTS = ("degraded", "accounts")
 _ENCODED = tuple(_FIELDS.index(field) for field in ("tools", *_LISTS))
+_KNOWN = sa.select(model_calls.c.attempt).where(
+    model_calls.c.attempt.in_(sa.bindparam("attempts", expanding=True))
+)
 _CAP = 4_096
 _MOST_ATTEMPTS = 64
 
@@ -73,8 +76,7 @@ def insert(connection: sa.Connection, rows: Iterable[LedgerRow]) -> list[LedgerR
     given = {row.attempt: row for row in rows}
     if not given:
         return []
-    found = sa.select(model_calls.c.attempt).where(model_calls.c.attempt.in_(list(given)))
-    for attempt in connection.execute(found).scalars():
+    for attempt in connection.execute(_KNOWN, {"attempts": list(given)}).scalars():
         del given[attempt]
     if given:
         mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
