@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from interlock.core.kill import belongs_to, standing
 from interlock.core.missing import no_workflow
+from interlock.core.workflow import CompiledWorkflow
 from interlock.errors import NotFound, NotPermitted, StateConflict
 from interlock.store import agents, runs
 from interlock.store.database import Transaction
@@ -37,6 +38,25 @@ def start(transaction: Transaction, memory: Memory, request: RunStart) -> tuple[
     Raises `NotFound` for an unknown workflow, `NotPermitted` when it is another agent's, `StateConflict`
     when the agent is suspended or retired, or what it belongs to is stopped.
     """
+    workflow = _workflow(memory, request)
+    _not_stopped(memory, request)
+    agent = agents.active(transaction.connection, request.agent)
+    run = _opened(transaction, memory, request, version=workflow.version)
+    transaction.execute(sa.insert(run_table).values(row_of(run)))
+    body = {
+        "version": run.workflow_version,
+        "started_by": run.started_by,
+        "attended": run.attended,
+        "direct_models": run.direct_models,
+        "parent": run.parent,
+    }
+    runs.record(transaction, "run.opened", run, body=body)
+    above = _above(memory, run.parent)
+    transaction.on_commit(lambda: memory.open_run(facts_of(run, {}, above)))
+    return run, agent
+
+
+def _workflow(memory: Memory, request: RunStart) -> CompiledWorkflow:
     bundle = memory.bundle
     compiled = None if bundle is None else bundle.workflows.get(request.workflow)
     if compiled is None:
@@ -44,13 +64,15 @@ def start(transaction: Transaction, memory: Memory, request: RunStart) -> tuple[
         raise NotFound(unknown.message, hint=unknown.hint)
     if compiled.document.agent != request.agent:
         raise NotPermitted(f"The workflow {request.workflow!r} is not one of the agent {request.agent!r}.")
-    _not_stopped(memory, request)
-    agent = agents.active(transaction.connection, request.agent)
+    return compiled
+
+
+def _opened(transaction: Transaction, memory: Memory, request: RunStart, *, version: int) -> Run:
     parent = memory.runs.get(request.parent) if request.parent is not None else None
-    run = Run(
+    return Run(
         id=transaction.ids.new("run"),
         workflow=request.workflow,
-        workflow_version=compiled.version,
+        workflow_version=version,
         agent=request.agent,
         environment=memory.environment,
         state=RunState.OPEN,
@@ -65,18 +87,6 @@ def start(transaction: Transaction, memory: Memory, request: RunStart) -> tuple[
         attended=request.attended,
         direct_models=request.direct_models,
     )
-    transaction.execute(sa.insert(run_table).values(row_of(run)))
-    body = {
-        "version": run.workflow_version,
-        "started_by": run.started_by,
-        "attended": run.attended,
-        "direct_models": run.direct_models,
-        "parent": run.parent,
-    }
-    runs.record(transaction, "run.opened", run, body=body)
-    above = _above(memory, run.parent)
-    transaction.on_commit(lambda: memory.open_run(facts_of(run, {}, above)))
-    return run, agent
 
 
 def _not_stopped(memory: Memory, request: RunStart) -> None:
