@@ -20,7 +20,7 @@ from interlock.testing import ModelServer, Received, Reply
 
 Event = dict[str, Any]
 _MODELS = ("gpt-test", "gpt-test-mini")
-_PAGE = "budget.kill"
+_KINDS = {"budget.soft", "budget.hard", "budget.kill"}
 
 
 def says(request: Received) -> Reply:
@@ -64,7 +64,7 @@ class Spending:
         self._tell("one that does not stop: interlock run digest -- python -m interlock.demo.spender loop")
         digest, status = self._run(stage, "digest", "loop")
         received = [str(each.body.get("model")) for each in self.models.received]
-        wait_until(self._paged, "the webhook that says the run was halted")
+        wait_until(self._told, f"the webhooks about {', '.join(sorted(_KINDS))}")
         self._tell("reading the books: interlock budget report, budget explain, alerts list, incidents list")
         run = digest[0]["headers"].get("x-interlock-run-id", "") if digest else ""
         return Receipts(
@@ -84,5 +84,6 @@ class Spending:
         agent = stage.run_agent(workflow, sys.executable, "-m", "interlock.demo.spender", work)
         return list(events(agent)), agent.wait()
 
-    def _paged(self) -> bool:
-        return any(each["kind"] == _PAGE for each in self.receiver.notices)
+    def _told(self) -> bool:
+        """Whether everybody has been told: notices go out together, in no order."""
+        return {each["kind"] for each in self.receiver.notices} >= _KINDS
