@@ -240,6 +240,7 @@ def test_a_run_that_has_spent_its_kill_ceiling_is_halted_for_good(server: Served
     refused = program.ask_until_refused(SPOKEN)
     assert (refused.status_code, refused.code) == (402, "run_halted")
     assert program.answered == HALTED_AFTER
+    until(lambda: len(program.charged()["calls"]) == HALTED_AFTER)
     assert program.charged()["cost"] == HALTED_AFTER * CAP * OUTPUT
     until(lambda: server.api(f"runs/{program.run}")["state"] == "ended")
     assert [kill for kill in server.api("kills")["items"] if program.run in kill["subject"]]
