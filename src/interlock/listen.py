@@ -118,7 +118,7 @@ class Listeners:
         if tcp:
             _require_free(settings.host, settings.port)
         _prepare_socket(place)
-        self._local = _Listener(_config(application, uds=str(place)))
+        self._local = _Listener(server_config(application, uds=str(place)))
         self._tcp = _Listener(_tcp(application, settings)) if tcp else None
 
     @property
@@ -159,10 +159,11 @@ class Listeners:
 def _tcp(application: Asgi, settings: Settings) -> uvicorn.Config:
     """Who calls is who connected, unless that is a proxy the operator named: a header dodges no throttle."""
     proxies = settings.trusted_proxies
-    return _config(application, host=settings.host, port=settings.port, proxies=proxies)
+    return server_config(application, host=settings.host, port=settings.port, proxies=proxies)
 
 
-def _config(application: Asgi, *, proxies: str = "", **place: Any) -> uvicorn.Config:
+def server_config(application: Asgi, *, proxies: str = "", **place: Any) -> uvicorn.Config:
+    """Return how an application is served; `place` is `host` and `port`, or `uds`."""
     return uvicorn.Config(
         application,
         **place,

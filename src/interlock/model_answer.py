@@ -156,11 +156,13 @@ def _shown(key: AccountKey) -> Place:
 
 
 def busy(route: Route) -> Refusal:
+    """Say that the provider has its limit of calls under way; transient."""
     message = f"The provider {route.provider.name} has as many calls under way as its document allows."
     return Refusal(why=Why.BUSY, code="provider_busy", message=message, retry_after=COME_AGAIN)
 
 
 def lost(error: UpstreamError) -> Refusal:
+    """Say that the provider was not reached, or did not answer whole."""
     unsent = isinstance(error, UpstreamUnavailable)
     why = Why.UNREACHABLE if unsent else Why.TIMED_OUT
     return Refusal(why=why, code=error.code, message=f"{error.message} {error.hint}".strip())

@@ -17,7 +17,6 @@ import httpx2
 import pytest
 
 from interlock.core.document.spending import Budget, Models
-from interlock.gateway.llm import front
 from interlock.testing import ModelServer
 from support.model_gateway import CLAUDE, SMALL, ModelGateway, a_model_gateway, manifest, providers
 from support.money import dollars
@@ -217,16 +216,14 @@ async def raw(running: ModelGateway, line: str, token: str, body: bytes) -> int:
 
 
 async def test_a_body_that_never_ends_is_given_up_and_one_that_grows_too_large_in_pieces_is_refused(
-    upstream: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    upstream: ModelServer, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(front, "BODY_SECONDS", 0.3)
-
     async def pieces() -> AsyncGenerator[bytes]:
         yield b'{"model": "'
         for _ in range(60):
             yield b"x" * 20_000
 
-    async with narrow(upstream, tmp_path, max_model_body=1_000_000) as running:
+    async with narrow(upstream, tmp_path, max_model_body=1_000_000, body_seconds=0.3) as running:
         token = await running.token()
         headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
         for path in (CHAT, MESSAGES):

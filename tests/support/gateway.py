@@ -22,6 +22,7 @@ from interlock.core.document.tool import BlastRadius, Tool, ToolServer
 from interlock.core.document.workflow import Grant, Workflow
 from interlock.core.model import EffectClass, RiskTier
 from interlock.gateway.mcp.front import McpGateway
+from interlock.listen import server_config
 from interlock.runtime import Runtime
 from interlock.services.authenticate import Authenticator
 from interlock.services.kill import KillSwitch
@@ -167,9 +168,7 @@ async def a_gateway(
     await gateway.start()
     await registrar.start()
     await calls.start()
-    server = uvicorn.Server(
-        uvicorn.Config(gateway, host="127.0.0.1", port=0, lifespan="off", log_level="error", ws="none")
-    )
+    server = uvicorn.Server(server_config(gateway, host="127.0.0.1", port=0))
     serving = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.01)

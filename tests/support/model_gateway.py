@@ -21,6 +21,7 @@ from interlock.core.document.spending import Budget, Models
 from interlock.core.document.workflow import Workflow
 from interlock.core.model import WireFamily
 from interlock.gateway.llm.front import LlmGateway
+from interlock.listen import server_config
 from interlock.runtime import Runtime
 from interlock.services.open_run import open_run
 from interlock.settings import Settings
@@ -146,17 +147,19 @@ class ModelGateway:
 
 @asynccontextmanager
 async def a_model_gateway(
-    documents: tuple[AnyDocument, ...], data: Path, *, runtime: Runtime | None = None, **settings: Any
+    documents: tuple[AnyDocument, ...],
+    data: Path,
+    *,
+    runtime: Runtime | None = None,
+    body_seconds: float | None = None,
+    **settings: Any,
 ) -> AsyncGenerator[ModelGateway]:
     """Yield a gateway that serves `documents` from the data directory `data`."""
     async with wire(Settings(data=data, **settings), runtime) as wired:
         await wired.prices.start()
         await wired.budgets.start()
-        server = uvicorn.Server(
-            uvicorn.Config(
-                LlmGateway(wired), host="127.0.0.1", port=0, lifespan="off", log_level="error", ws="none"
-            )
-        )
+        gateway = LlmGateway(wired) if body_seconds is None else LlmGateway(wired, body_seconds=body_seconds)
+        server = uvicorn.Server(server_config(gateway, host="127.0.0.1", port=0))
         serving = asyncio.create_task(server.serve())
         while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.01)

@@ -13,6 +13,7 @@ from interlock.errors import UsageError
 from interlock.store import incidents
 from interlock.web.auth import person_of
 from interlock.web.body import read_body
+from interlock.web.choice import one_of
 from interlock.web.errors import json_response
 from interlock.web.page import list_response, page_of
 from interlock.wiring import Wired
@@ -28,7 +29,7 @@ async def listing(request: Request) -> Response:
     """List incidents, newest first; closed ones too with `state=`."""
     await person_of(request)
     wired: Wired = request.app.state.wired
-    page, state = page_of(request), request.query_params.get("state", "open")
+    page, state = page_of(request), one_of(request, "state", ("open", "closed"), otherwise="open")
     found = await wired.store.read(
         lambda connection: incidents.listed(
             connection, wired.settings.environment, state=state, before=page.before, limit=page.rows

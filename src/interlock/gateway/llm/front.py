@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
-BODY_SECONDS = 60.0
+_BODY_SECONDS = 60.0
 """How long a body may take to arrive."""
 
 _SOON = 0.01
@@ -41,8 +41,9 @@ _ANTHROPIC_ONLY = "anthropic-version"
 class LlmGateway:
     """The ASGI application of the model paths."""
 
-    def __init__(self, wired: Wired) -> None:
+    def __init__(self, wired: Wired, *, body_seconds: float = _BODY_SECONDS) -> None:
         self._wired = wired
+        self._body_seconds = body_seconds
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
@@ -77,7 +78,7 @@ class LlmGateway:
         """Read a model call and carry it out."""
         if scope["method"] != "POST":
             raise _Wrong(Fault.METHOD, "This path is called with POST.")
-        raw = await _in_time(_body(scope, receive, self._wired.settings.max_model_body))
+        raw = await _in_time(_body(scope, receive, self._wired.settings.max_model_body), self._body_seconds)
         try:
             body = read(raw, surface)
         except Malformed as error:
@@ -236,21 +237,21 @@ async def _gone(receive: Receive) -> None:
         continue
 
 
-async def _in_time(arriving: Coroutine[Any, Any, bytes]) -> bytes:
-    """Return a body that arrives within `BODY_SECONDS`. As `asyncio.timeout`, for what is mostly there."""
+async def _in_time(arriving: Coroutine[Any, Any, bytes], seconds: float) -> bytes:
+    """Return a body that arrives in time. As `asyncio.timeout`, for what is mostly there."""
     task, late = asyncio.current_task(), False
 
     def give_up() -> None:
         nonlocal late
         late = task is not None and task.cancel()
 
-    timer = asyncio.get_running_loop().call_later(BODY_SECONDS, give_up)
+    timer = asyncio.get_running_loop().call_later(seconds, give_up)
     try:
         return await arriving
     except asyncio.CancelledError:
         if not late or task is None or task.uncancel():
             raise
-        said = f"The body did not arrive within {BODY_SECONDS:.0f} s. Send it at once."
+        said = f"The body did not arrive within {seconds:.0f} s. Send it at once."
         raise _Wrong(Fault.TOO_SLOW, said) from None
     finally:
         timer.cancel()
