@@ -10,6 +10,7 @@ import asyncio
 import json
 import socket
 import subprocess
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -269,7 +270,7 @@ def test_a_call_that_is_cancelled_is_cancelled_at_its_tool_server(
 @contextmanager
 def workshop(port: int, *options: str) -> Generator[None]:
     """Run the tool server `away` until the block ends."""
-    process = subprocess.Popen([*PYTHON, WORKSHOP, "--http", str(port), "--name", "away", *options])
+    process = subprocess.Popen([sys.executable, WORKSHOP, "--http", str(port), "--name", "away", *options])
     try:
         yield
     finally:

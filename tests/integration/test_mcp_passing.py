@@ -7,6 +7,7 @@ import hashlib
 import logging
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
@@ -25,7 +26,6 @@ from interlock.services.approve import Approve
 from interlock.store.schema import metadata
 from mcp import Client
 from support.gateway import WORKSHOP, Gateway, a_gateway, a_manifest, a_tool, workshop
-from support.warm import PYTHON
 
 ERAS = pytest.mark.parametrize("era", [[], ["--legacy"]], ids=["modern", "legacy"])
 TRACE = {
@@ -67,7 +67,7 @@ def free_port() -> int:
 @contextmanager
 def over_http(port: int, *options: str) -> Generator[subprocess.Popen[bytes]]:
     """Run a workshop that listens on `port`."""
-    process = subprocess.Popen([*PYTHON, WORKSHOP, "--http", str(port), "--name", "shop", *options])
+    process = subprocess.Popen([sys.executable, WORKSHOP, "--http", str(port), "--name", "shop", *options])
     try:
         for _ in range(1_200):
             with socket.socket() as probe:
