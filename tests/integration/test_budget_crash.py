@@ -12,6 +12,7 @@ What is true of a process that dies with calls under way (acceptance test 2, B8,
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
 import time
@@ -127,8 +128,7 @@ def spend_and_kill(tmp_path: Path, database: str, way: str) -> dict[str, int]:
             assert child.stdout.readline().strip() == "ready"
         while not samples or samples[-1][0] < 2_000:
             samples.append(standing(reading))
-        children[0].kill()
-        children[0].wait(10)
+        kill_in_flight(children[0], reading, calls=way == "strict")
         while any(child.poll() is None for child in children[1:]):
             samples.append(standing(reading))
             time.sleep(0.02)
@@ -140,6 +140,25 @@ def spend_and_kill(tmp_path: Path, database: str, way: str) -> dict[str, int]:
     assert all(leased >= 0 and spent + leased <= CEILING for spent, leased in samples)
     lines = [line.split() for each in said for line in each if line.count(" ") == 2]
     return {attempt: int(cost) for _, attempt, cost in lines}
+
+
+def kill_in_flight(child: subprocess.Popen[str], reading: Settings, *, calls: bool) -> None:
+    """Kill the first process; where `calls` are written down, at a moment at which one is not settled."""
+    found = sa.select(sa.func.count()).where(
+        holds.c.attempt.startswith(NAMES[0]), holds.c.state == HoldState.ACTIVE.value
+    )
+    in_flight = not calls
+    while not in_flight:
+        assert child.poll() is None, "it was done before it could be killed"
+        child.send_signal(signal.SIGSTOP)
+        time.sleep(0.02)  # what it told the database before is done
+        with open_reader(reading) as connection:
+            in_flight = bool(connection.execute(found).scalar_one())
+        if not in_flight:
+            child.send_signal(signal.SIGCONT)
+            time.sleep(0.005)
+    child.kill()
+    child.wait(10)
 
 
 async def recovered(tmp_path: Path, database: str, *, strict: bool) -> Purse:

@@ -91,7 +91,7 @@ class _Answer:
     async def send(self, data: bytes) -> None:
         """Keep nothing of a stream."""
 
-    async def end(self, broken: UpstreamError | None = None) -> None:
+    async def end(self, broken: UpstreamError | None = None, *, told: Told | None = None) -> None:
         """Keep nothing of a stream."""
 
     def text(self) -> str | None:
