@@ -70,6 +70,7 @@ bench: .venv/.ready ## Run the benchmarks; each fails below its floor
 	$(BIN)/python -m bench.decision
 	$(BIN)/python -m bench.writes
 	$(BIN)/python -m bench.mcp
+	$(BIN)/python -m bench.llm_gateway
 
 docs: .venv/.ready ## Regenerate the reference pages and run every documented example
 	$(BIN)/python -m docs.generate
