@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -69,7 +70,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, published: str) -> Iterator
 
 def make_old(data: Path) -> None:
     """Change a price of the list in force, as if an older list had been imported."""
-    with sqlite3.connect(data / "control.db", timeout=30) as database:
+    with closing(sqlite3.connect(data / "control.db", timeout=30)) as database, database:
         (body,) = database.execute(
             "SELECT body FROM prices WHERE model = 'gpt-5.4-mini' AND provider = 'openai'"
         )
