@@ -8,21 +8,29 @@ from hypothesis import strategies as st
 from interlock.core.action import OPEN, ActionState, after_approval, after_crash
 from interlock.core.model import EffectClass
 
+_S = ActionState
 states = st.sampled_from(ActionState)
 
 
-def test_only_an_approved_or_continued_action_starts_executing() -> None:
+def test_only_an_approved_a_continued_or_a_retried_action_starts_executing() -> None:
     before = {each for each in ActionState if each.may_become(ActionState.EXECUTING)}
-    assert before == {ActionState.APPROVED, ActionState.AWAITING_INPUT}
+    assert before == {ActionState.APPROVED, ActionState.AWAITING_INPUT, ActionState.RETRY}
 
 
-def test_a_final_state_leads_nowhere_but_in_doubt_which_a_person_resolves() -> None:
+def test_what_is_over_is_only_resolved_settled_or_undone() -> None:
+    later = {
+        ActionState.IN_DOUBT: {_S.SUCCEEDED, _S.FAILED, _S.RETRY, _S.COMPENSATING},
+        ActionState.SUCCEEDED: {_S.PENDING_SETTLEMENT, _S.COMPENSATING},
+        ActionState.PENDING_SETTLEMENT: {_S.SETTLED, _S.VOIDED, _S.COMPENSATING},
+        ActionState.COMPENSATING: {_S.COMPENSATED, _S.COMPENSATION_FAILED},
+        ActionState.COMPENSATION_FAILED: {_S.COMPENSATING, _S.COMPENSATED},
+    }
     for state in ActionState:
         following = {each for each in ActionState if state.may_become(each)}
-        if state is ActionState.IN_DOUBT:
-            assert following == {ActionState.SUCCEEDED, ActionState.FAILED}
+        if state.final:
+            assert following == later.get(state, set())
         else:
-            assert bool(following) is not state.final
+            assert following
 
 
 def test_what_was_sent_is_never_cancelled() -> None:

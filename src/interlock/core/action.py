@@ -1,7 +1,6 @@
 """The states of one action and which may follow which.
 
-The full machine adds parking, retry, settlement and compensation; its states are named here when they
-exist. Every move is a compare-and-set on (state, fence), journalled in the same commit; the fence grows
+Every move is a compare-and-set on (state, fence), journalled in the same commit; the fence grows
 by one with each move, so that a writer who was overtaken cannot move an action it no longer knows.
 """
 
@@ -20,11 +19,19 @@ class ActionState(StrEnum):
     WAITING_APPROVAL = "waiting_approval"
     SCHEDULED = "scheduled"
     APPROVED = "approved"
+    PARKED = "parked"
     EXECUTING = "executing"
     AWAITING_INPUT = "awaiting_input"
+    RETRY = "retry"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     IN_DOUBT = "in_doubt"
+    PENDING_SETTLEMENT = "pending_settlement"
+    SETTLED = "settled"
+    VOIDED = "voided"
+    COMPENSATING = "compensating"
+    COMPENSATED = "compensated"
+    COMPENSATION_FAILED = "compensation_failed"
     DENIED = "denied"
     REJECTED = "rejected"
     EXPIRED = "expired"
@@ -47,16 +54,26 @@ class ActionState(StrEnum):
 
 
 _S = ActionState
-OPEN = frozenset({_S.WAITING_APPROVAL, _S.SCHEDULED, _S.APPROVED, _S.EXECUTING, _S.AWAITING_INPUT})
+OPEN = frozenset(
+    {_S.WAITING_APPROVAL, _S.SCHEDULED, _S.APPROVED, _S.PARKED, _S.EXECUTING, _S.AWAITING_INPUT, _S.RETRY}
+)
 _MOVES: dict[ActionState, frozenset[ActionState]] = {
     _S.WAITING_APPROVAL: frozenset(
         {_S.APPROVED, _S.SCHEDULED, _S.REJECTED, _S.EXPIRED, _S.CANCELLED, _S.SUPERSEDED}
     ),
     _S.SCHEDULED: frozenset({_S.APPROVED, _S.CANCELLED}),
-    _S.APPROVED: frozenset({_S.EXECUTING, _S.CANCELLED, _S.DENIED, _S.WAITING_APPROVAL}),
-    _S.EXECUTING: frozenset({_S.SUCCEEDED, _S.FAILED, _S.IN_DOUBT, _S.AWAITING_INPUT}),
+    _S.APPROVED: frozenset({_S.EXECUTING, _S.PARKED, _S.CANCELLED, _S.DENIED, _S.WAITING_APPROVAL}),
+    _S.PARKED: frozenset({_S.APPROVED, _S.CANCELLED}),
+    _S.EXECUTING: frozenset(
+        {_S.SUCCEEDED, _S.FAILED, _S.IN_DOUBT, _S.RETRY, _S.AWAITING_INPUT, _S.COMPENSATING}
+    ),
     _S.AWAITING_INPUT: frozenset({_S.EXECUTING, _S.CANCELLED, _S.DENIED, _S.WAITING_APPROVAL}),
-    _S.IN_DOUBT: frozenset({_S.SUCCEEDED, _S.FAILED}),
+    _S.RETRY: frozenset({_S.EXECUTING, _S.IN_DOUBT, _S.COMPENSATING}),
+    _S.IN_DOUBT: frozenset({_S.SUCCEEDED, _S.FAILED, _S.RETRY, _S.COMPENSATING}),
+    _S.SUCCEEDED: frozenset({_S.PENDING_SETTLEMENT, _S.COMPENSATING}),
+    _S.PENDING_SETTLEMENT: frozenset({_S.SETTLED, _S.VOIDED, _S.COMPENSATING}),
+    _S.COMPENSATING: frozenset({_S.COMPENSATED, _S.COMPENSATION_FAILED}),
+    _S.COMPENSATION_FAILED: frozenset({_S.COMPENSATING, _S.COMPENSATED}),
 }
 
 
@@ -96,6 +113,11 @@ class Action:
     collected: bool = False
     due_at: int = 0
     lease_until: int = 0
+    attempt: int = 0
+    began_at: int = 0
+    ended_at: int = 0
+    comp_of: str = ""
+    undo_until: int = 0
 
 
 def after_crash(effect: EffectClass) -> ActionState:

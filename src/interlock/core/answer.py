@@ -83,7 +83,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnedDown:
-    """A person or the end of its time stopped it: rejected, expired, cancelled or superseded."""
+    """A person or the end of its time stopped it, or it was undone after it had happened."""
 
     approval: str
     state: str
@@ -116,6 +116,19 @@ class InputAsked:
     payload: dict[str, Json]
 
 
+_TURNED_DOWN = frozenset(
+    {
+        ActionState.REJECTED,
+        ActionState.EXPIRED,
+        ActionState.CANCELLED,
+        ActionState.SUPERSEDED,
+        ActionState.VOIDED,
+        ActionState.COMPENSATING,
+        ActionState.COMPENSATED,
+        ActionState.COMPENSATION_FAILED,
+    }
+)
+
 Answer = Completed | Refused | Waiting | TurnedDown | InDoubt | Broken | InputAsked
 
 
@@ -132,7 +145,9 @@ def answer_of(
     Raises `ValueError` where it is missing.
     """
     match action.state:
-        case ActionState.SUCCEEDED | ActionState.FAILED:
+        case (
+            ActionState.SUCCEEDED | ActionState.FAILED | ActionState.PENDING_SETTLEMENT | ActionState.SETTLED
+        ):
             return _ended(action, recorded=recorded, revised=revised)
         case ActionState.IN_DOUBT:
             return InDoubt(action=action.id, message=action.error)
@@ -140,7 +155,7 @@ def answer_of(
             if decision is None:
                 raise ValueError("a denied action is told with its decision")
             return Refused(decision=decision, action=action.id)
-        case ActionState.REJECTED | ActionState.EXPIRED | ActionState.CANCELLED | ActionState.SUPERSEDED:
+        case state if state in _TURNED_DOWN:
             return TurnedDown(
                 approval=action.approval,
                 state=action.state.value,

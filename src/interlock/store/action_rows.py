@@ -17,7 +17,7 @@ _JSON = msgspec.json.Encoder()
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 MOVES_ALWAYS = (
     "state", "fence", "updated_at", "approval", "result", "error", "input_state", "successor", "due_at",
-    "lease_until", "owner_process",
+    "lease_until", "owner_process", "attempt", "began_at", "ended_at", "undo_until",
 )  # fmt: skip
 MOVES_DECIDED = ("verdict", "tier", "bundle", "pin", "decision")
 
@@ -53,6 +53,11 @@ def action_of(row: sa.RowMapping) -> Action:
         collected=bool(row["collected"]),
         due_at=row["due_at"] or 0,
         lease_until=row["lease_until"] or 0,
+        attempt=row["attempt"],
+        began_at=row["began_at"] or 0,
+        ended_at=row["ended_at"] or 0,
+        comp_of=row["comp_of"] or "",
+        undo_until=row["undo_until"] or 0,
     )
 
 
@@ -71,6 +76,7 @@ def fixed(action: Action) -> dict[str, Any]:
         "idempotency_key": action.idempotency_key or None,
         "created_at": action.created_at,
         "principal": text_of(action.principal),
+        "comp_of": action.comp_of or None,
     }
 
 
@@ -88,6 +94,10 @@ def moving(action: Action, process: str) -> dict[str, Any]:
         "due_at": action.due_at or None,
         "lease_until": action.lease_until or None,
         "owner_process": process or None,
+        "attempt": action.attempt,
+        "began_at": action.began_at or None,
+        "ended_at": action.ended_at or None,
+        "undo_until": action.undo_until or None,
     }
 
 

@@ -120,6 +120,7 @@ def insert(transaction: Transaction, action: Action, *, process: str, reason: st
     """Write a new action and its first move."""
     _INSERT.run(transaction.connection, fixed(action) | moving(action, process) | decided(action))
     _journal(transaction, action, "", by=action.agent, reason=reason)
+    transaction.moved(None, action)
 
 
 def move(
@@ -152,6 +153,7 @@ def move(
     if statement.run(transaction.connection, values).rowcount != 1:
         raise StateConflict(f"The action {action.id} has moved on meanwhile.", hint="Look at it again.")
     _journal(transaction, moved, action.state.value, by=by, reason=reason)
+    transaction.moved(action, moved)
     return moved
 
 

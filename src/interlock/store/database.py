@@ -25,7 +25,7 @@ from interlock.store.journal import JournalEntry
 from interlock.store.lock import DirectoryLock
 from interlock.store.migrate import migrate
 from interlock.store.place import settle_in
-from interlock.store.transaction import Transaction
+from interlock.store.transaction import Follower, Transaction
 from interlock.store.writer import Unit, Writer
 
 __all__ = ["JournalEntry", "Store", "Transaction"]
@@ -147,6 +147,10 @@ class Store:
         For a caller that got `StoreUnavailable` and denied. Bounded: beyond a thousand they are counted.
         """
         self._writer.refuse(entry)
+
+    def follow(self, follower: Follower) -> None:
+        """From now on call `follower` in the commit of every move of an action."""
+        self._writer.followers.append(follower)
 
     async def close(self) -> None:
         """Write what is queued, close the database, give the lock back."""

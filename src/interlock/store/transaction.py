@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
+from interlock.core.action import Action
 from interlock.core.model import Json
 from interlock.runtime import Ids
 from interlock.store.audit import Draft
 
 _CAP = 512
+
+Follower = Callable[["Transaction", Action | None, Action], None]
+"""What follows from a move of an action, in the same commit: given it before (None: it is new) and after.
+
+It must not move that action again, and what it changes in memory it does by `on_commit`.
+"""
 
 
 class Transaction:
@@ -22,12 +29,15 @@ class Transaction:
     unit that ran before.
     """
 
-    __slots__ = ("connection", "drafts", "effects", "ids", "now")
+    __slots__ = ("connection", "drafts", "effects", "followers", "ids", "now")
 
-    def __init__(self, connection: sa.Connection, *, now: int, ids: Ids) -> None:
+    def __init__(
+        self, connection: sa.Connection, *, now: int, ids: Ids, followers: Sequence[Follower] = ()
+    ) -> None:
         self.connection = connection
         self.now = now
         self.ids = ids
+        self.followers = followers
         self.drafts: list[Draft] = []
         self.effects: list[Callable[[], None]] = []
 
@@ -52,6 +62,11 @@ class Transaction:
         A body that is text is JSON already.
         """
         self.drafts.append(draft(self.now, (kind, run, agent, workflow, tool, action, person), body))
+
+    def moved(self, was: Action | None, now: Action) -> None:
+        """Tell everything that follows from a move of an action. Only `actions.insert` and `move` call it."""
+        for follow in self.followers:
+            follow(self, was, now)
 
     def on_commit(self, effect: Callable[[], None]) -> None:
         """Run `effect` on the caller's event loop once this is committed.

@@ -26,7 +26,7 @@ from interlock.store.clock import SteadyClock
 from interlock.store.dialect import Dialect
 from interlock.store.journal import WINDOW, Journal, JournalEntry
 from interlock.store.refused import Refused
-from interlock.store.transaction import Transaction, draft
+from interlock.store.transaction import Follower, Transaction, draft
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +84,7 @@ class Writer:
         self._chain = chain
         self._clock = clock
         self._ids = ids
+        self.followers: list[Follower] = []
         self._asks = asks
         self._queue: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
         self._closing = False
@@ -231,7 +232,7 @@ class Writer:
 
     def _run_unit(self, connection: sa.Connection, unit: Unit, now: int, *, alone: bool) -> None:
         """Run one unit, in a savepoint unless it is `alone`. Raises only what concerns the whole store."""
-        transaction = Transaction(connection, now=now, ids=self._ids)
+        transaction = Transaction(connection, now=now, ids=self._ids, followers=self.followers)
         if not alone:
             self._dialect.command(connection, "SAVEPOINT unit")
         try:

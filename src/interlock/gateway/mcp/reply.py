@@ -47,6 +47,10 @@ _TURNED_DOWN = {
     "call was not executed. Ask a person, then call again.",
     "cancelled": "The call was cancelled before it was executed.",
     "superseded": "Another request took the place of this one. It was not executed.",
+    "voided": "It was executed provisionally and has been withdrawn before it was settled.",
+    "compensating": "It was executed and is being undone.",
+    "compensated": "It was executed and has been undone since. Do not rely on its result.",
+    "compensation_failed": "It was executed; undoing it failed. A person looks after it.",
 }
 
 

@@ -1,0 +1,1 @@
+-- What undoes an action: exercises of an undo, plans of rollback.

@@ -1,0 +1,1 @@
+-- Circuit breakers, what tripped them and the signatures that closed them.

@@ -1,0 +1,1 @@
+-- The stages of an approval, its reminders and what was asked of whom.

@@ -1,0 +1,1 @@
+-- Track records, earned tiers, their proposals, and the daily digest.

@@ -1,0 +1,1 @@
+-- Deployments of workflow versions, and rollbacks.

@@ -1,0 +1,106 @@
+"""Every table of the control database, once, for both databases; one file for each area.
+
+Names are plural nouns; ids are text; `*_at` columns are integer microseconds since the Unix epoch and NULL
+says "not yet". Lists and objects are JSON in text columns. The numbered SQL in `migrations/` creates
+exactly these tables; a test compares the two on SQLite and PostgreSQL.
+"""
+
+from __future__ import annotations
+
+from interlock.store.schema.calls import (
+    action_moves,
+    actions,
+    approvals,
+    pins,
+    timers,
+)
+from interlock.store.schema.column import metadata
+from interlock.store.schema.identities import (
+    agents,
+    api_tokens,
+    enrolments,
+    people,
+    revocations,
+    run_calls,
+    runs,
+    seen_assertions,
+    signing_keys,
+)
+from interlock.store.schema.manifests import (
+    bundles,
+    changes,
+    documents,
+    heads,
+)
+from interlock.store.schema.money import (
+    accounts,
+    context_marks,
+    context_sizes,
+    epochs,
+    holds,
+    model_calls,
+    originals,
+    price_lists,
+    prices,
+    slices,
+)
+from interlock.store.schema.notices import (
+    alert_events,
+    alerts,
+    deliveries,
+    delivery_attempts,
+    failure_modes,
+    incidents,
+    kill_reports,
+    kills,
+    runbooks,
+)
+from interlock.store.schema.records import (
+    audit,
+    chains,
+    checkpoints,
+)
+
+__all__ = [
+    "accounts",
+    "action_moves",
+    "actions",
+    "agents",
+    "alert_events",
+    "alerts",
+    "api_tokens",
+    "approvals",
+    "audit",
+    "bundles",
+    "chains",
+    "changes",
+    "checkpoints",
+    "context_marks",
+    "context_sizes",
+    "deliveries",
+    "delivery_attempts",
+    "documents",
+    "enrolments",
+    "epochs",
+    "failure_modes",
+    "heads",
+    "holds",
+    "incidents",
+    "kill_reports",
+    "kills",
+    "metadata",
+    "model_calls",
+    "originals",
+    "people",
+    "pins",
+    "price_lists",
+    "prices",
+    "revocations",
+    "run_calls",
+    "runbooks",
+    "runs",
+    "seen_assertions",
+    "signing_keys",
+    "slices",
+    "timers",
+]

@@ -1,0 +1,101 @@
+"""What agents do: actions with every move they made, decisions asked of people, pins, and timers."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from interlock.store.schema.column import at, clustered, key, maybe, maybe_at, number, of, table, text
+
+actions = table(
+    "actions",
+    key("id"),
+    text("run"),
+    text("agent"),
+    text("workflow"),
+    number("workflow_version"),
+    text("tool"),
+    text("arguments"),
+    text("digest"),
+    text("state"),
+    number("fence", 0),
+    text("effect"),
+    text("tier"),
+    text("verdict"),
+    text("bundle", ""),
+    text("pin", ""),
+    text("decision"),
+    maybe("approval"),
+    maybe("result"),
+    maybe("error"),
+    maybe("idempotency_key"),
+    sa.Column("collected", sa.Boolean, nullable=False, server_default=sa.false()),
+    maybe_at("due_at"),
+    maybe_at("lease_until"),
+    at("created_at"),
+    at("updated_at"),
+    maybe("owner_process"),
+    text("principal"),
+    maybe("input_state"),
+    maybe("successor"),
+    number("attempt", 0),
+    maybe_at("began_at"),
+    maybe_at("ended_at"),
+    maybe("comp_of"),
+    maybe_at("undo_until"),
+    sa.Index("actions_by_undone", "comp_of", unique=True),
+    sa.Index("actions_by_run", "run", "tool", "digest"),
+    sa.Index("actions_by_state", "state", "due_at"),
+)
+
+action_moves = clustered(
+    "action_moves",
+    of("action", "actions.id", primary=True),
+    number("seq", primary=True),
+    maybe("from_state"),
+    text("to_state"),
+    at("at"),
+    text("by", ""),
+    text("reason", ""),
+)
+
+approvals = table(
+    "approvals",
+    key("id"),
+    of("action", "actions.id"),
+    text("state"),
+    text("digest"),
+    text("pin", ""),
+    text("bundle", ""),
+    at("requested_at"),
+    at("expires_at"),
+    text("approvers", "[]"),
+    maybe("decided_by"),
+    maybe_at("decided_at"),
+    maybe("reason"),
+    maybe("revision_of"),
+    maybe("arguments"),
+    text("requester", ""),
+    text("revised_by", ""),
+    sa.Index("approvals_by_action", "action"),
+    sa.Index("approvals_by_state", "state", "expires_at"),
+)
+
+pins = table(
+    "pins",
+    key("tool"),
+    text("digest"),
+    maybe("seen"),
+    text("name"),
+    text("description", ""),
+    text("schema"),
+    at("registered_at"),
+    sa.Column("disabled", sa.Boolean, nullable=False, server_default=sa.false()),
+)
+
+timers = table(
+    "timers",
+    key("kind"),
+    key("ref"),
+    at("due_at"),
+    sa.Index("timers_by_due", "due_at"),
+)
