@@ -69,6 +69,7 @@ fix: .venv/.ready ## Format and apply safe lint fixes
 bench: .venv/.ready ## Run the benchmarks; each fails below its floor
 	$(BIN)/python -m bench.decision
 	$(BIN)/python -m bench.writes
+	$(BIN)/python -m bench.actions
 	$(BIN)/python -m bench.mcp
 	$(BIN)/python -m bench.llm_gateway
 
