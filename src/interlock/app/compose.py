@@ -87,7 +87,14 @@ async def _wired(settings: Settings, runtime: Runtime, store: Store, tokenizer: 
         registrar=Registrar(store=store, memory=memory, servers=servers, runtime=runtime),
         budgets=budgets,
         prices=prices,
-        calls=Calls(store=store, memory=memory, executor=paying, runtime=runtime, settings=settings),
+        calls=Calls(
+            store=store,
+            memory=memory,
+            executor=paying,
+            runtime=runtime,
+            settings=settings,
+            ready=servers.ready,
+        ),
         kill=switch,
         models=_models(store, memory, spend, runtime),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from interlock.call.due import Due
 from interlock.call.flight import Flights
@@ -40,14 +41,29 @@ _PATIENCE = 10.0
 _KEPT_CHANGING = "What this call was decided on kept changing; nothing was sent. Try again."
 
 
+def _always(_tool: str, _run: str) -> bool:
+    return True
+
+
 class Calls:
-    """The engine of one process. `start` it before the first call, `close` it after the last."""
+    """The engine of one process. `start` it before the first call, `close` it after the last.
+
+    `ready(tool, run)` says whether an approved call could be sent now; one that could not waits for it.
+    """
 
     def __init__(
-        self, *, store: Store, memory: Memory, executor: Executor, runtime: Runtime, settings: Settings
+        self,
+        *,
+        store: Store,
+        memory: Memory,
+        executor: Executor,
+        runtime: Runtime,
+        settings: Settings,
+        ready: Callable[[str, str], bool] = _always,
     ) -> None:
         self.process = process = runtime.ids.new("prc")
         self.watch = Watch(memory, runtime)
+        self._ready = ready
         timeout = settings.call_timeout
         send = Send(executor=executor, timeout=float(timeout))
         self.measure = Measure(
@@ -144,6 +160,8 @@ class Calls:
             return
         if live.tool not in self._memory.pins:  # after a start: its server has not said yet what it offers
             return  # the clock looks again
+        if not self._ready(live.tool, live.run):
+            return
         self.flights.launch(action_id, self._writes.go(action_id))
 
     async def _propose(self, proposal: Proposal, bridge: Bridge | None, wait: float) -> Answer:

@@ -87,7 +87,9 @@ class CredentialsSpec(Strict):
 
 
 class ToolServerSpec(Strict):
-    transport: Literal["stdio", "http"] = Field(description="how the server is reached")
+    transport: Literal["stdio", "http", "sdk"] = Field(
+        description="how the server is reached; sdk: its tools are functions that programs register"
+    )
     command: list[Text] = Field(default=[], description="stdio: the program and its arguments")
     url: Url | None = Field(None, description="http: the address of the MCP endpoint")
     credentials: CredentialsSpec = Field(
@@ -106,6 +108,10 @@ class ToolServerSpec(Strict):
             raise ValueError("transport stdio takes credentials as env, not as headers")
         if self.transport == "http" and self.credentials.env:
             raise ValueError("transport http takes credentials as headers, not as env")
+        if self.transport == "sdk" and (
+            self.command or self.url or self.credentials.env or self.credentials.headers
+        ):
+            raise ValueError("transport sdk takes no command, url or credentials: it is the agent's program")
         return self
 
 

@@ -14,16 +14,24 @@ from interlock.core.document.tool import ToolServer
 from interlock.core.model import Json
 from interlock.runtime import Runtime
 from interlock.upstream.executor import Bridge, Dispatch, Outcome
+from interlock.upstream.functions import Functions
 
 if TYPE_CHECKING:
     from interlock.upstream.mcp.keeper import Told
     from interlock.upstream.mcp.pool import ToolServers
 
+FUNCTIONS = "sdk"
+"""The transport of a server whose tools are functions of programs."""
+OURS = "interlock:"
+"""How the names of our own identities begin, such as the one under which undos run."""
 _POLL = 0.02
 
 
 class DeclaredServers:
-    """Hands everything on to the pool of tool servers, which `build` makes when it is first needed."""
+    """Hands everything on to the pool of tool servers, which `build` makes when it is first needed.
+
+    `functions` are the servers that are programs themselves, through the SDK.
+    """
 
     def __init__(self, build: Callable[[], ToolServers], runtime: Runtime) -> None:
         self._build = build
@@ -31,6 +39,7 @@ class DeclaredServers:
         self._pool: ToolServers | None = None
         self._told: list[Told] = []
         self._servers: Mapping[str, ToolServer] = {}
+        self.functions = Functions(runtime, self.tell)
 
     def wake(self) -> ToolServers:
         """Start every declared server, now and whenever the bundle changes, and return the pool."""
@@ -56,9 +65,10 @@ class DeclaredServers:
 
     def configure(self, servers: Mapping[str, ToolServer]) -> None:
         """Serve exactly these servers; where they are awake: start the new, end the gone."""
-        self._servers = servers
+        self._servers = {name: each for name, each in servers.items() if each.transport != FUNCTIONS}
+        self.functions.configure(servers.keys() - self._servers.keys())
         if self._pool is not None:
-            self._pool.configure(servers)
+            self._pool.configure(self._servers)
 
     def tell(self, server: str, run: str, method: str, params: Mapping[str, Json]) -> None:
         """Tell everybody who asked to be told."""
@@ -67,14 +77,24 @@ class DeclaredServers:
 
     def tools(self, server: str) -> list[dict[str, Json]] | None:
         """Return what `server` last listed, or None when it was not reached yet."""
+        if server in self.functions:
+            return self.functions.tools(server)
         return self._pool.tools(server) if self._pool else None
 
     def states(self) -> list[dict[str, Json]]:
         """Return each server's name, whether it is connected, which protocol it speaks, and why not."""
-        return self._pool.states() if self._pool else []
+        return [*(self._pool.states() if self._pool else ()), *self.functions.states()]
+
+    def ready(self, tool: str, run: str) -> bool:
+        """Whether a call of `tool` in `run` could be sent now: a function waits for its program."""
+        server = tool.partition(".")[0]
+        return server not in self.functions or self.functions.ready(server, run)
 
     async def execute(self, dispatch: Dispatch, bridge: Bridge | None) -> Outcome:
         """Carry a decided call out and say how it ended."""
+        if dispatch.server in self.functions:
+            anybody = dispatch.principal.agent.startswith(OURS)
+            return await self.functions.execute(dispatch, bridge, anybody=anybody)
         return await self.wake().execute(dispatch, bridge)
 
     async def sweep(self, is_open: Callable[[str], bool]) -> None:
