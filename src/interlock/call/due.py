@@ -1,15 +1,16 @@
-"""What is due by the clock: actions expire, are released, and begin if they were approved and could not."""
+"""What is due by the clock: timers fire; actions expire, are released, and begin if they could not before."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from interlock.core.action import ActionState
 from interlock.errors import StoreError
 from interlock.runtime import Runtime
 from interlock.services.expire import Expire
+from interlock.services.ring import Ring
 from interlock.store.memory import Memory
 
 log = logging.getLogger(__name__)
@@ -20,10 +21,11 @@ TICK = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """Looks at every live action; `begin` executes one that is approved."""
+    """Fires timers and looks at every live action; `begin` executes one that is approved."""
 
     memory: Memory
     runtime: Runtime
+    ring: Ring
     expire: Expire
     begin: Callable[[str], None]
 
@@ -31,13 +33,17 @@ class Due:
         """Do what is due until cancelled. What fails is tried again at the next look."""
         while True:
             await self.runtime.scheduler.sleep(TICK)
+            await self._try(self.ring.fire(), "timers")
             now = self.runtime.clock.now()
             for live in list(self.memory.actions.values()):
                 if live.state is ActionState.APPROVED:
                     self.begin(live.id)
-                try:
-                    await self.expire.look(live, now)
-                except StoreError as error:
-                    log.warning("clock work on %s must wait: %s", live.id, error.message)
-                except Exception:
-                    log.exception("clock work on %s failed; the clock goes on", live.id)
+                await self._try(self.expire.look(live, now), live.id)
+
+    async def _try(self, work: Awaitable[object], what: str) -> None:
+        try:
+            await work
+        except StoreError as error:
+            log.warning("clock work on %s must wait: %s", what, error.message)
+        except Exception:
+            log.exception("clock work on %s failed; the clock goes on", what)

@@ -27,6 +27,7 @@ from interlock.services.attend import Attend
 from interlock.services.expire import Expire
 from interlock.services.measure import DEADLINE, Measure
 from interlock.services.recover import Recover
+from interlock.services.ring import Ring
 from interlock.services.settle import Settle
 from interlock.settings import Settings
 from interlock.store.collected import Collected
@@ -91,7 +92,8 @@ class Calls:
             recover=self._recover, send=send, flights=self.flights, late=late,
         )  # fmt: skip
         expire = Expire(store=store, memory=memory)
-        self._due = Due(memory=memory, runtime=runtime, expire=expire, begin=self.decided)
+        self.ring = Ring(store=store)
+        self._due = Due(memory=memory, runtime=runtime, ring=self.ring, expire=expire, begin=self.decided)
         self._clock: asyncio.Task[None] | None = None
         self._closing = False
 

@@ -6,6 +6,7 @@ it is due again and after a commit never; several processes skip what another on
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -34,19 +35,39 @@ def clear(transaction: Transaction, kind: str, ref: str) -> None:
     transaction.execute(sa.delete(timers).where(timers.c.kind == kind, timers.c.ref == ref))
 
 
-def take(transaction: Transaction) -> Timer | None:
-    """Take the timer that has been due longest, or None: its effect belongs into this transaction."""
-    due = sa.select(timers).where(timers.c.due_at <= transaction.now).order_by(timers.c.due_at).limit(1)
-    row = transaction.execute(due.with_for_update(skip_locked=True)).one_or_none()
+def postpone(transaction: Transaction, timer: Timer, by: int) -> None:
+    """Let `timer` be due again in `by` microseconds, unless it was taken or set anew meanwhile."""
+    transaction.execute(
+        sa.update(timers)
+        .where(timers.c.kind == timer.kind, timers.c.ref == timer.ref, timers.c.due_at == timer.due_at)
+        .values(due_at=transaction.now + by)
+    )
+
+
+def take(transaction: Transaction, kinds: Sequence[str]) -> Timer | None:
+    """Take the timer of any of `kinds` that has been due longest, or None.
+
+    Its effect belongs into this transaction. What another process is firing is passed over.
+    """
+    due = (
+        sa.select(timers)
+        .where(timers.c.due_at <= transaction.now, timers.c.kind.in_(kinds))
+        .order_by(timers.c.due_at)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    row = transaction.execute(due).one_or_none()
     if row is None:
         return None
     clear(transaction, row.kind, row.ref)
     return Timer(kind=row.kind, ref=row.ref, due_at=row.due_at)
 
 
-def next_due(connection: sa.Connection) -> int | None:
-    """Return when the next timer is due (microseconds), or None when none is set."""
-    found: int | None = connection.execute(sa.select(sa.func.min(timers.c.due_at))).scalar_one()
+def next_due(connection: sa.Connection, kinds: Sequence[str]) -> int | None:
+    """Return when the next timer of any of `kinds` is due (microseconds), or None when none is set."""
+    found: int | None = connection.execute(
+        sa.select(sa.func.min(timers.c.due_at)).where(timers.c.kind.in_(kinds))
+    ).scalar_one()
     return found
 
 
