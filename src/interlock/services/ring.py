@@ -24,8 +24,8 @@ AGAIN = 5 * SECOND
 Handler = Callable[[Transaction, str], None]
 """Does what is due for a reference, in the transaction that takes the timer.
 
-It looks where things stand by then: it may set the same timer anew, and finds nothing to do where somebody was
-faster. Memory is changed by `on_commit` alone.
+It looks where things stand by then: it may set the same timer anew, and finds nothing to do where somebody
+was faster. Memory is changed by `on_commit` alone.
 """
 
 
