@@ -336,6 +336,12 @@ OPEN = {
     ("GET", "/.well-known/jwks.json"), ("GET", "/.well-known/oauth-authorization-server"),
     ("POST", "/api/v1/sign-in"),
 }  # fmt: skip
+PROGRAMS = {
+    ("POST", "/api/v1/actions"), ("GET", "/api/v1/actions/{id}/outcome"),
+    ("POST", "/api/v1/functions/{server}/take"),
+    ("POST", "/api/v1/functions/{server}/calls/{ticket}/start"),
+    ("POST", "/api/v1/functions/{server}/calls/{ticket}/finish"),
+}  # fmt: skip
 ANYONE = frozenset({*ROLES, "nobody"})
 EVERY_ROLE = frozenset(ROLES)
 WATCHERS = frozenset({"auditor", "operator", "admin"})
@@ -424,7 +430,7 @@ def test_every_route_lets_in_whom_it_declares_and_nobody_else(target: Target) ->
         for route in noun.routes
         for method in (route.methods or set[str]()) - {"HEAD"}
     }
-    assert routes - OPEN == set(DECLARED), "a route has to say here who may use it"
+    assert routes - OPEN - PROGRAMS == set(DECLARED), "a route has to say here who may use it"
     agent = target.server.token("work")
     signs = ("POST", "/api/v1/keys")
     for (method, path), allowed in DECLARED.items():
@@ -440,6 +446,15 @@ def test_every_route_lets_in_whom_it_declares_and_nobody_else(target: Target) ->
             assert (status == 403) == (role not in allowed), (method, path, role, status)
             assert status != 401, (method, path, role)
             assert status < 500, (method, path, role)
+
+
+def test_what_programs_may_do_lets_in_no_person(target: Target) -> None:
+    for method, path in PROGRAMS:
+        place = re.sub(r"\{\w+\}", "does-not-exist", path)
+        body: dict[str, Any] = {"json": {"surprise": 1}} if method == "POST" else {}
+        for credential in ("", "Bearer x", target.people["admin"]):
+            answer = target.api(credential, method, place, **body)
+            assert answer.status_code == 401, (method, path, credential[:4])
 
 
 def test_the_first_apply_is_not_repeated(target: Target) -> None:

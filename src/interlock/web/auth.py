@@ -1,19 +1,21 @@
-"""Which person is calling the API: the one place that reads a personal API token from a request.
+"""Who is calling the API: the one place that reads a credential from a request.
 
-Agents cannot use this: a run token is refused here, as a personal token is refused at the gateways.
+A route is for people or for programs, never for both: a run token is refused where people act, and a
+personal token where agents do, as at the gateways.
 """
 
 from __future__ import annotations
 
 from starlette.requests import Request
 
+from interlock.core.model import Principal
 from interlock.core.token import Refused
 from interlock.errors import NotPermitted, TokenInvalid
 from interlock.store import people
 from interlock.store.people import Person
 from interlock.wiring import Wired
 
-__all__ = ["READERS", "Person", "in_their_own_name", "person_of"]
+__all__ = ["READERS", "Person", "in_their_own_name", "person_of", "program_of"]
 READERS = ("viewer", "auditor", "developer", "agent_owner", "approver", "policy_author", "operator", "admin")
 """Who may read what agents did: anybody with a role at all."""
 _LONGEST = 256
@@ -55,6 +57,15 @@ def in_their_own_name(person: Person, *roles: str) -> None:
             f"This token of {person.name} was narrowed: it does not carry this.",
             hint=f"Use a token with the role {' or '.join(roles)}." if roles else "Use a full token.",
         )
+
+
+def program_of(request: Request) -> Principal:
+    """Return the run whose program is calling. Raises `TokenInvalid`, also for a person's credential."""
+    wired: Wired = request.app.state.wired
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise TokenInvalid("This needs a run token.", hint="Start the program with: interlock run")
+    return wired.authenticator.verify(token.strip())
 
 
 def bearer(request: Request) -> str:

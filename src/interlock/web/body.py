@@ -19,14 +19,20 @@ class ReasonBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str = ""
 
 
-async def read_body(request: Request, kind: type[T]) -> T:
-    """Return the body as `kind`. Raises `UsageError` when it is too large or not that."""
+async def read_raw(request: Request) -> bytes:
+    """Return the body as it came. Raises `UsageError` when it is too large."""
     wired: Wired = request.app.state.wired
     raw = b""
     async for chunk in request.stream():
         raw += chunk
         if len(raw) > wired.settings.max_body:
             raise UsageError(f"The body is larger than {wired.settings.max_body} bytes.")
+    return raw
+
+
+async def read_body(request: Request, kind: type[T]) -> T:
+    """Return the body as `kind`. Raises `UsageError` when it is too large or not that."""
+    raw = await read_raw(request)
     try:
         return msgspec.json.decode(raw or b"{}", type=kind)
     except msgspec.DecodeError as error:
