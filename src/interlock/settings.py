@@ -33,6 +33,9 @@ class Settings:
         "", "database URL; empty is SQLite in the data directory, postgresql://… is PostgreSQL"
     )
     environment: str = _setting("dev", "the one environment this process serves")
+    role: str = _setting(
+        "", "what `serve` does here: gateway, control, worker, comma-separated; empty is all three"
+    )
     host: str = _setting("127.0.0.1", "address to listen on")
     port: int = _setting(7411, "port to listen on; 0 takes a free one")
     trusted_proxies: str = _setting(

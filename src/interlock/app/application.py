@@ -2,134 +2,92 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
-from interlock.app.compose import wire
+from interlock.app.clock import jobs_of, sweep_job
+from interlock.app.compose import wire_models
+from interlock.app.roles import ALL, Role, Roles
+from interlock.app.tool_gateway import ToolGateway, no_tools
+from interlock.gateway.health import Health
 from interlock.gateway.llm.front import LlmGateway
 from interlock.listen import Asgi
 from interlock.runtime import Runtime
-from interlock.services.checkpoint import checkpoint
-from interlock.services.expire_runs import EVERY, expire_runs
 from interlock.settings import Settings
-from interlock.web.api import build_api
-from interlock.wiring import Wired
-from interlock.worker.contexts import context_job
+from interlock.wiring import Wired, WiredModels
 from interlock.worker.jobs import Job
 from interlock.worker.jobs import start as start_jobs
-from interlock.worker.notices import notice_jobs
 
-if TYPE_CHECKING:
-    from interlock.gateway.mcp.front import McpGateway
-
-_SWEEP = 30.0
 _MODEL_PATHS = "/v1/"
 _METADATA = "/.well-known/oauth-protected-resource"
 
 
 @asynccontextmanager
 async def application(
-    settings: Settings, runtime: Runtime | None = None, *, agents: bool = True
+    settings: Settings, runtime: Runtime | None = None, *, roles: Roles = ALL, agents: bool = True
 ) -> AsyncGenerator[Asgi]:
-    """Yield the running application: gateways, API and clock work, without a listener.
+    """Yield the running application: gateways, API and clock work as its roles say, without a listener.
 
     Where `agents` are expected and tool servers are declared, the MCP gateway and the servers are started
     before the first call; elsewhere only if something needs them. A process that serves models alone never
-    loads what speaks MCP: a quarter of its memory.
+    loads what speaks MCP, nor a gateway alone the API: that is half of its memory.
     """
-    async with wire(settings, runtime) as wired:
-        front, jobs = _Front(wired), _jobs(wired)
+    async with wire_models(settings, runtime, roles=roles) as wired, AsyncExitStack() as closing:
+        jobs = jobs_of(wired, roles)
+        closing.push_async_callback(wired.budgets.close)
+        closing.push_async_callback(wired.models.providers.close)
         if agents:
-            await front.open_for_tools()
-            wired.models.providers.open()
-        await wired.registrar.start()
-        if agents:
-            await wired.prices.start()
-            await wired.budgets.start()
+            await _open_money(wired, roles)
+        rest: Asgi = Health(wired, role=", ".join(sorted(roles)))
+        tools: Asgi = no_tools
+        if roles & {Role.CONTROL, Role.WORKER}:
+            whole = _with_tools(wired, roles)
+            tools = await _open_tools(whole, roles, closing, jobs, agents=agents)
+            rest = _api(whole) if Role.CONTROL in roles else rest
+        wired.follow.start()
+        closing.callback(wired.follow.close)
+        closing.callback(start_jobs(jobs, wired.runtime))
+        models = LlmGateway(wired) if Role.GATEWAY in roles else rest
+        yield _dispatch(tools if Role.GATEWAY in roles else rest, models, rest)
+
+
+async def _open_money(wired: WiredModels, roles: Roles) -> None:
+    """Learn prices; where money is spent, learn how the accounts stand, and be ready to reach providers."""
+    await wired.prices.start()
+    if roles & {Role.GATEWAY, Role.WORKER}:
+        wired.models.providers.open()
+        await wired.budgets.start()
+
+
+def _with_tools(wired: WiredModels, roles: Roles) -> Wired:
+    from interlock.app.tools import with_tools
+
+    return with_tools(wired, engine=Role.WORKER in roles)
+
+
+async def _open_tools(
+    wired: Wired, roles: Roles, closing: AsyncExitStack, jobs: list[Job], *, agents: bool
+) -> Asgi:
+    """Follow the tool servers, start the engine of tool calls where it is here; return its gateway."""
+    closing.push_async_callback(wired.servers.close)
+    closing.push_async_callback(wired.calls.close)
+    jobs.append(sweep_job(wired))
+    served = {Role.GATEWAY, Role.WORKER} <= roles
+    gateway = ToolGateway(wired)
+    closing.push_async_callback(gateway.close)
+    if agents and served:
+        await gateway.open_for_tools()
+    await wired.registrar.start()
+    if Role.WORKER in roles:
         await wired.calls.start(lasting=agents)
-        stop_jobs = start_jobs(jobs, wired.runtime)
-        try:
-            yield _dispatch(front, LlmGateway(wired), build_api(wired))
-        finally:
-            stop_jobs()
-            await front.close()
-            await wired.calls.close()
-            await wired.servers.close()
-            await wired.models.providers.close()
-            await wired.budgets.close()
+    return gateway if served else no_tools
 
 
-def _jobs(wired: Wired) -> list[Job]:
-    """Return what runs by the clock in this process."""
-    store, memory, settings, clock = wired.store, wired.memory, wired.settings, wired.runtime.clock
+def _api(wired: Wired) -> Asgi:
+    from interlock.web.api import build_api
 
-    def is_open(run: str) -> bool:
-        facts = memory.runs.get(run)
-        return facts is not None and facts.open
-
-    return [
-        Job(
-            name="end lapsed runs",
-            every=EVERY / 1_000_000,
-            run=lambda: expire_runs(store=store, memory=memory, now=clock.now()),
-        ),
-        Job(
-            name="audit checkpoint", every=settings.checkpoint_every, run=lambda: checkpoint(store, settings)
-        ),
-        Job(name="sweep tool servers", every=_SWEEP, run=lambda: wired.servers.sweep(is_open)),
-        *notice_jobs(wired),
-        context_job(wired),
-    ]
-
-
-class _Front:
-    """The MCP gateway, opened once: in advance where there are tools, or by the first request for it."""
-
-    def __init__(self, wired: Wired) -> None:
-        self._wired = wired
-        self._opening = asyncio.Lock()
-        self._gateway: McpGateway | None = None
-
-    async def open_for_tools(self) -> None:
-        """Open it if tool servers are declared, and if not, as soon as they are."""
-        if self._has_tools():
-            await self.open()
-        else:
-            self._wired.memory.on_bundle.append(self._bundle_changed)
-
-    async def open(self) -> McpGateway:
-        async with self._opening:
-            if self._gateway is None:
-                gateway = (await asyncio.to_thread(_load_gateway))(self._wired)
-                await gateway.start()
-                self._gateway = gateway
-        return self._gateway
-
-    async def close(self) -> None:
-        async with self._opening:
-            if self._gateway is not None:
-                await self._gateway.close()
-
-    def _bundle_changed(self) -> None:
-        if self._gateway is None and self._has_tools():
-            self._wired.runtime.scheduler.spawn(self.open(), name="open the MCP gateway")
-
-    def _has_tools(self) -> bool:
-        bundle = self._wired.memory.bundle
-        return bundle is not None and bool(bundle.servers)
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        gateway = self._gateway or await self.open()
-        await gateway(scope, receive, send)
-
-
-def _load_gateway() -> type[McpGateway]:
-    """Load what speaks MCP: it takes half a second, in which model calls go on where this is a thread."""
-    from interlock.gateway.mcp.front import McpGateway
-
-    return McpGateway
+    return build_api(wired)
 
 
 def _dispatch(front: Asgi, models: Asgi, api: Asgi) -> Asgi:

@@ -7,65 +7,73 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from interlock.call.engine import Calls
-from interlock.core.document.tool import ToolServer
-from interlock.core.rotation import validity
+from interlock.app.followed import follow_all
+from interlock.app.roles import ALL, Role, Roles, require_shared
 from interlock.model_call import ModelCalls
 from interlock.runtime import Runtime
 from interlock.services.authenticate import Authenticator
 from interlock.services.degrade import Degrade
+from interlock.services.follow import Follow
 from interlock.services.import_prices import Prices
 from interlock.services.kill import KillSwitch
 from interlock.services.load_bundle import load_bundle
-from interlock.services.pay import Pay
-from interlock.services.register import Registrar
-from interlock.services.send import Send
 from interlock.services.spend import Spend
-from interlock.settings import Settings, child_environment, secret
+from interlock.settings import Settings, secret
 from interlock.store import revocations, run_facts
 from interlock.store.budgets import Budgets
 from interlock.store.database import Store
 from interlock.store.keyring import Keyring
 from interlock.store.memory import Memory
-from interlock.upstream.declared import DeclaredServers
 from interlock.upstream.llm.providers import Providers
 from interlock.upstream.tokenizer import Tokenizer
-from interlock.wiring import Wired
+from interlock.wiring import Wired, WiredModels
 
 if TYPE_CHECKING:
     from interlock.upstream.llm.transport import Transport
-    from interlock.upstream.mcp.pool import ToolServers
 
 
 @asynccontextmanager
 async def wire(settings: Settings, runtime: Runtime | None = None) -> AsyncGenerator[Wired]:
-    """Yield everything one process works with, opened in order and closed in reverse.
+    """Yield everything that the one process of an environment works with. Raises as `wire_models` does."""
+    async with wire_models(settings, runtime) as wired:
+        from interlock.app.tools import with_tools
 
-    Raises `StoreInUse` when another process owns the data directory, `StoreUnavailable` when the
-    database cannot be used.
+        yield with_tools(wired)
+
+
+@asynccontextmanager
+async def wire_models(
+    settings: Settings, runtime: Runtime | None = None, *, roles: Roles = ALL
+) -> AsyncGenerator[WiredModels]:
+    """Yield what a process of these roles works with, but for tools, opened in order and closed in reverse.
+
+    Raises `StoreInUse` when another process owns the data directory, or the environment's tool calls where
+    these roles include them; `StoreUnavailable` when the database cannot be used; `UsageError` for a part of
+    the roles on a database that only one process may open.
     """
+    require_shared(roles, shared=bool(settings.database))
     world = runtime or Runtime.real()
-    store, tokenizer = Store.open(settings, world), Tokenizer()
+    store, tokenizer = Store.open(settings, world, engine=Role.WORKER in roles), Tokenizer()
     try:
-        yield await _wired(settings, world, store, tokenizer)
+        require_shared(roles, shared=not store.alone)
+        yield await _wired(settings, world, store, tokenizer, roles)
     finally:
         tokenizer.close()
         await store.close()
 
 
-async def _wired(settings: Settings, runtime: Runtime, store: Store, tokenizer: Tokenizer) -> Wired:
+async def _wired(
+    settings: Settings, runtime: Runtime, store: Store, tokenizer: Tokenizer, roles: Roles
+) -> WiredModels:
+    follow = Follow(store=store, runtime=runtime, environment=settings.environment)
+    await follow.begin()
     memory = await _load(store, settings, runtime)
     keyring = await Keyring.open(store, settings)
-    servers = DeclaredServers(lambda: _pool(runtime), runtime)
-    switch = KillSwitch(
-        store=store, memory=memory, runtime=runtime, settings=settings, process=_this_process(settings)
-    )
+    process = _this_process(settings, roles)
+    switch = KillSwitch(store=store, memory=memory, runtime=runtime, settings=settings, process=process)
     await switch.load()
     prices = Prices(store=store, memory=memory, runtime=runtime)
     budgets = Budgets(store=store, memory=memory, runtime=runtime)
-    paying = Pay(
-        executor=Send(executor=servers, memory=memory), memory=memory, budgets=budgets, runtime=runtime
-    )
     spend = Spend(
         memory=memory,
         budgets=budgets,
@@ -74,30 +82,29 @@ async def _wired(settings: Settings, runtime: Runtime, store: Store, tokenizer: 
         runtime=runtime,
         tokenizer=tokenizer,
     )
-    return Wired(
+    authenticator = Authenticator(
+        store=store,
+        keyring=keyring,
+        memory=memory,
+        runtime=runtime,
+        issuer=settings.issuer_url,
+        catch_up=None if store.alone else follow.catch_up,
+    )
+    wired = WiredModels(
         settings=settings,
         runtime=runtime,
         store=store,
         memory=memory,
+        follow=follow,
         keyring=keyring,
-        authenticator=Authenticator(
-            store=store, keyring=keyring, memory=memory, runtime=runtime, issuer=settings.issuer_url
-        ),
-        servers=servers,
-        registrar=Registrar(store=store, memory=memory, servers=servers, runtime=runtime),
+        authenticator=authenticator,
         budgets=budgets,
         prices=prices,
-        calls=Calls(
-            store=store,
-            memory=memory,
-            executor=paying,
-            runtime=runtime,
-            settings=settings,
-            ready=servers.ready,
-        ),
         kill=switch,
         models=_models(store, memory, spend, runtime),
     )
+    follow_all(wired)
+    return wired
 
 
 def _models(store: Store, memory: Memory, spend: Spend, runtime: Runtime) -> ModelCalls:
@@ -122,31 +129,15 @@ async def _load(store: Store, settings: Settings, runtime: Runtime) -> Memory:
     return memory
 
 
-def _this_process(settings: Settings) -> str:
+def _this_process(settings: Settings, roles: Roles) -> str:
     """Return how people know the process that serves this environment here, whenever it was started."""
-    return f"{settings.environment} on {platform.node()}"
-
-
-def _expired(server: ToolServer, now: int) -> str | None:
-    """Say why a tool server's static credential must not be used any more, or None (H2)."""
-    if validity(server.credentials.expires, now=now).usable:
-        return None
-    owner = server.credentials.owner or "its owner"
-    return f"The credential of the tool server {server.name!r} has expired; {owner} must replace it."
+    place = f"{settings.environment} on {platform.node()}"
+    if roles == ALL:
+        return place
+    return f"{place}: {', '.join(sorted(roles))} ({settings.data.absolute()})"
 
 
 def _http() -> Transport:
     from interlock.upstream.llm.client import HttpClient
 
     return HttpClient()
-
-
-def _pool(runtime: Runtime) -> ToolServers:
-    from interlock.upstream.mcp.pool import ToolServers
-
-    return ToolServers(
-        runtime=runtime,
-        secret=secret,
-        environment=child_environment(),
-        refusal=lambda server: _expired(server, runtime.clock.now()),
-    )

@@ -6,12 +6,15 @@ import asyncio
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from interlock.app.application import application
+from interlock.app.roles import ALL, Roles, roles_of
+from interlock.errors import StoreInUse
 from interlock.listen import Listeners
 from interlock.runtime import settle_collector
 from interlock.settings import Settings
@@ -19,13 +22,22 @@ from interlock.settings import Settings
 OnStarted = Callable[[int | None], None]
 """Told the TCP port, or None, once requests are taken."""
 _START_TIMEOUT = 60.0
+_TRIES = 20
+_PAUSE = 0.25
 
 
 async def serve(
-    settings: Settings, *, tcp: bool, place: Path, agents: bool, on_started: OnStarted, stop: asyncio.Event
+    settings: Settings,
+    *,
+    tcp: bool,
+    place: Path,
+    agents: bool,
+    on_started: OnStarted,
+    stop: asyncio.Event,
+    roles: Roles = ALL,
 ) -> None:
     """Serve until `stop` is set: a local socket at `place` always, a TCP port where asked."""
-    async with application(settings, agents=agents) as asgi:
+    async with application(settings, roles=roles, agents=agents) as asgi:
         listeners = Listeners(asgi, settings, tcp=tcp, place=place)
 
         async def end() -> None:
@@ -38,9 +50,25 @@ async def serve(
             ending.cancel()
 
 
+def serve_patiently(settings: Settings, on_started: OnStarted) -> None:
+    """Serve until SIGINT or SIGTERM; wait a moment for a command that serves the directory for itself.
+
+    Raises `StoreInUse` when it does not go away.
+    """
+    for left in reversed(range(_TRIES)):
+        try:
+            serve_forever(settings, on_started)
+            return
+        except StoreInUse:
+            if not left:
+                raise
+            time.sleep(_PAUSE)
+
+
 def serve_forever(settings: Settings, on_started: OnStarted) -> None:
-    """Serve in this process until SIGINT or SIGTERM."""
+    """Serve in this process, with the roles that the settings name, until SIGINT or SIGTERM."""
     _log(settings)
+    roles = roles_of(settings.role)
 
     def ready(port: int | None) -> None:
         settle_collector()
@@ -50,7 +78,8 @@ def serve_forever(settings: Settings, on_started: OnStarted) -> None:
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await serve(settings, tcp=True, place=settings.socket, agents=True, on_started=ready, stop=stop)
+        place = settings.socket
+        await serve(settings, tcp=True, place=place, agents=True, on_started=ready, stop=stop, roles=roles)
 
     with asyncio.Runner(loop_factory=_fast_loop) as runner:
         runner.run(main())

@@ -8,6 +8,8 @@ has expired stays so, and what was issued a moment ago counts, whatever the mach
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from interlock.core.identity import check_principal
 from interlock.core.model import SECOND, Principal
 from interlock.core.throttle import Throttle
@@ -25,7 +27,8 @@ _AUDITED_PER_SECOND = 20
 class Authenticator:
     """Verifies run tokens of one environment. `throttle` slows those who fail to prove who they are.
 
-    `remembered` is how many verified tokens are kept in memory at the most.
+    `remembered` is how many verified tokens are kept in memory at the most. `catch_up` learns what other
+    processes changed: a token may be of a run that one of them has just opened.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class Authenticator:
         runtime: Runtime,
         issuer: str,
         remembered: int = REMEMBERED,
+        catch_up: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.issuer = issuer
         self.throttle = Throttle()
@@ -44,10 +48,20 @@ class Authenticator:
         self._keyring = keyring
         self._memory = memory
         self._clock = runtime.clock
+        self._catch_up = catch_up
         self._known: dict[str, Principal] = {}
         self._remembered = remembered
         self._audited = (0, 0)
         self._unaudited = 0
+
+    async def recognise(self, token: str) -> Principal:
+        """Verify a token; one that was never seen here is judged by what every process knows.
+
+        Raises `TokenInvalid`.
+        """
+        if self._catch_up is not None and token not in self._known:
+            await self._catch_up()
+        return self.verify(token)
 
     def verify(self, token: str) -> Principal:
         """Return whom a run token speaks for. Raises `TokenInvalid`, which says why and what to do."""

@@ -22,10 +22,10 @@ async def expire_runs(*, store: Store, memory: Memory, now: int) -> list[str]:
     may ask for a fresh token after the decision. In a run whose launcher has left, nobody answers questions.
     """
     if not await store.read(lambda connection: runs.lapsed(connection, now)):
-        _forget_closed(memory, now)
+        forget_closed(memory, now)
         return []
     ended = await store.transact(lambda transaction: _expire(transaction, memory))
-    _forget_closed(memory, now)
+    forget_closed(memory, now)
     return ended
 
 
@@ -51,7 +51,7 @@ def _why(transaction: Transaction, run: Run) -> str:
     return f"{left}; nothing waits any more" if left else "its token ran out and was not renewed"
 
 
-def _forget_closed(memory: Memory, now: int) -> None:
+def forget_closed(memory: Memory, now: int) -> None:
     """Let go of ended runs whose tokens have all expired, so that memory does not grow."""
     for facts in list(memory.runs.values()):
         if not facts.open and facts.started_at < now - 2 * (MAX_LIFE + SKEW):

@@ -21,6 +21,7 @@ from interlock.runtime import Runtime
 from interlock.store import documents, prices
 from interlock.store.database import Store
 from interlock.store.memory import Memory
+from interlock.store.news import Topic
 from interlock.store.transaction import Transaction
 from interlock.upstream import price_list
 from interlock.upstream.price_list import PriceList
@@ -91,6 +92,11 @@ class Prices:
         await self.ready()
         return version
 
+    async def reload(self) -> None:
+        """Know the prices as they are on disk: another process may have taken a list."""
+        self._wanted += 1
+        await self.ready()
+
     def _bundle_changed(self) -> None:
         self._wanted += 1
         self._runtime.scheduler.spawn(self.ready(), name="load prices")
@@ -140,6 +146,7 @@ def _put(transaction: Transaction, offer: Offer, by: str) -> int:
     counts = Counter(each.kind.value for each in offer.changes)
     body = {"list": version, "source": new.source, "digest": new.digest, **counts}
     transaction.audit("prices.taken", person=by, body=body)
+    transaction.tell(Topic.PRICES)
     return version
 
 

@@ -1,10 +1,10 @@
-"""Fill memory with the bundle in force when a process starts (invariant 2: without one, all is denied)."""
+"""Fill memory with the bundle in force (invariant 2: without one, all is denied)."""
 
 from __future__ import annotations
 
 from interlock.core import change
 from interlock.core.bundle import Bundle, BundleInvalid
-from interlock.errors import StoreError
+from interlock.errors import StoreError, StoreUnavailable
 from interlock.settings import Settings
 from interlock.store import documents
 from interlock.store.database import Store, Transaction
@@ -14,21 +14,27 @@ from interlock.store.memory import Memory
 async def load_bundle(store: Store, memory: Memory, settings: Settings) -> Bundle | None:
     """Put the bundle in force into memory and return it, or None when nothing usable was applied.
 
-    Documents that this version cannot read or compile deny everything until a manifest is applied; why is
-    in the audit log.
+    One that memory has already, or has a later one than, is left. Documents that this version cannot read or
+    compile deny everything until a manifest is applied; why is in the audit log. Raises `StoreUnavailable`.
     """
     environment = settings.environment
+    version = await store.read(lambda connection: documents.head_version(connection, environment))
+    if version <= memory.bundle_version:
+        return memory.bundle
     try:
         found = await store.read(lambda connection: documents.in_force(connection, environment))
         if found is None:
             return None
-        memory.bundle = change.compiled(found.documents, found.versions, environment)
+        version = found.version
+        memory.put_bundle(change.compiled(found.documents, found.versions, environment), version=version)
+    except StoreUnavailable:
+        raise
     except (BundleInvalid, StoreError) as error:
         said = str(error)[:300]
 
         def record(transaction: Transaction) -> None:
             transaction.audit("manifest.unusable", body={"error": said})
 
+        memory.put_bundle(None, version=version)
         await store.transact(record)
-        return None
     return memory.bundle

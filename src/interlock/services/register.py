@@ -6,7 +6,7 @@ Later a different one disables it until a person accepts it, because accepting m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -37,11 +37,16 @@ class Registrar:
 
     async def start(self) -> None:
         """Load the pins and begin to follow the servers of the bundle in force."""
-        for each in await self.store.read(pins.all_pins):
-            self.memory.set_pin(each.pin, schema_check(each.schema))
+        await self.reload()
         self.servers.on_change(self._heard)
         self.memory.on_bundle.append(self.bundle_changed)
         self.bundle_changed()
+
+    async def reload(self, tools: Collection[str] | None = None) -> None:
+        """Know these tools, or all, as they are registered on disk: another process may have done it."""
+        for each in await self.store.read(pins.all_pins):
+            if tools is None or each.pin.tool in tools:
+                self.memory.set_pin(each.pin, schema_check(each.schema))
 
     def bundle_changed(self) -> None:
         """Follow the servers of the new bundle, and register the tools that it names first."""

@@ -15,6 +15,7 @@ from interlock.errors import SnapshotMoved
 from interlock.store import agents, changes, documents, people, runbooks
 from interlock.store.documents import Name
 from interlock.store.memory import Memory
+from interlock.store.news import Topic
 from interlock.store.transaction import Transaction
 
 
@@ -43,10 +44,8 @@ def put_in_force(
     )
     changes.supersede(transaction, by=by, reason=f"version {version} was applied")
 
-    def enter() -> None:
-        memory.put_bundle(bundle)
-
-    transaction.on_commit(enter)
+    transaction.tell(Topic.BUNDLE, str(version), environment=bundle.environment)
+    transaction.on_commit(lambda: memory.put_bundle(bundle, version=version))
     return version
 
 

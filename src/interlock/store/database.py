@@ -22,6 +22,7 @@ from interlock.store.audit import Chain, audit_key
 from interlock.store.clock import SteadyClock
 from interlock.store.dialect import READERS, Dialect, dialect_of
 from interlock.store.journal import JournalEntry
+from interlock.store.listening import listen
 from interlock.store.lock import DirectoryLock
 from interlock.store.migrate import migrate
 from interlock.store.place import settle_in
@@ -151,6 +152,10 @@ class Store:
     def follow(self, follower: Follower) -> None:
         """From now on call `follower` in the commit of every move of an action."""
         self._writer.followers.append(follower)
+
+    async def listen(self, heard: Callable[[], None]) -> None:
+        """Call `heard` for every commit that has news, for ever. Raises `StoreUnavailable`."""
+        await listen(self._dialect.readers, heard)
 
     async def close(self) -> None:
         """Write what is queued, close the database, give the lock back."""

@@ -22,6 +22,7 @@ from interlock.errors import NotFound, StateConflict, StoreError
 from interlock.settings import Settings
 from interlock.store.database import Store, Transaction
 from interlock.store.master_key import Seal, master_key
+from interlock.store.news import Topic
 from interlock.store.schema import signing_keys
 from interlock.store.signature import ALGORITHM, read_header, verify_compact
 from interlock.store.signing_keys import RETIRE_AFTER, SigningKey
@@ -58,6 +59,10 @@ class Keyring:
         ring = cls(environment=settings.environment, now=store.now, seal=seal)
         await store.transact(ring._load_or_make)
         return ring
+
+    async def reload(self, store: Store) -> None:
+        """Know the keys as they are on disk: another process may have changed them."""
+        self._replace(await store.read(self._read))
 
     def sign(self, claims: Mapping[str, Json], *, typ: str) -> str:
         """Return `claims` as a compact JWS of type `typ`, signed by the current key."""
@@ -165,6 +170,7 @@ class Keyring:
     def _refresh_on_commit(self, transaction: Transaction) -> None:
         """Read the keys as this transaction leaves them, and use them once it is committed."""
         keys = self._read(transaction.connection)
+        transaction.tell(Topic.KEYS, environment=self.environment)
         transaction.on_commit(lambda: self._replace(keys))
 
     def _replace(self, keys: dict[str, SigningKey]) -> None:

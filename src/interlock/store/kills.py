@@ -18,6 +18,7 @@ from interlock.core.kill import EVERYTHING, KillLevel, KillOrder, KillSource
 from interlock.core.model import Json
 from interlock.errors import NotFound, StateConflict
 from interlock.store.memory import Memory
+from interlock.store.news import Topic
 from interlock.store.schema import kill_reports, kills
 from interlock.store.transaction import Transaction
 
@@ -72,6 +73,7 @@ def record(transaction: Transaction, memory: Memory, order: KillOrder) -> bool:
             state=KillState.IN_FORCE.value,
         )
     )
+    _tell(transaction, memory, order.id, order.subject)
     person = order.by if order.source is KillSource.API else ""  # a file says a name, it proves none
     transaction.audit("kill.pressed", **_about(order.subject), person=person, body=_order_body(order))
     return True
@@ -105,6 +107,7 @@ def resume(transaction: Transaction, memory: Memory, kill: Kill, *, by: str, rea
     if alone:
         body["alone"] = alone
     transaction.audit("kill.resumed", **_about(kill.subject), person=by, body=body)
+    _tell(transaction, memory, kill.id, kill.subject)
     transaction.on_commit(lambda: memory.lift_kill(kill.id))
 
 
@@ -181,6 +184,11 @@ def _move(transaction: Transaction, kill: Kill, to: KillState, values: Mapping[s
     )
     if done.rowcount != 1:
         raise StateConflict("Somebody else was first.", hint=f"interlock kill show {kill.id}")
+
+
+def _tell(transaction: Transaction, memory: Memory, kill: str, subject: str) -> None:
+    environment = "" if subject == EVERYTHING else memory.environment
+    transaction.tell(Topic.KILL, kill, environment=environment)
 
 
 def _order_body(order: KillOrder) -> dict[str, Json]:

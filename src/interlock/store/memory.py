@@ -61,6 +61,7 @@ class Memory:
 
     environment: str
     bundle: Bundle | None = None
+    bundle_version: int = 0
     revoked: Revocations = field(
         default_factory=lambda: Revocations(agents={}, runs=frozenset(), tokens=frozenset(), keys=frozenset())
     )
@@ -142,9 +143,15 @@ class Memory:
         compiled = None if self.bundle is None else self.bundle.tools.get(tool)
         return 0 if compiled is None else compiled.delay
 
-    def put_bundle(self, bundle: Bundle) -> None:
-        """Decide by `bundle` from now on, and tell who follows it."""
-        self.bundle = bundle
+    def put_bundle(self, bundle: Bundle | None, *, version: int | None = None) -> None:
+        """Decide by `bundle` from now on, and tell who follows it; without one all is denied.
+
+        A version that a later one has overtaken changes nothing.
+        """
+        version = self.bundle_version if version is None else version
+        if version < self.bundle_version:
+            return
+        self.bundle, self.bundle_version = bundle, version
         for told in self.on_bundle:
             told()
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from interlock.core.model import Json, Pin
 from interlock.store import schema
+from interlock.store.news import Topic
 from interlock.store.transaction import Transaction
 
 _PINS = schema.pins
@@ -54,6 +55,7 @@ def register(
             "disabled": False,
         },
     )
+    transaction.tell(Topic.PIN, tool)
     return Pin(tool=tool, digest=digest, seen=digest)
 
 
@@ -64,6 +66,7 @@ def see(transaction: Transaction, pin: Pin, seen: str) -> Pin:
         .where(_PINS.c.tool == pin.tool)
         .values({"seen": seen, "disabled": seen != pin.digest})
     )
+    transaction.tell(Topic.PIN, pin.tool)
     return Pin(tool=pin.tool, digest=pin.digest, seen=seen)
 
 

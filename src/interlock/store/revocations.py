@@ -16,6 +16,7 @@ from interlock.core.token import MAX_LIFE, SKEW
 from interlock.store import agents
 from interlock.store.database import Transaction
 from interlock.store.memory import Memory
+from interlock.store.news import Topic
 from interlock.store.schema import revocations, signing_keys
 
 
@@ -33,7 +34,26 @@ def add(transaction: Transaction, memory: Memory, kind: Revoked, subject: str, *
     transaction.execute(
         sa.insert(revocations).values(kind=kind.value, subject=subject, at=transaction.now, epoch=epoch)
     )
+    transaction.tell(Topic.REVOKED, f"{kind.value} {epoch} {subject}")
     transaction.on_commit(lambda: _remember(memory, kind, subject, epoch))
+
+
+def hear(memory: Memory, told: str) -> None:
+    """Refuse at once what another process revoked, as the news say it."""
+    kind, epoch, subject = told.split(" ", 2)
+    _remember(memory, Revoked(kind), subject, int(epoch))
+
+
+def merge(memory: Memory, loaded: Revocations) -> None:
+    """Refuse what was loaded beside what is refused already: nothing revoked ever counts again."""
+    known = memory.revoked
+    epochs = {name: max(epoch, known.agents.get(name, 0)) for name, epoch in loaded.agents.items()}
+    memory.revoked = Revocations(
+        agents={**known.agents, **epochs},
+        runs=known.runs | loaded.runs,
+        tokens=known.tokens | loaded.tokens,
+        keys=known.keys | loaded.keys,
+    )
 
 
 def load(connection: sa.Connection, now: int) -> Revocations:
@@ -64,7 +84,8 @@ def _remember(memory: Memory, kind: Revoked, subject: str, epoch: int) -> None:
         case Revoked.RUN:
             memory.revoked = replace(known, runs=known.runs | {subject})
         case Revoked.AGENT:
-            memory.revoked = replace(known, agents={**known.agents, subject: epoch})
+            lowest = max(epoch, known.agents.get(subject, 0))
+            memory.revoked = replace(known, agents={**known.agents, subject: lowest})
         case Revoked.TOKEN:
             memory.revoked = replace(known, tokens=known.tokens | {subject})
         case Revoked.KEY:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import sqlalchemy as sa
 
@@ -44,6 +44,16 @@ def load_facts(connection: sa.Connection) -> Iterable[RunFacts]:
     return [
         facts_of(run, dict(Counter(counts.get(run.id, {})) + sums.get(run.id, Counter())), lines[run.id])
         for run in found
+    ]
+
+
+def look(connection: sa.Connection, names: Collection[str], environment: str) -> list[RunFacts]:
+    """Return what decisions read of these runs of an environment, open or not, each as counted by itself."""
+    found = (find(connection, name) for name in names)
+    return [
+        facts_of(run, calls_of(connection, run.id), _line(connection, run))
+        for run in found
+        if run is not None and run.environment == environment
     ]
 
 

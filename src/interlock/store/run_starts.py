@@ -13,6 +13,7 @@ from interlock.errors import NotFound, NotPermitted, StateConflict
 from interlock.store import agents, runs
 from interlock.store.database import Transaction
 from interlock.store.memory import Memory
+from interlock.store.news import Topic
 from interlock.store.run_facts import facts_of
 from interlock.store.run_rows import Run, RunState, row_of
 from interlock.store.schema import runs as run_table
@@ -52,6 +53,7 @@ def start(transaction: Transaction, memory: Memory, request: RunStart) -> tuple[
     }
     runs.record(transaction, "run.opened", run, body=body)
     above = _above(memory, run.parent)
+    transaction.tell(Topic.RUN, run.id, environment=run.environment)
     transaction.on_commit(lambda: memory.open_run(facts_of(run, {}, above)))
     return run, agent
 
@@ -68,7 +70,7 @@ def _workflow(memory: Memory, request: RunStart) -> CompiledWorkflow:
 
 
 def _opened(transaction: Transaction, memory: Memory, request: RunStart, *, version: int) -> Run:
-    parent = memory.runs.get(request.parent) if request.parent is not None else None
+    parent = None if request.parent is None else runs.get(transaction.connection, request.parent)
     return Run(
         id=transaction.ids.new("run"),
         workflow=request.workflow,
@@ -81,7 +83,7 @@ def _opened(transaction: Transaction, memory: Memory, request: RunStart, *, vers
         closed_at=None,
         reason="",
         parent=request.parent,
-        labels=() if parent is None else tuple(sorted(parent.labels)),
+        labels=() if parent is None else parent.labels,
         lease_until=request.lease_until,
         deadline_at=request.deadline_at,
         attended=request.attended,

@@ -18,6 +18,7 @@ from interlock.errors import NotFound, StateConflict
 from interlock.store import revocations
 from interlock.store.database import Transaction
 from interlock.store.memory import Memory
+from interlock.store.news import Topic
 from interlock.store.run_rows import Run, RunState, run_of
 from interlock.store.schema import runs
 
@@ -43,6 +44,7 @@ def end(
     revocations.add(transaction, memory, revocations.Revoked.RUN, run.id)
     body = {"state": state.value, "reason": reason, "ungoverned": ungoverned}
     record(transaction, "run.ended", run, body=body, person=person)
+    transaction.tell(Topic.RUN, run.id, environment=run.environment)
     transaction.on_commit(lambda: memory.close_run(run.id))
     for below in open_runs(transaction.connection, parent=run.id):  # what a run started ends with it (B9)
         end(transaction, memory, below, state=RunState.ENDED, reason="the run that started it ended")

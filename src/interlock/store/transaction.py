@@ -12,6 +12,7 @@ from interlock.core.action import Action
 from interlock.core.model import Json
 from interlock.runtime import Ids
 from interlock.store.audit import Draft
+from interlock.store.news import Item, Topic
 
 _CAP = 512
 
@@ -29,7 +30,7 @@ class Transaction:
     unit that ran before.
     """
 
-    __slots__ = ("connection", "drafts", "effects", "followers", "ids", "now")
+    __slots__ = ("connection", "drafts", "effects", "followers", "ids", "news", "now")
 
     def __init__(
         self, connection: sa.Connection, *, now: int, ids: Ids, followers: Sequence[Follower] = ()
@@ -40,6 +41,7 @@ class Transaction:
         self.followers = followers
         self.drafts: list[Draft] = []
         self.effects: list[Callable[[], None]] = []
+        self.news: list[Item] = []
 
     def execute(self, statement: sa.Executable, parameters: Any = None) -> sa.CursorResult[Any]:
         """Run one statement and return its result."""
@@ -67,6 +69,13 @@ class Transaction:
         """Tell everything that follows from a move of an action. Only `actions.insert` and `move` call it."""
         for follow in self.followers:
             follow(self, was, now)
+
+    def tell(self, topic: Topic, subject: str = "", *, environment: str = "") -> None:
+        """Let other processes on this database know, in the same commit, what they must read anew.
+
+        Without an `environment` it concerns all of them.
+        """
+        self.news.append(Item(topic, subject, environment))
 
     def on_commit(self, effect: Callable[[], None]) -> None:
         """Run `effect` on the caller's event loop once this is committed.

@@ -25,6 +25,7 @@ from interlock.store.audit import Chain, Draft
 from interlock.store.clock import SteadyClock
 from interlock.store.dialect import Dialect
 from interlock.store.journal import WINDOW, Journal, JournalEntry
+from interlock.store.news import Item, publish
 from interlock.store.refused import Refused
 from interlock.store.transaction import Follower, Transaction, draft
 
@@ -50,6 +51,7 @@ class Unit:
     error: BaseException | None = None
     effects: Sequence[Callable[[], None]] = ()
     drafts: Sequence[Draft] = ()
+    news: Sequence[Item] = ()
     wanted: JournalEntry | None = None
 
     def deliver(self) -> None:
@@ -202,6 +204,8 @@ class Writer:
                 self._run_unit(connection, unit, now, alone=alone)
                 drafts += unit.drafts
             self._chain.append(connection, drafts, now=now)
+            if self._dialect.shared and (news := [each for unit in batch.units for each in unit.news]):
+                publish(connection, news, now)
             committing = True
             self._dialect.commit(connection)
         except DBAPIError as error:
@@ -250,7 +254,7 @@ class Writer:
             self._undo_unit(connection, alone=alone)
             unit.error, unit.drafts = _raisable(error), ()
             return
-        unit.effects = transaction.effects
+        unit.effects, unit.news = transaction.effects, transaction.news
 
     def _undo_unit(self, connection: sa.Connection, *, alone: bool) -> None:
         if alone:

@@ -10,7 +10,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from interlock import __version__
-from interlock.errors import InterlockError, StoreError
+from interlock.errors import InterlockError
+from interlock.services.check_ready import check_ready
 from interlock.web import (
     actions,
     agents,
@@ -18,6 +19,8 @@ from interlock.web import (
     approvals,
     audit,
     budgets,
+    calls,
+    functions,
     incidents,
     kills,
     manifest,
@@ -42,20 +45,8 @@ async def healthz(_request: Request) -> Response:
 async def readyz(request: Request) -> Response:
     """Whether calls can be decided and recorded: a bundle is loaded and the store can be written."""
     wired: Wired = request.app.state.wired
-    problems: list[str] = []
-    if wired.memory.bundle is None:
-        problems.append("no manifest has been applied")
-    try:
-        await wired.store.transact(lambda _transaction: None)
-    except StoreError as error:
-        problems.append(error.message)
-    state = {
-        "ready": not problems,
-        "problems": problems,
-        "environment": wired.settings.environment,
-        "version": __version__,
-    }
-    return json_response(state, 503 if problems else 200)
+    state = await check_ready(store=wired.store, memory=wired.memory, problem=wired.follow.problem)
+    return json_response(state, 200 if state["ready"] else 503)
 
 
 def build_api(wired: Wired) -> Starlette:
@@ -84,6 +75,8 @@ NOUNS = (
     approvals,
     audit,
     budgets,
+    calls,
+    functions,
     incidents,
     kills,
     manifest,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from interlock.core.model import SECOND
 from interlock.services.watch_contexts import EVERY, known_windows, watch_contexts
 from interlock.store import originals
-from interlock.wiring import Wired
+from interlock.wiring import WiredModels
 from interlock.worker.jobs import Job
 
 
-def context_job(wired: Wired) -> Job:
+def context_job(wired: WiredModels) -> Job:
     """Return the job of one process; several may do it side by side."""
 
     async def look() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from interlock.core.model import Json, WireFamily
-from interlock.model_answer import Refusal, Why
+from interlock.model_answer import COME_AGAIN, Refusal, Why
 from interlock.upstream.llm.transport import Headers
 
 
@@ -28,6 +28,7 @@ class Fault(StrEnum):
     TOO_LARGE = "too_large"
     MEDIA = "media"
     MALFORMED = "malformed"
+    BEHIND = "behind"
     INTERNAL = "internal"
 
 
@@ -49,6 +50,7 @@ _FORMS: Mapping[Why | Fault, _Form] = {
     Fault.TOO_LARGE: _Form(413, _INVALID, "request_too_large"),
     Fault.MEDIA: _Form(415, _INVALID, _INVALID),
     Fault.MALFORMED: _Form(400, _INVALID, _INVALID),
+    Fault.BEHIND: _Form(503, "server_error", "api_error"),
     Fault.INTERNAL: _Form(500, "server_error", "api_error"),
     Why.FORBIDDEN: _Form(403, "permission_error", "permission_error"),
     Why.UNKNOWN_MODEL: _Form(404, _INVALID, "not_found_error"),
@@ -85,7 +87,8 @@ def refused(family: WireFamily, refusal: Refusal, *, base: str) -> Refused:
 def faulty(family: WireFamily, fault: Fault, message: str) -> Refused:
     """Return the form of what is wrong with a request itself."""
     code = "invalid_api_key" if fault is Fault.NO_TOKEN else fault.value
-    return _formed(family, _FORMS[fault], code, message, {}, {})
+    again = {"retry-after": str(COME_AGAIN)} if fault is Fault.BEHIND else {}
+    return _formed(family, _FORMS[fault], code, message, again, {})
 
 
 def stream_error(family: WireFamily, message: str) -> bytes:

@@ -24,7 +24,7 @@ from interlock.runtime import Scheduler
 from interlock.upstream.llm.body import Malformed, read
 from interlock.upstream.llm.surface import MODELS, SURFACES, Surface
 from interlock.upstream.llm.transport import RawHeaders
-from interlock.wiring import Wired
+from interlock.wiring import WiredModels
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ _ANTHROPIC_ONLY = "anthropic-version"
 class LlmGateway:
     """The ASGI application of the model paths."""
 
-    def __init__(self, wired: Wired, *, body_seconds: float = _BODY_SECONDS) -> None:
+    def __init__(self, wired: WiredModels, *, body_seconds: float = _BODY_SECONDS) -> None:
         self._wired = wired
         self._body_seconds = body_seconds
 
@@ -51,7 +51,9 @@ class LlmGateway:
         surface = _surface(scope["path"])
         family = _family(surface, headers)
         try:
-            principal = self._wired.authenticator.verify(_token(scope["headers"]))
+            if problem := self._wired.follow.problem:
+                return await _send(send, faulty(family, Fault.BEHIND, problem))
+            principal = await self._wired.authenticator.recognise(_token(scope["headers"]))
             if surface is None:
                 return await _send(send, faulty(family, Fault.NO_PATH, _SERVED))
             if surface is MODELS:

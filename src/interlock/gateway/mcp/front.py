@@ -67,7 +67,7 @@ class McpGateway:
         if scope["path"].startswith(METADATA):
             return await self._metadata(scope, headers, send)
         try:
-            scope[PRINCIPAL] = principal = self._wired.authenticator.verify(_bearer(headers))
+            scope[PRINCIPAL] = principal = await self._wired.authenticator.recognise(_bearer(headers))
         except TokenInvalid as error:
             return await self._unauthorized(scope, headers, send, error)
         scope["user"] = self._owner(principal.run)

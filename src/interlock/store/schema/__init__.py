@@ -44,6 +44,10 @@ from interlock.store.schema.money import (
     prices,
     slices,
 )
+from interlock.store.schema.news import (
+    news,
+    news_numbers,
+)
 from interlock.store.schema.notices import (
     alert_events,
     alerts,
@@ -90,6 +94,8 @@ __all__ = [
     "kills",
     "metadata",
     "model_calls",
+    "news",
+    "news_numbers",
     "originals",
     "people",
     "pins",
