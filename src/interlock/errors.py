@@ -17,6 +17,12 @@ promise could not be kept. Each edge (MCP, HTTP, command line) turns `code` into
         CommitUnknown         the connection was lost while committing
         SnapshotMoved         what was decided on changed before it was written; decide anew
       AuditBroken             the audit log does not verify
+      CallError               a governed call did not give a result
+        Denied                the decision was no; nothing was sent
+        Pending               it waits for a person or for its time
+        TurnedDown            it was rejected, expired, cancelled, replaced or undone
+        ToolFailed            its tool answered with a definite error
+        InDoubt               it was sent, and whether it happened is not known
       UpstreamError
         UpstreamUnavailable   nothing was sent; it is safe to try again
         UpstreamRefused       the tool server answered with a definite error
@@ -128,6 +134,71 @@ class AuditBroken(InterlockError):
     """The audit log does not verify: something was changed, deleted, cut off or re-hashed."""
 
     code = "audit_broken"
+
+
+class CallError(InterlockError):
+    """A governed call did not give a result. `action` is its id ("" where it has none), `run` its run."""
+
+    code = "call_error"
+
+    def __init__(self, message: str, *, action: str = "", run: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.action = action
+        self.run = run
+
+
+class Denied(CallError):
+    """The decision was no, and nothing was sent. `reasons` are the decision's, the strictest first."""
+
+    code = "denied"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        action: str = "",
+        run: str = "",
+        hint: str = "",
+        reasons: tuple[object, ...] = (),
+    ) -> None:
+        super().__init__(message, action=action, run=run, hint=hint)
+        self.reasons = reasons
+
+
+class Pending(CallError):
+    """It waits for a person, or for its time: not an answer. The same call with the same key collects it."""
+
+    code = "pending"
+
+    def __init__(
+        self, message: str, *, action: str = "", run: str = "", hint: str = "", approval: str = ""
+    ) -> None:
+        super().__init__(message, action=action, run=run, hint=hint)
+        self.approval = approval
+
+
+class TurnedDown(CallError):
+    """It was rejected, expired, cancelled, replaced, or undone after it had happened: see `state`."""
+
+    code = "turned_down"
+
+    def __init__(
+        self, message: str, *, action: str = "", run: str = "", hint: str = "", state: str = ""
+    ) -> None:
+        super().__init__(message, action=action, run=run, hint=hint)
+        self.state = state
+
+
+class ToolFailed(CallError):
+    """Its tool answered with a definite error: it had no effect, or none that counts."""
+
+    code = "tool_failed"
+
+
+class InDoubt(CallError):
+    """It was sent and its outcome is not known: a person or a probe resolves it, no machine repeats it."""
+
+    code = "in_doubt"
 
 
 class UpstreamError(InterlockError):

@@ -16,7 +16,7 @@ from interlock.errors import UsageError
 PREFIX = "INTERLOCK_"
 _HINT = "Every setting is explained in docs/reference/settings.md."
 _SOCKET_PATH = 100
-_GIVEN = frozenset({"INTERLOCK_MCP_URL"})
+_GIVEN = frozenset({"INTERLOCK_MCP_URL", "INTERLOCK_RUN_URL"})
 """What `interlock run` gives to a program that may call us again."""
 
 
@@ -136,6 +136,12 @@ def misspelt(environ: Mapping[str, str] | None = None) -> list[str]:
         said = f" Did you mean {near[0]}?" if near else ""
         warnings.append(f"{name} is not a setting, so it does nothing.{said}")
     return warnings
+
+
+def launched_run(environ: Mapping[str, str] | None = None) -> str:
+    """Return the address of the run that this program was launched in, or "" where it opens one itself."""
+    source = os.environ if environ is None else environ
+    return source.get("INTERLOCK_RUN_URL", "")
 
 
 def child_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:

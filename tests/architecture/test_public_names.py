@@ -6,7 +6,7 @@ import interlock
 from interlock import errors, testing
 
 PUBLIC = {
-    "interlock": ["__version__"],
+    "interlock": ["__version__", "run", "tool"],
     "interlock.testing": [
         "FixedClock",
         "ModelServer",
@@ -19,19 +19,25 @@ PUBLIC = {
     ],
     "interlock.errors": [
         "AuditBroken",
+        "CallError",
         "CommitUnknown",
+        "Denied",
         "GrantRefused",
+        "InDoubt",
         "InterlockError",
         "ManifestError",
         "NotFound",
         "NotPermitted",
         "OutcomeUnknown",
+        "Pending",
         "SnapshotMoved",
         "StateConflict",
         "StoreError",
         "StoreInUse",
         "StoreUnavailable",
         "TokenInvalid",
+        "ToolFailed",
+        "TurnedDown",
         "UpstreamError",
         "UpstreamRefused",
         "UpstreamUnavailable",

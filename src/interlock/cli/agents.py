@@ -13,8 +13,8 @@ from interlock.cli.moment import moment
 from interlock.cli.options import Json
 from interlock.cli.output import console, emit, notes, safe, table
 from interlock.cli.page import emit_page
-from interlock.cli.session import read_public_key, write_new_key
 from interlock.errors import UsageError
+from interlock.sdk.agent_key import read_public_key, write_new_key
 
 app = typer.Typer(name="agents", help="Agents as identities: enrol, suspend, retire.", no_args_is_help=True)
 

@@ -12,10 +12,11 @@ import typer
 
 from interlock import errors
 from interlock.cli import audit_entry
-from interlock.cli.client import api, require_data
+from interlock.cli.client import api
 from interlock.cli.options import Before, Json
 from interlock.cli.output import console, emit, notes, safe, table
 from interlock.cli.page import emit_page
+from interlock.sdk.local import require_data
 from interlock.settings import load
 
 app = typer.Typer(

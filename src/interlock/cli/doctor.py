@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from interlock.cli.client import Endpoint, endpoint, raise_for_error, stored_token
 from interlock.cli.output import emit, table, warn
 from interlock.cli.provider_checks import provider_checks
-from interlock.cli.session import CODE, GRANT
 from interlock.errors import InterlockError, TokenInvalid
+from interlock.sdk.endpoint import Endpoint, raise_for_error, stored_token
+from interlock.sdk.grant import CODE, GRANT
+from interlock.sdk.local import endpoint
 from interlock.settings import Settings, load, misspelt
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from interlock.cli.client import Endpoint
 from interlock.cli.session import RunSession
+from interlock.sdk.endpoint import Endpoint
 
 _HOP = frozenset(
     {
@@ -32,6 +32,7 @@ _HOP = frozenset(
 _OURS = _HOP | {"host", "authorization", "cookie", "forwarded", "x-api-key", "x-forwarded-for"}
 _MODELS = frozenset({"openai", "anthropic"})
 _MODEL_PATH = re.compile(r"/v1(/[A-Za-z0-9][A-Za-z0-9._:@-]*)+")
+_RUN_PATH = re.compile(r"/api/v1/(actions(/\w+/outcome)?|functions/[\w-]+/(take|calls/\w+/(start|finish)))")
 _LATER = {"otlp": "OpenTelemetry traces"}
 
 
@@ -65,6 +66,7 @@ class Forwarder:
         """The environment of the agent: loopback addresses, and no secret of ours in it."""
         return {
             "INTERLOCK_MCP_URL": f"{self._base}/mcp",
+            "INTERLOCK_RUN_URL": f"{self._base}/run",
             "MCP_SERVER_URL": f"{self._base}/mcp",
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"{self._base}/otlp",
         }
@@ -120,6 +122,8 @@ def _path(surface: str, rest: str) -> str | None:
     """Return where on the server a surface goes; nothing else of it can be reached from here."""
     if surface == "mcp" and rest in ("", "/"):
         return "/mcp"
+    if surface == "run":
+        return rest if _RUN_PATH.fullmatch(rest) else None
     return rest if surface in _MODELS and _MODEL_PATH.fullmatch(rest) else None
 
 

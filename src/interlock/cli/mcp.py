@@ -15,12 +15,14 @@ from typing import Annotated, Any
 
 import typer
 
-from interlock.cli.client import Endpoint, endpoint
 from interlock.cli.output import notes, safe, warn
 from interlock.cli.run import Launch, proof_of
-from interlock.cli.session import Proof, RunSession
+from interlock.cli.session import RunSession
 from interlock.errors import StoreUnavailable
 from interlock.runtime import Runtime
+from interlock.sdk.endpoint import Endpoint
+from interlock.sdk.grant import Proof
+from interlock.sdk.local import endpoint
 from interlock.settings import load, misspelt
 
 

@@ -33,9 +33,9 @@ from mcp_types import (
     JSONRPCResponse,
 )
 
-from interlock.cli.client import Endpoint
 from interlock.cli.exchange import Exchange
 from interlock.cli.session import RunSession
+from interlock.sdk.endpoint import Endpoint
 
 _JOINED = "notifications/initialized"
 _GRACE = 1.0

@@ -17,11 +17,14 @@ from typing import Annotated
 
 import typer
 
-from interlock.cli.client import Endpoint, endpoint, raise_for_error, stored_token
 from interlock.cli.output import emit, notes, safe, warn
-from interlock.cli.session import ASSERTION, CODE, LIFE, Left, Proof, RunSession, assertion
+from interlock.cli.session import Left, RunSession
 from interlock.errors import TokenInvalid
 from interlock.runtime import Runtime
+from interlock.sdk.agent_key import assertion
+from interlock.sdk.endpoint import Endpoint, raise_for_error, stored_token
+from interlock.sdk.grant import ASSERTION, CODE, LIFE, Proof
+from interlock.sdk.local import endpoint
 from interlock.settings import Settings, agent_environment, load, misspelt
 
 _UNGOVERNED = (

@@ -7,35 +7,19 @@ so the server notices within minutes when the launcher dies.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interlock.cli.client import Endpoint
-from interlock.errors import GrantRefused, InterlockError, StoreUnavailable, UsageError
+from interlock.errors import GrantRefused, InterlockError, StoreUnavailable
 from interlock.runtime import Runtime
+from interlock.sdk.endpoint import Endpoint
+from interlock.sdk.grant import GRANT, LIFE, RUN_TOKEN, Proof
 
 if TYPE_CHECKING:
     import aiohttp
 
-GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
-CODE = "urn:interlock:token-type:enrolment-code"
-ASSERTION = "urn:ietf:params:oauth:token-type:jwt"
-RUN_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
-LIFE = 120
 _TIMEOUT = 30.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
-    """What opens the run: a one-time code, or an assertion signed with the agent's key."""
-
-    kind: str
-    subject: str
-    workflow: str
-    direct_models: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,76 +148,3 @@ class RunSession:
         if status >= 400:
             raise GrantRefused(str(body.get("error_description")), oauth=str(body.get("error")))
         return body
-
-
-def assertion(key_file: Path, *, agent: str, audience: str, token_id: str) -> str:
-    """Return an assertion for one use, signed with the private key in `key_file` (JWK or PEM).
-
-    Raises `UsageError` when the file cannot be read, is readable by others, or names no agent.
-    """
-    from joserfc import jws
-
-    key, named = read_agent_key(key_file)
-    name = agent or named
-    if not name:
-        raise UsageError(f"{key_file} does not say which agent's key it is.", hint="Name it with --agent.")
-    now = Runtime.real().clock.now() // 1_000_000
-    claims = {"iss": name, "sub": name, "aud": audience, "jti": token_id, "iat": now, "exp": now + 60}
-    return jws.serialize_compact({"alg": "ES256", "typ": "JWT"}, json.dumps(claims), key, ["ES256"])
-
-
-def read_agent_key(path: Path) -> tuple[Any, str]:
-    """Return the private key in a file and the agent it names ("" if none). Raises `UsageError`."""
-    from joserfc.errors import JoseError
-    from joserfc.jwk import ECKey
-
-    try:
-        if path.stat().st_mode & 0o077:
-            raise UsageError(f"Others can read the private key {path}.", hint=f"chmod 600 {path}")
-        text = path.read_text()
-        if text.lstrip().startswith("{"):
-            found = json.loads(text)
-            named = str(found.pop("agent", ""))
-            key = ECKey.import_key(found)
-        else:
-            key, named = ECKey.import_key(text), ""
-    except (OSError, ValueError, JoseError) as error:
-        raise UsageError(f"The private key {path} cannot be read: {error}.") from error
-    if not key.is_private or key.curve_name != "P-256":
-        raise UsageError(
-            f"{path} does not hold a private P-256 key.", hint="interlock agents enroll --new-key"
-        )
-    return key, named
-
-
-def write_new_key(path: Path, agent: str) -> dict[str, Any]:
-    """Make a key of `agent`, keep it in `path` for this account alone, return the public half as a JWK.
-
-    Raises `UsageError` when the file exists or cannot be written.
-    """
-    from joserfc.jwk import ECKey
-
-    key = ECKey.generate_key("P-256", private=True)
-    kept = {"agent": agent, **key.as_dict(private=True), "kid": key.thumbprint(), "alg": "ES256"}
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        raise UsageError(f"The key cannot be written to {path}: {error.strerror}.") from error
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(kept, file)
-    return dict(key.as_dict(private=False))
-
-
-def read_public_key(path: Path) -> dict[str, Any]:
-    """Return the public key in a file (JWK or PEM) as a JWK. Raises `UsageError`."""
-    from joserfc.errors import JoseError
-    from joserfc.jwk import ECKey
-
-    try:
-        text = path.read_text()
-        if text.lstrip().startswith("{"):
-            found: dict[str, Any] = json.loads(text)
-            return {name: value for name, value in found.items() if name != "agent"}
-        return dict(ECKey.import_key(text).as_dict(private=False))
-    except (OSError, ValueError, JoseError) as error:
-        raise UsageError(f"The key {path} cannot be read: {error}.") from error

@@ -161,6 +161,12 @@ class Exchange:
             raise GrantRefused("The enrolment code has expired.", hint="interlock agents enroll")
         if code.workflow and request.workflow not in ("", code.workflow):
             raise GrantRefused(f"The enrolment code is for the workflow {code.workflow!r} only.")
+        if request.run and holder is None:
+            run = runs.find(transaction.connection, request.run)
+            if run is None or (run.agent, run.started_by) != (code.agent, code.created_by):
+                raise GrantRefused("Who asked for this code has no such run.")
+            enrolments.use_code(transaction, code.id, run.id)
+            return self._issued(transaction, request, run, held=None, actors=())
         opened = self._opened(
             transaction, request, agent=code.agent, workflow=code.workflow, started_by=code.created_by,
             holder=holder,

@@ -24,7 +24,6 @@ PRESENT = 10.0
 START_WITHIN = 5.0
 """Seconds that a program has to say that it starts, before the ticket is handed out again."""
 MOST_FUNCTIONS = 500
-_BEAT = 1.0
 _NOBODY = "No program that offers {tool!r} took this call in time. Nothing was sent."
 _SILENT = "The program that was running this function did not say how it ended."
 
@@ -169,7 +168,7 @@ class Functions:
             if now >= end:
                 return None
             with suppress(TimeoutError):
-                async with asyncio.timeout(min(_BEAT, end - now)):
+                async with asyncio.timeout(end - now):
                     await known.news.wait()
 
     def start(self, server: str, ticket: str, run: str) -> bool:

@@ -23,15 +23,17 @@ from interlock.web.errors import json_response
 from interlock.wiring import Wired
 
 _LONGEST_WAIT = 30.0
+_BEAT = 0.5
 _LONGEST_MESSAGE = 500
 
 
 class Function(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """One function, as an MCP tool definition."""
+    """One function, as an MCP tool definition, and the dotted tool that takes its effect back."""
 
     name: str
     input_schema: dict[str, Json]
     description: str = ""
+    undo: str = ""
 
 
 class TakeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,12 +59,23 @@ async def take(request: Request) -> Response:
     if len(body.functions) > MOST_FUNCTIONS:
         raise UsageError(f"A program offers at most {MOST_FUNCTIONS} functions.")
     functions = wired.servers.functions
-    offered = [msgspec.to_builtins(each) for each in body.functions]
+    _check_undos(wired, server, body.functions)
+    offered = [
+        {"name": each.name, "description": each.description, "inputSchema": each.input_schema}
+        for each in body.functions
+    ]
     functions.offer(server, holder.run, offered)
     await wired.registrar.register(server)
     wait = min(max(body.wait, 0.0), _LONGEST_WAIT) if body.wait == body.wait else 0.0
-    ticket = await functions.take(server, holder.run, wait=wait)
-    return Response(status_code=204) if ticket is None else json_response(msgspec.to_builtins(ticket))
+    clock = wired.runtime.clock
+    end = clock.monotonic() + wait
+    while True:
+        left = end - clock.monotonic()
+        ticket = await functions.take(server, holder.run, wait=min(max(left, 0.0), _BEAT))
+        if ticket is not None:
+            return json_response(msgspec.to_builtins(ticket))
+        if left <= _BEAT or await request.is_disconnected():
+            return Response(status_code=204)
 
 
 async def start(request: Request) -> Response:
@@ -104,6 +117,22 @@ def _server(request: Request) -> tuple[str, Principal]:
     if not any(tool.startswith(f"{server}.") for tool in granted):
         raise NotPermitted(f"The workflow {holder.workflow!r} is granted no tool of {server!r}.")
     return server, holder
+
+
+def _check_undos(wired: Wired, server: str, functions: list[Function]) -> None:
+    """Refuse a program whose undo is not the one that was reviewed. Raises `UsageError`."""
+    bundle = wired.memory.bundle
+    for each in functions:
+        tool = None if bundle is None else bundle.tools.get(f"{server}.{each.name}")
+        if not each.undo or tool is None or tool.document is None:
+            continue
+        declared = "" if tool.document.undo is None else tool.document.undo.tool
+        if declared != each.undo:
+            raise UsageError(
+                f"The program says that {each.undo} undoes {tool.name}; the manifest says "
+                f"{declared or 'that nothing does'}.",
+                hint=f"In the manifest's entry of {tool.name}: undo: {{tool: {each.undo}, arguments: …}}",
+            )
 
 
 def _outcome(body: FinishBody) -> Outcome:

@@ -1,0 +1,8 @@
+"""What type checkers see of the public API; `__init__.py` loads the SDK when it is first asked for."""
+
+from interlock.sdk.run import run as run
+from interlock.sdk.run import tool as tool
+
+__version__: str
+
+__all__ = ["__version__", "run", "tool"]

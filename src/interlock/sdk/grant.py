@@ -1,0 +1,89 @@
+"""The token of a program's run: lasts two minutes, renewed at half of that, given up at the run's end.
+
+A program that `interlock run` started has no token: its launcher holds it, behind a loopback address.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+
+from interlock.errors import GrantRefused, StoreUnavailable
+from interlock.runtime import Clock
+
+log = logging.getLogger(__name__)
+
+GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
+CODE = "urn:interlock:token-type:enrolment-code"
+ASSERTION = "urn:ietf:params:oauth:token-type:jwt"
+RUN_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
+LIFE = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What opens the run, or goes back into `run`: a one-time code, or an assertion by the agent's key."""
+
+    kind: str
+    subject: str
+    workflow: str
+    direct_models: bool = False
+    run: str = ""
+
+
+class RunGrant:
+    """The newest token of one run. `client` has no credential of its own."""
+
+    def __init__(self, client: httpx2.AsyncClient, clock: Clock, *, life: int = LIFE) -> None:
+        self.run = ""
+        self.workflow = ""
+        self.token = ""
+        self._client = client
+        self._clock = clock
+        self._life = life
+        self._renew_at = 0.0
+
+    async def open(self, proof: Proof) -> None:
+        """Open the run, or go back into it. Raises `GrantRefused`, `StoreUnavailable`."""
+        terms = {"workflow": proof.workflow, **({"run": proof.run} if proof.run else {})}
+        await self._take(proof.kind, proof.subject, **terms)
+
+    @property
+    def due_in(self) -> float:
+        """Seconds until the token is to be renewed."""
+        return max(self._renew_at - self._clock.monotonic(), 0.0)
+
+    async def renew(self) -> None:
+        """Renew the token. Raises as `open` does."""
+        await self._take(RUN_TOKEN, self.token)
+
+    async def give_up(self, reason: str, *, keep_waiting: bool) -> None:
+        """End the run, or leave it open while a call of it waits; unreachable, it lapses by itself."""
+        form = {"token": self.token, "reason": reason, "keep_waiting": str(keep_waiting).lower()}
+        try:
+            await self._post("/oauth/revoke", form)
+        except (GrantRefused, StoreUnavailable) as error:
+            log.warning("the end of the run %s was not confirmed: %s", self.run, error.message)
+
+    async def _take(self, kind: str, subject: str, **fields: str) -> None:
+        form = {"grant_type": GRANT, "subject_token_type": kind, "subject_token": subject, **fields}
+        given = await self._post("/oauth/token", {**form, "expires_in": str(self._life)})
+        self.token, self.run, self.workflow = given["access_token"], given["run"], given["workflow"]
+        self._renew_at = self._clock.monotonic() + given["expires_in"] / 2
+
+    async def _post(self, path: str, form: dict[str, str]) -> dict[str, Any]:
+        try:
+            answer = await self._client.post(path, data=form)
+            body: dict[str, Any] = answer.json()
+        except (httpx2.HTTPError, ValueError) as error:
+            raise StoreUnavailable(
+                f"The server cannot be reached: {error}.", hint="interlock doctor"
+            ) from error
+        if answer.status_code >= 500:
+            raise StoreUnavailable(f"The server answered {answer.status_code}.", hint="interlock doctor")
+        if answer.status_code >= 400:
+            raise GrantRefused(str(body.get("error_description")), oauth=str(body.get("error")))
+        return body

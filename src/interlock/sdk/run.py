@@ -1,0 +1,342 @@
+"""`with interlock.run(...)` and `@interlock.tool(...)`: plain functions, governed (A5, E1, F2).
+
+A governed function runs only inside a run. Each call is proposed first; it runs when the decision and, where
+one is asked for, a person let it, and what it returned is on record. The same call with the same key after a
+restart returns the recorded outcome and runs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import queue
+from collections import Counter
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextvars import ContextVar, Token
+from pathlib import Path
+from typing import Any, Generic, ParamSpec, Self, TypeVar, cast
+
+import httpx2
+
+from interlock import errors
+from interlock.core.canonical import NotCanonical, check, digest
+from interlock.core.model import Json
+from interlock.runtime import Runtime
+from interlock.sdk.endpoint import Endpoint, raise_for_error, stored_token
+from interlock.sdk.function import Ended, Function
+from interlock.sdk.grant import ASSERTION, CODE, Proof, RunGrant
+from interlock.sdk.loop import Background
+from interlock.sdk.session import WAITING, Call, Session, Ticket
+from interlock.settings import launched_run, load
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_TIMEOUT = httpx2.Timeout(30.0, read=600.0)
+_current: ContextVar[Run | None] = ContextVar("interlock.run", default=None)
+_open: list[Run] = []
+_functions: dict[str, Function] = {}
+
+
+class Tool(Generic[P, R]):
+    """A governed function. Calling it proposes the call to the open run. `name` is the tool's dotted name."""
+
+    def __init__(self, function: Function, *, key: str = "") -> None:
+        self._function = function
+        self._key = key
+        functools.update_wrapper(self, function.code)
+
+    @property
+    def name(self) -> str:
+        """The dotted name under which the manifest speaks of it."""
+        return self._function.name
+
+    def keyed(self, key: str) -> Tool[P, R]:
+        """Return this function with a key of the caller's for one call: the same key is the same call."""
+        return Tool(self._function, key=key)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run it, if it may. Raises its own errors, or a `CallError` where it gave no result."""
+        run = _the_run(self.name)
+        arguments = self._function.bind(args, kwargs)
+        if self._function.asynchronous:
+            return cast("R", run.call_async(self._function, arguments, key=self._key))
+        return cast("R", run.call(self._function, arguments, key=self._key))
+
+
+def tool(name: str, *, undo: Tool[..., Any] | str = "") -> Callable[[Callable[P, R]], Tool[P, R]]:
+    """Govern a function as the tool `name` (`server.tool`), of a `ToolServer` with `transport: sdk`.
+
+    `undo` names the governed function that takes its effect back, as the manifest declares it: a run does
+    not open where the two do not agree. Raises `UsageError` where the function's arguments have no names.
+    """
+    undone_by = undo if isinstance(undo, str) else undo.name
+
+    def governed(code: Callable[P, R]) -> Tool[P, R]:
+        function = Function.of(name, code, undo=undone_by)
+        _functions[name] = function
+        return Tool(function)
+
+    return governed
+
+
+def run(
+    workflow: str = "",
+    *,
+    resume: str = "",
+    wait: float | None = None,
+    agent_key: Path | None = None,
+    data: Path | None = None,
+    url: str | None = None,
+) -> Run:
+    """Return a run of `workflow`, for `with` or `async with`; governed functions are called inside.
+
+    `resume` goes back into an open run by its id. `wait` is how long a call waits for a person, in seconds
+    (None: as long as it takes; 0: not at all), before it raises `Pending`. The run is the signed-in person's,
+    or the agent's own with its `agent_key` file. `url` names a server, `data` a data directory, which is
+    served by this process where nobody else does; without either the settings say. In a program that
+    `interlock run` launched the run is the launcher's.
+    """
+    return Run(workflow, resume=resume, wait=wait, agent_key=agent_key, data=data, url=url)
+
+
+class Run(AbstractContextManager["Run"]):
+    """One open run of a workflow, as `run` makes it. `id` names it, once it is open."""
+
+    def __init__(
+        self,
+        workflow: str = "",
+        *,
+        resume: str = "",
+        wait: float | None = None,
+        agent_key: Path | None = None,
+        data: Path | None = None,
+        url: str | None = None,
+    ) -> None:
+        self.id = resume
+        self.workflow = workflow
+        self._resume = resume
+        self._wait = wait
+        self._agent_key = agent_key
+        self._settings = load(data=data, url=url)
+        self._runtime = Runtime.real()
+        self._stack = ExitStack()
+        self._keys: Counter[str] = Counter()
+        self._pending = False
+        self._session: Session
+        self._background: Background
+        self._token: Token[Run | None] | None = None
+
+    def __enter__(self) -> Self:
+        """Open the run. Raises `InterlockError` where it is not given."""
+        with ExitStack() as stack:
+            self._background = Background()
+            stack.callback(self._background.close)
+            self._session = stack.enter_context(self._opened())
+            self._wait_for(self._session.offer(_functions.values()))
+            self._stack = stack.pop_all()
+        _open.append(self)
+        self._token = _current.set(self)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """End the run; one with a call that still waits stays open, so that it can be resumed."""
+        if self._token is not None:
+            _current.reset(self._token)
+        _open.remove(self)
+        self._pending = self._pending or isinstance(error, errors.Pending)
+        self._reason = "the program ended" if kind is None else f"the program ended with {kind.__name__}"
+        self._stack.close()
+
+    async def __aenter__(self) -> Self:
+        """Open the run without blocking the caller's loop."""
+        await asyncio.to_thread(self.__enter__)
+        self._token = _current.set(self)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        """End the run without blocking the caller's loop."""
+        token, self._token = self._token, None
+        if token is not None:
+            _current.reset(token)
+        await asyncio.to_thread(self.__exit__, kind, error, trace)
+
+    def call(self, function: Function, arguments: Mapping[str, Json], *, key: str = "") -> Any:
+        """Propose a call of a plain function and run it in this thread once it may run."""
+        inbox: queue.SimpleQueue[tuple[Ticket, Future[Ended]] | None] = queue.SimpleQueue()
+
+        async def run(ticket: Ticket) -> Ended:
+            done: Future[Ended] = Future()
+            inbox.put((ticket, done))
+            return await asyncio.wrap_future(done)
+
+        call = self._call(function, arguments, key, run)
+        answer = self._background.submit(self._answer(function, call))
+        answer.add_done_callback(lambda _: inbox.put(None))
+        while (item := inbox.get()) is not None:
+            ticket, done = item
+            ended = function.run(ticket.arguments)
+            done.set_result(ended)
+            if isinstance(ended.error, BaseException) and not isinstance(ended.error, Exception):
+                raise ended.error
+        return self._result(answer.result(), call)
+
+    async def call_async(self, function: Function, arguments: Mapping[str, Json], *, key: str = "") -> Any:
+        """Propose a call of a coroutine function and run it in the caller's loop once it may run."""
+        loop = asyncio.get_running_loop()
+
+        async def run(ticket: Ticket) -> Ended:
+            work = function.run_async(ticket.arguments)
+            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
+
+        call = self._call(function, arguments, key, run)
+        answer = await asyncio.wrap_future(self._background.submit(self._answer(function, call)))
+        return self._result(answer, call)
+
+    async def _answer(self, function: Function, call: Call) -> dict[str, Any]:
+        await self._session.offer([function])
+        return await self._session.propose(call, wait=self._wait)
+
+    def _call(
+        self, function: Function, arguments: Mapping[str, Json], key: str, run: Callable[[Ticket], Any]
+    ) -> Call:
+        try:
+            check(dict(arguments))
+            said = digest(dict(arguments))
+        except NotCanonical as error:
+            raise errors.UsageError(f"The arguments of {function.name} are not JSON: {error}.") from error
+        if not key:
+            same = f"{function.name}:{said[:32]}"
+            self._keys[same] += 1
+            key = f"{same}:{self._keys[same]}"
+        return Call(
+            id=self._runtime.ids.new("call"), tool=function.name, arguments=arguments, key=key, run=run
+        )
+
+    def _result(self, answer: Mapping[str, Any], call: Call) -> Any:
+        self._pending = self._pending or answer.get("state") in WAITING
+        return result(answer, call.ended, run=self.id)
+
+    @contextmanager
+    def _opened(self) -> Generator[Session]:
+        launched = launched_run()
+        if launched:
+            with self._client(Endpoint(base_url=launched)) as client:
+                yield from self._talking(Session(client=client, runtime=self._runtime))
+            return
+        from interlock.sdk.local import endpoint
+
+        with endpoint(self._settings) as place, self._client(place) as client:
+            grant = RunGrant(client, self._runtime.clock)
+            self._wait_for(grant.open(self._proof(place)))
+            self.id, self.workflow = grant.run, grant.workflow
+            try:
+                yield from self._talking(Session(client=client, runtime=self._runtime, grant=grant))
+            finally:
+                self._wait_for(grant.give_up(self._reason, keep_waiting=self._pending))
+
+    def _talking(self, session: Session) -> Generator[Session]:
+        keeping = self._background.submit(session.keep())
+        try:
+            yield session
+        finally:
+            keeping.cancel()
+            self._wait_for(session.close())
+
+    @contextmanager
+    def _client(self, place: Endpoint) -> Generator[httpx2.AsyncClient]:
+        client = httpx2.AsyncClient(
+            base_url=place.base_url, transport=place.async_transport(), timeout=_TIMEOUT
+        )
+        try:
+            yield client
+        finally:
+            self._wait_for(client.aclose())
+
+    def _proof(self, place: Endpoint) -> Proof:
+        """Return what opens the run: the agent's own key, or a one-time code for who is signed in."""
+        if not self.workflow and not self._resume:
+            raise errors.UsageError("Say which workflow this is a run of.", hint='interlock.run("refunds")')
+        with httpx2.Client(
+            base_url=place.base_url, transport=place.transport(), event_hooks={"response": [raise_for_error]}
+        ) as client:
+            if self._agent_key is not None:
+                return self._asserted(client, self._agent_key)
+            token = self._settings.token or stored_token(self._settings)
+            if not token:
+                raise errors.TokenInvalid(
+                    "Nobody is signed in, so nobody can start this run.",
+                    hint="interlock token login, or give the agent's key: agent_key=Path(...)",
+                )
+            asked = {"workflow": self.workflow} if self.workflow else {"run": self._resume}
+            headers = {"Authorization": f"Bearer {token}"}
+            code = client.post("/api/v1/runs", json=asked, headers=headers).json()["code"]
+        return Proof(kind=CODE, subject=code, workflow=self.workflow, run=self._resume)
+
+    def _asserted(self, client: httpx2.Client, key: Path) -> Proof:
+        from interlock.sdk.agent_key import assertion
+
+        issuer = client.get("/.well-known/oauth-authorization-server").json()["issuer"]
+        signed = assertion(key, agent="", audience=issuer, token_id=self._runtime.ids.new("asr"))
+        return Proof(kind=ASSERTION, subject=signed, workflow=self.workflow, run=self._resume)
+
+    def _wait_for(self, work: Any) -> Any:
+        return self._background.submit(work).result()
+
+    _reason = "the program could not begin"
+
+
+def result(answer: Mapping[str, Any], ended: Ended | None, *, run: str) -> Any:
+    """Return what a call gave, or raise what became of it: the function's own value or error where it ran."""
+    state, action = str(answer.get("state")), str(answer.get("action") or "")
+    message = str(answer.get("message") or "")
+    match state:
+        case "succeeded" | "pending_settlement" | "settled":
+            return ended.value if ended is not None else _value(answer["result"])
+        case "failed":
+            if ended is not None and ended.error is not None:
+                raise ended.error
+            raise errors.ToolFailed(message or _text(answer.get("result")), action=action, run=run)
+        case "denied":
+            raise errors.Denied(message, action=action, run=run, reasons=tuple(answer.get("reasons", ())))
+        case "in_doubt":
+            cause = None if ended is None else ended.error
+            hint = "interlock actions resolve"
+            raise errors.InDoubt(message, action=action, run=run, hint=hint) from cause
+        case "broken":
+            raise errors.UpstreamUnavailable(message)
+        case _ if state in WAITING:
+            approval = str(answer.get("approval") or "")
+            raise errors.Pending(
+                message, action=action, run=run, approval=approval,
+                hint="The same call with the same key in this run collects it.",
+            )  # fmt: skip
+        case _:
+            said = message or f"The call is {state}."
+            raise errors.TurnedDown(said, action=action, run=run, state=state)
+
+
+def _value(payload: Mapping[str, Any]) -> Any:
+    structured = payload.get("structuredContent")
+    if isinstance(structured, dict) and "result" in structured:
+        return cast("dict[str, Any]", structured)["result"]
+    return _text(payload)
+
+
+def _text(payload: Mapping[str, Any] | None) -> str:
+    content: list[dict[str, Any]] = [] if payload is None else payload.get("content", [])
+    return "\n".join(str(each.get("text", "")) for each in content)
+
+
+def _the_run(name: str) -> Run:
+    run = _current.get() or (_open[0] if len(_open) == 1 else None)
+    if run is None:
+        raise errors.UsageError(
+            f"{name} is governed, and no run is open here, so it was not called.",
+            hint='Call it inside: with interlock.run("WORKFLOW")',
+        )
+    return run
