@@ -9,7 +9,7 @@ import pytest
 
 from interlock.core.budget import Account, AccountKey, Limits, ScopeKind
 from interlock.core.bundle import Bundle
-from interlock.core.document.identity import Person
+from interlock.core.document.identity import Agent, Person
 from interlock.core.document.tool import Variant
 from interlock.core.identity import Revocations
 from interlock.core.kill import KillLevel
@@ -84,9 +84,10 @@ def test_without_a_bundle_everything_is_denied() -> None:
     from interlock.core.admission import decide
     from support.policies import a_request, a_snapshot
 
-    snapshot = replace(a_snapshot(), bundle=None)
-    decision = decide(a_request(), snapshot, NOW)
-    assert said(decision) == (Gate.ENVIRONMENT, "no_policy")
+    for breakers in ({}, {("tool", "crm.lookup"): BreakerState.OPEN}):
+        snapshot = replace(a_snapshot(), bundle=None, above=(above(),), breakers=breakers)
+        decision = decide(a_request(), snapshot, NOW)
+        assert said(decision) == (Gate.ENVIRONMENT, "no_policy")
     assert decision.bundle == ""
 
 
@@ -341,3 +342,15 @@ def test_a_run_ends_with_those_that_started_it_and_moves_with_their_policy() -> 
 def test_the_breaker_of_a_workflow_holds_for_the_runs_below() -> None:
     tripped = {("workflow", "parents"): BreakerState.OPEN}
     assert decided(bundle=beneath(), above=(above(),), breakers=tripped).reason.gate is Gate.BREAKER
+
+
+def test_the_breaker_of_an_agent_holds_for_the_runs_that_its_runs_started() -> None:
+    tripped = {("agent", "parent-bot"): BreakerState.OPEN}
+    parents = a_workflow(name="parents", agent="parent-bot")
+    mixed = a_bundle(a_workflow(), parents, Agent(name="parent-bot", owner="maria", backup="deng"))
+    refused = decided(
+        bundle=mixed, above=(above(),), breakers=tripped, tripped={("agent", "parent-bot"): "why"}
+    )
+    assert said(refused) == (Gate.BREAKER, "breaker_open")
+    assert "The breaker of the agent parent-bot is open: why." in refused.reason.message
+    assert not decided(bundle=mixed, breakers=tripped).denied

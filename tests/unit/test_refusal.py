@@ -45,7 +45,14 @@ from interlock.core.model import AutonomyTier, BreakerState, Capability, Gate, R
         (
             refusal.tripped("tool", "a.b", BreakerState.HALF_OPEN, Verdict.REQUIRE_APPROVAL),
             "breaker_half_open",
-            "The breaker of the tool a.b is half-open.",
+            "The breaker of the tool a.b is half-open. Until an operator closes it, a person decides on "
+            "every call that writes.",
+        ),
+        (
+            refusal.tripped("tool", "a.b", BreakerState.OPEN, Verdict.DENY, "3 failures in a row"),
+            "breaker_open",
+            "The breaker of the tool a.b is open: 3 failures in a row. No time closes it; an operator does: "
+            "interlock breaker sign-off tool:a.b",
         ),
         (
             refusal.tainted({"web", "email"}, Verdict.DENY),

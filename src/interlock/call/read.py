@@ -45,7 +45,7 @@ class Reads:
             self.memory.uncount_call(run, tool)
             raise
         self.collected.read(run, tool)
-        outcome: Outcome = Unknown(message="The caller cancelled it.")
+        outcome: Outcome = Unknown(message="The caller cancelled it.", left=True)
         try:
             outcome = await self.send.read(proposal, bridge)
         finally:

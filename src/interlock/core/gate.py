@@ -242,7 +242,7 @@ def circuit(case: Case) -> Said:
     if not snapshot.breakers:
         return CONTENT
     return tuple(
-        refusal.tripped(kind, name, state, verdict)
+        refusal.tripped(kind, name, state, verdict, snapshot.tripped.get((kind, name), ""))
         for (kind, name), state in tripped(snapshot, case.request).items()
         if (verdict := breaker.stance(state, case.tier)) is not Verdict.ALLOW
     )
@@ -303,16 +303,24 @@ def killed(snapshot: Snapshot, request: Request) -> dict[str, KillLevel]:
 
 
 def tripped(snapshot: Snapshot, request: Request) -> dict[tuple[str, str], BreakerState]:
-    """Return the breakers of this call that are not closed."""
+    """Return the breakers of this call that are not closed, those of the runs above among them (B9)."""
     principal = request.principal
     subjects = (
         ("agent", principal.agent),
         ("workflow", principal.workflow),
         ("tool", request.tool),
         *(("workflow", above.workflow) for above in snapshot.above),
+        *(("agent", agent) for agent in _agents_above(snapshot)),
     )
     found = {subject: snapshot.breakers[subject] for subject in subjects if subject in snapshot.breakers}
     return {subject: state for subject, state in found.items() if state is not BreakerState.CLOSED}
+
+
+def _agents_above(snapshot: Snapshot) -> list[str]:
+    if snapshot.bundle is None:
+        return []
+    found = (snapshot.bundle.workflows.get(above.workflow) for above in snapshot.above)
+    return [each.document.agent for each in found if each is not None]
 
 
 def read(case: Case) -> dict[str, Json]:

@@ -235,6 +235,7 @@ FIELDS: Mapping[type, Mapping[str, Merge]] = {
     Approvals: {
         "approvers": merge.names("approver", keep_one=True),
         "fallback": merge.names("fallback approver"),
+        "quality_runs": merge.lower("low runs in a row until the breaker trips"),
         "escalation": merge.names("escalation"),
         "sla": merge.value("sla", _neither),
         "expire_after": merge.lower("time until a waiting call expires", _seconds),

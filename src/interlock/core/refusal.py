@@ -163,14 +163,22 @@ def killed(subject: str, level: KillLevel) -> Reason:
     return deny(Gate.BREAKER, "killed", f"{what} is {how} until two people resume it.")
 
 
-def tripped(kind: str, name: str, state: BreakerState, verdict: Verdict) -> Reason:
-    """Say which breaker is not closed."""
+def tripped(kind: str, name: str, state: BreakerState, verdict: Verdict, why: str = "") -> Reason:
+    """Say which breaker is not closed, why it opened and who closes it."""
+    because = f": {why}" if why else ""
+    what = f"The breaker of the {kind} {name} is {state.value.replace('_', '-')}{because}."
     return Reason(
         gate=Gate.BREAKER,
         code=f"breaker_{state.value}",
-        message=f"The breaker of the {kind} {name} is {state.value.replace('_', '-')}.",
+        message=f"{what} {_WHO_CLOSES[state is BreakerState.OPEN].format(breaker=f'{kind}:{name}')}",
         verdict=verdict,
     )
+
+
+_WHO_CLOSES = (
+    "Until an operator closes it, a person decides on every call that writes.",
+    "No time closes it; an operator does: interlock breaker sign-off {breaker}",
+)
 
 
 def tainted(labels: Iterable[str], verdict: Verdict) -> Reason:

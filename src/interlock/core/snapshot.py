@@ -13,6 +13,7 @@ from interlock.core.model import AutonomyTier, BreakerState, Json, Pin, RiskTier
 
 SchemaCheck = Callable[[Mapping[str, Json]], str | None]
 _NO_STATES: Mapping[tuple[str, str], BreakerState] = {}
+_NO_CAUSES: Mapping[tuple[str, str], str] = {}
 _NO_KILLS: Kills = {}
 _NO_FLOORS: Mapping[RiskTier, Verdict] = {}
 
@@ -59,6 +60,7 @@ class Snapshot:
     schema is known, which denies. `reach` is what the tool's preview measured, None where it is not known;
     `unmeasured` says why not. `above` are the runs that it was started from, nearest first (B9). `kill` has
     each subject that was stopped and how far (`core.kill`). `taint_floors` is empty unless switched on.
+    `breakers` has those that are not closed, `tripped` why each of them opened.
     """
 
     environment: str
@@ -76,6 +78,7 @@ class Snapshot:
     approved: Approved | None = None
     kill: Kills = field(default_factory=lambda: _NO_KILLS)
     taint_floors: Mapping[RiskTier, Verdict] = field(default_factory=lambda: _NO_FLOORS)
+    tripped: Mapping[tuple[str, str], str] = field(default_factory=lambda: _NO_CAUSES)
 
 
 def any_arguments(_: Mapping[str, Json]) -> str | None:

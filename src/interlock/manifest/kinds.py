@@ -211,9 +211,19 @@ class ApprovalsSpec(Strict):
 
 
 class BreakerSpec(Strict):
-    tool_failures: int = Field(3, ge=1, le=1000, description="consecutive failures of one tool")
-    identical_calls: int = Field(5, ge=1, le=1000, description="identical calls in one run")
-    quality_floor: Share | None = Field(None, description="lowest quality score")
+    tool_failures: int = Field(3, ge=1, le=1000, description="failures in a row that open a tool's breaker")
+    identical_calls: int = Field(
+        5,
+        ge=2,
+        le=1_000_000,
+        description="identical calls in a tree of runs that open the workflow's breaker",
+    )
+    quality_floor: Share | None = Field(
+        None, description="a run is low that ends with a lower score, or without one; none means no floor"
+    )
+    quality_runs: int = Field(
+        3, ge=1, le=1000, description="low runs in a row that open the workflow's breaker"
+    )
 
 
 class WorkflowSpec(Strict):

@@ -69,6 +69,7 @@ class Memory:
     pins: dict[str, Pin] = field(default_factory=dict[str, Pin])
     validators: dict[str, SchemaCheck] = field(default_factory=dict[str, SchemaCheck])
     breakers: dict[tuple[str, str], BreakerState] = field(default_factory=dict[tuple[str, str], BreakerState])
+    tripped: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     autonomy: dict[tuple[str, str], AutonomyTier] = field(default_factory=dict[tuple[str, str], AutonomyTier])
     kill: Kills = field(default_factory=dict[str, KillLevel])
     kills: dict[str, tuple[str, KillLevel]] = field(default_factory=dict[str, tuple[str, KillLevel]])
@@ -118,6 +119,7 @@ class Memory:
             reach.problem,
             approved,
             self.kill,
+            tripped=self.tripped,
         )
 
     def _above(self, run: RunFacts) -> tuple[RunFacts, ...]:
@@ -220,6 +222,13 @@ class Memory:
         """Refuse no more by this kill; what others stop stays stopped."""
         self.kills.pop(kill, None)
         self.kill = strictest(self.kills.values())
+
+    def put_breaker(self, subject: tuple[str, str], state: BreakerState, why: str) -> None:
+        """Decide by a breaker as it stands now; `why` says why it opened."""
+        self.breakers.pop(subject, None)
+        self.tripped.pop(subject, None)
+        if state is not BreakerState.CLOSED:
+            self.breakers[subject], self.tripped[subject] = state, why
 
     def set_pin(self, pin: Pin, check: SchemaCheck | None) -> None:
         """Know a tool as it was registered, and how to check its arguments."""

@@ -49,11 +49,15 @@ class Failed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unknown:
-    """The call was sent and no answer came: it may or may not have happened."""
+    """The call was sent and no answer came: it may or may not have happened.
+
+    `left` says that the caller did not wait for it, so its tool is not to blame.
+    """
 
     message: str
 
 
+    left: bool = False
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotSent:
     """Nothing left this process; trying again is safe."""

@@ -33,7 +33,7 @@ class Approvals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerLimits:
-    """When the breaker of this workflow trips (E2); `quality_floor` in basis points."""
+    """When a breaker trips (E2): `quality_floor` in basis points, `quality_runs` low runs in a row."""
 
     tool_failures: int = 3
     identical_calls: int = 5
@@ -46,6 +46,7 @@ class Workflow(Document):
 
     agent: str
     owner: str
+    quality_runs: int = 3
     tools: tuple[Grant, ...] = ()
     resources: tuple[str, ...] = ()
     prompts: tuple[str, ...] = ()

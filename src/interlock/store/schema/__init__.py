@@ -7,6 +7,16 @@ exactly these tables; a test compares the two on SQLite and PostgreSQL.
 
 from __future__ import annotations
 
+from interlock.store.schema.breakers import (
+    breaker_sign_offs,
+    breakers,
+    run_scores,
+)
+from interlock.store.schema.breakers import (
+    breaker_sign_offs,
+    breakers,
+    run_scores,
+)
 from interlock.store.schema.calls import (
     action_moves,
     actions,
@@ -77,6 +87,8 @@ __all__ = [
     "audit",
     "bundles",
     "chains",
+    "breaker_sign_offs",
+    "breakers",
     "changes",
     "checkpoints",
     "context_marks",
@@ -100,6 +112,7 @@ __all__ = [
     "people",
     "pins",
     "price_lists",
+    "run_scores",
     "prices",
     "revocations",
     "run_calls",
