@@ -49,7 +49,7 @@ class AlertKind(StrEnum):
         return self in _PAGES
 
 
-_PAGES = frozenset({AlertKind.BUDGET_KILL, AlertKind.KILL, AlertKind.BREAKER, AlertKind.APPROVAL_UNANSWERED})
+_PAGES = frozenset({AlertKind.BUDGET_KILL, AlertKind.KILL, AlertKind.BREAKER})
 
 
 TEMPLATES: Mapping[AlertKind, FailureMode] = {
@@ -101,37 +101,6 @@ TEMPLATES: Mapping[AlertKind, FailureMode] = {
         "what that version changed; shorten large tool results by a compression rule.",
         escalate_when="The 95th percentile fills most of the model's window, or a budget alert follows.",
     ),
-}
-
-
-TEMPLATE = Runbook(
-    AlertKind.APPROVAL_REQUESTED: FailureMode(
-        name="approval-requested",
-        symptoms="An agent asks for a call that a person has to decide on, and you are asked. It waits.",
-        first_action="interlock approvals show ID says all that is needed to decide. Then approve, modify or "
-        "reject it: interlock approvals approve ID; the last two need --reason.",
-        escalate_when="You cannot judge it, or asked for it yourself. The next stage is asked by the clock.",
-    ),
-    AlertKind.APPROVAL_REMINDER: FailureMode(
-        name="approval-reminder",
-        symptoms="A call still waits for your decision, and part of the time for it has passed.",
-        first_action="Decide now: interlock approvals show ID, then approve, modify or reject it.",
-        escalate_when="You cannot judge it. When the time is over the next stage is asked as well.",
-    ),
-    AlertKind.APPROVAL_ESCALATED: FailureMode(
-        name="approval-escalated",
-        symptoms="Whoever was asked before you did not decide in time. You may decide now; so may they.",
-        first_action="interlock approvals show ID says who was asked before. Decide, or agree who does.",
-        escalate_when="The last stage misses its time too: an incident is opened then.",
-    ),
-    AlertKind.APPROVAL_UNANSWERED: FailureMode(
-        name="approval-unanswered",
-        symptoms="Every stage missed its time, or nobody is left who may decide. The call waits; only a "
-        "person lets it pass, and when its time is over it expires or stays parked, as its workflow says.",
-        first_action="Find somebody who may decide: interlock approvals show ID names them. If nobody is "
-        "there, stop the call (interlock actions cancel ID) and correct the workflow's approvals.",
-        escalate_when="It happens again for this workflow: its approvers, rota or sla do not fit the work.",
-    ),
     AlertKind.BREAKER: FailureMode(
         name="breaker-opened",
         symptoms="The breaker of a tool, a workflow or an agent opened: its calls are refused. Failures in a "
@@ -142,6 +111,10 @@ TEMPLATE = Runbook(
         escalate_when="The cause is not found within thirty minutes, it opens again while half-open, or an "
         "undo has failed and its effect must be undone by hand.",
     ),
+}
+
+
+TEMPLATE = Runbook(
     name="template",
     failure_modes=tuple(TEMPLATES.values()),
     owner="operators",

@@ -12,11 +12,6 @@ from interlock.store.schema.breakers import (
     breakers,
     run_scores,
 )
-from interlock.store.schema.breakers import (
-    breaker_sign_offs,
-    breakers,
-    run_scores,
-)
 from interlock.store.schema.calls import (
     action_moves,
     actions,
