@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,8 +42,8 @@ GROWTH = 8 << 20
 """Bytes that memory may grow by from then on, by the median of all slopes between two samples."""
 KINDS = (("write", False), ("write", True), ("careful", False), ("write", False))
 WORKFLOWS = ("write", "careful")
-_BUDGET = "run: 1000000, hour: 1000000, day: 1000000, month: 1000000"
-_MANIFEST = """
+BUDGET = "run: 1000000, hour: 1000000, day: 1000000, month: 1000000"
+MANIFEST = """
 apiVersion: interlock/v1
 kind: Person
 metadata: {{name: maria}}
@@ -126,11 +126,11 @@ class Office:
         return answered.json()
 
 
-async def caller(load: Load, office: Office, port: int, *, ends: float, pause: float) -> None:
-    """Open runs and call the model, one call every `pause` seconds, until time is up."""
+async def caller(load: Load, office: Office, port: int, *, over: Callable[[], bool], pause: float) -> None:
+    """Open runs and call the model, one call every `pause` seconds, until it is over."""
     plain, stream = chat(2_000), chat(2_000, stream=True)
     line, due, kinds = await connect(port), time.monotonic(), itertools.cycle(KINDS)
-    while time.monotonic() < ends:
+    while not over():
         opened = {workflow: await office.open(workflow) for workflow in WORKFLOWS}
         load.runs += len(opened)
         for workflow, streamed in itertools.islice(kinds, CALLS_OF_A_RUN):
@@ -139,7 +139,7 @@ async def caller(load: Load, office: Office, port: int, *, ends: float, pause: f
             load.calls, load.streams = load.calls + 1, load.streams + streamed
             due = max(due + pause, time.monotonic() - 1)
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-            if time.monotonic() >= ends:
+            if over():
                 break
         for run, _ in opened.values():
             await office.end(run)
@@ -175,7 +175,11 @@ async def soak(load: Load, data: Path, port: int, pid: int, *, seconds: float, r
     """Load the gateway for so many seconds, at most `rate` calls a second."""
     office, ends = Office(data, port), time.monotonic() + seconds
     watching = asyncio.ensure_future(watch(load, pid))
-    calling = (caller(load, office, port, ends=ends, pause=CALLERS / rate) for _ in range(CALLERS))
+
+    def over() -> bool:
+        return time.monotonic() >= ends
+
+    calling = (caller(load, office, port, over=over, pause=CALLERS / rate) for _ in range(CALLERS))
     await asyncio.gather(*calling)
     watching.cancel()
 
@@ -237,7 +241,7 @@ def main() -> None:
         known = {**os.environ, "INTERLOCK_DATA": str(data)}
         server = f"http://127.0.0.1:{ports[0]}"
         manifest = folder / "manifest.yaml"
-        manifest.write_text(_MANIFEST.format(budget=_BUDGET, upstream=server, model=MODEL))
+        manifest.write_text(MANIFEST.format(budget=BUDGET, upstream=server, model=MODEL))
         command = [sys.executable, "-m", "interlock.cli"]
         subprocess.run(
             [*command, "apply", "--yes", str(manifest)], check=True, env=known, stdout=subprocess.DEVNULL

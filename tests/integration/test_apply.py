@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from interlock.core import change
+from interlock.core import version
 from interlock.core.bundle import BundleInvalid
 from interlock.core.document.identity import Agent, Person
 from interlock.core.document.kind import AnyDocument
@@ -313,13 +313,13 @@ async def test_no_thread_that_calls_wait_for_compiles_a_bundle(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     busy: set[int] = set()
-    compiled = change.compiled
+    compiled = version.compiled
 
     def noticed(*given: Any) -> Any:
         busy.add(threading.get_ident())
         return compiled(*given)
 
-    monkeypatch.setattr(change, "compiled", noticed)
+    monkeypatch.setattr(version, "compiled", noticed)
     await office.apply(manifest(), author=None)
     writer = await office.store.transact(lambda _: threading.get_ident())
     assert busy

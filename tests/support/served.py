@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import re
 import subprocess
 import sys
 import threading
@@ -26,6 +27,7 @@ from support.gateway import WORKSHOP
 from support.warm import INTERLOCK, PYTHON
 
 _STARTING = 60.0
+_ADDRESS = re.compile(r"^Interlock serves .* at (http://\S+)")
 MAP = "blast_radius: {widest_scope: none, impact: none, reversible: always}"
 SHOP = f"""
 apiVersion: interlock/v1
@@ -231,8 +233,8 @@ class _Said:
     def address(self) -> str:
         """Wait until the server says where it listens, and return that."""
         while line := self._first.get(timeout=_STARTING):
-            if "MCP gateway" in line:
-                return line.split()[-1].removesuffix("/mcp")
+            if found := _ADDRESS.search(line):
+                return found[1]
         raise AssertionError(f"the server ended: {''.join(self.tail)}")
 
     def close(self) -> None:

@@ -11,22 +11,19 @@ from interlock.core.authority import Direction
 from interlock.core.bundle import BundleInvalid
 from interlock.core.change import (
     affected,
-    compiled,
-    contents,
     effective,
     may_decide,
-    next_versions,
     stage,
 )
 from interlock.core.document.identity import Agent, Person
 from interlock.core.document.kind import AnyDocument
 from interlock.core.document.provider import Provider, ProviderModel
 from interlock.core.document.rule import Policy
-from interlock.core.document.spending import Budget, Customer, Models
+from interlock.core.document.spending import Models
 from interlock.core.document.tool import ToolServer
 from interlock.core.document.workflow import Grant, Workflow
 from interlock.core.model import Verdict, WireFamily
-from support.policies import a_reading_tool, a_rule, a_tool, a_workflow, documents
+from support.policies import a_rule, a_workflow, documents
 
 ENV = "production"
 UPDATE = Grant(tool="crm.update", where={"args.n": {"le": 5}})
@@ -149,33 +146,3 @@ def test_a_provider_touches_the_workflows_that_may_call_its_models() -> None:
         new = [replace(each, base_url="https://b") if each.name == moved else each for each in old]
         waiting = stage(old, new, environment=ENV).waiting
         assert affected(waiting, old) == ({"caller"} if moved == "openai" else frozenset())
-
-
-def test_a_workflow_gets_a_new_version_when_what_it_means_changes() -> None:
-    first = next_versions({}, declared())
-    assert set(first.values()) == {1}
-    known = {name: (1, digest) for name, digest in contents(declared()).items()}
-    assert next_versions(known, declared()) == first
-    flow = ("Workflow", "refunds")
-    assert next_versions(known, declared(WIDER))[flow] == 2
-    slower = documents(a_workflow(UPDATE), tools=(a_reading_tool(), a_tool(delay=900)))
-    assert next_versions(known, slower)[flow] == 2
-    assert next_versions(known, [*declared(), Policy(name="p")])[flow] == 2
-    assert next_versions(known, [*declared(), ADMIN])[flow] == 1
-
-
-def test_a_budget_holds_for_open_runs_and_is_no_new_version() -> None:
-    flow = ("Workflow", "refunds")
-    known = {name: (1, digest) for name, digest in contents(declared()).items()}
-    assert next_versions(known, declared(budget=Budget(run=1), customer=Customer(value="acme")))[flow] == 1
-    assert next_versions(known, declared(models=Models(allow=("*",))))[flow] == 2
-
-
-def test_a_number_is_never_used_twice() -> None:
-    known = {("Workflow", "refunds"): (7, "gone")}
-    assert next_versions(known, declared())["Workflow", "refunds"] == 8
-
-
-def test_a_compiled_bundle_carries_its_versions() -> None:
-    bundle = compiled(declared(), {("Workflow", "refunds"): 7, ("Agent", "refunds"): 3}, ENV)
-    assert bundle.workflows["refunds"].label == "refunds@7"

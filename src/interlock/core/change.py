@@ -6,22 +6,19 @@ owners that are in force now, never by those the change itself declares.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from interlock.core.authority import Comparison, Difference, Direction, compare
-from interlock.core.bundle import Bundle, BundleInvalid, compile_bundle
-from interlock.core.canonical import digest
+from interlock.core.bundle import BundleInvalid, compile_bundle
 from interlock.core.document.identity import Person
 from interlock.core.document.kind import AnyDocument, key
 from interlock.core.document.provider import Provider
-from interlock.core.document.rule import Policy
-from interlock.core.document.tool import Tool, ToolServer
 from interlock.core.document.workflow import Workflow
 from interlock.core.merge import equal
 from interlock.core.model_route import Route, permits
+from interlock.core.version import parts
 
-_NO_PART_OF_A_VERSION = frozenset({"budget", "runbook", "customer"})
 DECIDERS = frozenset({"policy_author", "agent_owner", "admin"})
 PROPOSERS = frozenset({"policy_author", "agent_owner", "admin", "developer"})
 
@@ -100,18 +97,8 @@ def affected(differences: Iterable[Difference], documents: Iterable[AnyDocument]
     return frozenset(
         each.name
         for each in known
-        if isinstance(each, Workflow) and not touched.isdisjoint(_parts(each) | _providers(each, known))
+        if isinstance(each, Workflow) and not touched.isdisjoint(parts(each) | _providers(each, known))
     )
-
-
-def _parts(workflow: Workflow) -> set[tuple[str, str]]:
-    tools = {grant.tool for grant in workflow.tools}
-    return {
-        ("Workflow", workflow.name),
-        ("Agent", workflow.agent),
-        *(("Tool", tool) for tool in tools),
-        *(("ToolServer", tool.partition(".")[0]) for tool in tools),
-    }
 
 
 def _providers(workflow: Workflow, documents: Iterable[AnyDocument]) -> set[tuple[str, str]]:
@@ -137,52 +124,3 @@ def may_decide(
         if isinstance(each, Person) and (each.name in owners or not DECIDERS.isdisjoint(each.roles))
     }
     return tuple(sorted(people - {author}))
-
-
-def contents(documents: Iterable[AnyDocument]) -> Mapping[tuple[str, str], str]:
-    """Return a digest of what each document means; a workflow's covers its tools, servers and policies.
-
-    Its budget, runbook and customer label are no part of it: as they are now they hold for open runs too.
-    """
-    everything = tuple(documents)
-    policies = [asdict(each) for each in everything if isinstance(each, Policy)]
-    named = {key(each)[:2]: each for each in everything}
-    return {
-        name: digest(_whole(each, named, policies) if isinstance(each, Workflow) else asdict(each))
-        for name, each in named.items()
-    }
-
-
-def _whole(
-    workflow: Workflow, named: Mapping[tuple[str, str], AnyDocument], policies: list[dict[str, object]]
-) -> dict[str, object]:
-    parts = sorted(_parts(workflow) - {("Workflow", workflow.name), ("Agent", workflow.agent)})
-    found = (named.get(part) for part in parts)
-    meant = {name: said for name, said in asdict(workflow).items() if name not in _NO_PART_OF_A_VERSION}
-    return {
-        "workflow": meant,
-        "parts": [asdict(each) for each in found if isinstance(each, Tool | ToolServer)],
-        "policies": policies,
-    }
-
-
-def next_versions(
-    old: Mapping[tuple[str, str], tuple[int, str]], documents: Iterable[AnyDocument]
-) -> dict[tuple[str, str], int]:
-    """Return the version of every document: one more than its last where its content differs.
-
-    `old` maps kind and name to the last version and digest, of removed documents too.
-    """
-    versions: dict[tuple[str, str], int] = {}
-    for name, content in contents(documents).items():
-        version, last = old.get(name, (0, ""))
-        versions[name] = version if content == last else version + 1
-    return versions
-
-
-def compiled(
-    documents: Iterable[AnyDocument], versions: Mapping[tuple[str, str], int], environment: str
-) -> Bundle:
-    """Return the bundle of `documents` with their versions. Raises `BundleInvalid`."""
-    numbers = {name: version for (kind, name), version in versions.items() if kind == "Workflow"}
-    return compile_bundle(documents, environment=environment, versions=numbers)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 
-from interlock.core import change
+from interlock.core import change, version
 from interlock.core.authority import Difference
 from interlock.core.bundle import Bundle
 from interlock.core.change import Staged
@@ -109,7 +109,7 @@ class Apply:
             agreed=current is None or (self.settings.self_approve and environment == "dev"),
         )
         acts = staged.acts or ()
-        versions = change.next_versions(known, acts)
+        versions = version.next_versions(known, acts)
         return _Work(
             apply=self,
             order=order,
@@ -117,7 +117,7 @@ class Apply:
             current=current,
             staged=staged,
             versions=versions,
-            bundle=None if staged.acts is None else change.compiled(acts, versions, environment),
+            bundle=None if staged.acts is None else version.compiled(acts, versions, environment),
         )
 
     def _author(self, order: Order, current: InForce | None) -> str:

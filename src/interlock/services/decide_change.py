@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from interlock.core import change as rule
+from interlock.core import version
 from interlock.core.bundle import Bundle, BundleInvalid
 from interlock.core.document.kind import AnyDocument
 from interlock.core.document.workflow import Workflow
@@ -57,7 +58,7 @@ class DecideChange:
             raise _stale(found, current.version)
         declared = await self.store.read(lambda connection: changes.body(connection, change))
         known = await self.store.read(documents.last_versions)
-        versions = rule.next_versions(known, declared)
+        versions = version.next_versions(known, declared)
         bundle = _compiled(declared, versions, self.settings.environment)
 
         def write(transaction: Transaction) -> Decided:
@@ -145,7 +146,7 @@ def _owners(found: Change, in_force: tuple[AnyDocument, ...]) -> set[str]:
 
 def _compiled(declared: tuple[AnyDocument, ...], versions: dict[Name, int], environment: str) -> Bundle:
     try:
-        return rule.compiled(declared, versions, environment)
+        return version.compiled(declared, versions, environment)
     except BundleInvalid as invalid:
         said = "; ".join(problem.message for problem in invalid.problems[:5])
         raise ManifestError(

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
@@ -23,8 +24,9 @@ from interlock.store.database import Store
 from interlock.store.memory import Memory
 from interlock.store.news import Topic
 from interlock.store.transaction import Transaction
-from interlock.upstream import price_list
-from interlock.upstream.price_list import PriceList
+
+if TYPE_CHECKING:
+    from interlock.upstream.price_list import PriceList
 
 log = logging.getLogger(__name__)
 
@@ -39,10 +41,14 @@ class Offer:
 
 
 class Prices:
-    """Keeps the prices of the declared providers at hand; `book` is what a call is priced by."""
+    """Keeps the prices of the declared providers at hand; `book` is what a call is priced by.
 
-    def __init__(self, *, store: Store, memory: Memory, runtime: Runtime) -> None:
+    `takes` says whether this process takes the packaged list where there is none, or leaves it to another.
+    """
+
+    def __init__(self, *, store: Store, memory: Memory, runtime: Runtime, takes: bool = True) -> None:
         self._store = store
+        self._takes = takes
         self._memory = memory
         self._runtime = runtime
         self._turn = asyncio.Lock()
@@ -82,7 +88,9 @@ class Prices:
 
         Raises `UpstreamUnavailable`.
         """
-        offered = await price_list.read_list(url)
+        from interlock.upstream.price_list import read_list  # a gateway never needs what reads one
+
+        offered = await read_list(url)
         return await self._store.read(lambda connection: compared(connection, offered))
 
     async def take(self, offer: Offer, *, by: str) -> int:
@@ -105,7 +113,7 @@ class Prices:
         providers = self._providers()
         if not providers:
             return PriceBook()
-        if any(map(_needs_list, providers)):
+        if self._takes and any(map(_needs_list, providers)):
             await self.first()
         return await self._store.read(lambda connection: _book(connection, providers))
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from interlock.core import change
+import asyncio
+
 from interlock.core.bundle import Bundle, BundleInvalid
+from interlock.core.version import compiled
 from interlock.errors import StoreError, StoreUnavailable
 from interlock.settings import Settings
 from interlock.store import documents
@@ -26,7 +28,8 @@ async def load_bundle(store: Store, memory: Memory, settings: Settings) -> Bundl
         if found is None:
             return None
         version = found.version
-        memory.put_bundle(change.compiled(found.documents, found.versions, environment), version=version)
+        bundle = await asyncio.to_thread(compiled, found.documents, found.versions, environment)
+        memory.put_bundle(bundle, version=version)
     except StoreUnavailable:
         raise
     except (BundleInvalid, StoreError) as error:

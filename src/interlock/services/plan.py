@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from interlock.core import change
+from interlock.core import change, version
 from interlock.core.authority import Difference
 from interlock.core.document.kind import AnyDocument
 from interlock.core.note import notes
@@ -43,7 +43,7 @@ async def plan(
     old = current.documents if current else ()
     agreed = current is None or (settings.self_approve and environment == "dev")
     staged = change.stage(old, declared, environment=environment, agreed=agreed)
-    versions = change.next_versions(known, change.effective(declared, environment))
+    versions = version.next_versions(known, change.effective(declared, environment))
     moved = {
         name[1]: each
         for name, each in versions.items()

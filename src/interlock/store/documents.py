@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from interlock.core.change import contents
 from interlock.core.document.kind import KINDS, AnyDocument, key
+from interlock.core.version import contents
 from interlock.errors import StoreError
 from interlock.store.schema import bundles, documents, heads
 from interlock.store.transaction import Transaction

@@ -1,0 +1,178 @@
+"""One environment served by processes of different roles: calls, the API and tools, each in its own.
+
+A gateway for models, the API by itself, and the process that has the tools and the clock, on one PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import time
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from bench.llm_gateway import memory
+
+from interlock.testing import ModelServer
+from support.served import (
+    SHOP,
+    Served,
+    apply,
+    approval,
+    environment,
+    serving,
+    status,
+    text,
+    tool,
+    until,
+    workflow,
+)
+from support.stores import PostgresForTests
+from support.warm import INTERLOCK
+
+WITHIN = 2.0
+HELD = 100_000_000
+"""Bytes that a process for model calls alone may hold."""
+LEFT_OUT = ("pydantic_core", "jsonschema_rs", "ruamel")
+"""Libraries, by what is mapped into memory, that a process for model calls alone never loads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Office:
+    """The three processes and the manifest that is in force."""
+
+    gateway: Served
+    control: Served
+    tools: Served
+    manifest: str
+    settings: dict[str, str]
+
+    def ask(self, token: str) -> httpx2.Response:
+        """Call a model."""
+        asked = {"model": "gpt-test", "messages": [{"role": "user", "content": "hi"}]}
+        headers = {"Authorization": f"Bearer {token}"}
+        url = f"{self.gateway.url}/v1/chat/completions"
+        return httpx2.post(url, json=asked, headers=headers, timeout=30)
+
+    def post(self, path: str, **body: Any) -> Any:
+        """Tell the API something in the administrator's name."""
+        headers = {"Authorization": f"Bearer {self.control.person()}"}
+        said = httpx2.post(f"{self.control.url}/api/v1/{path}", json=body, headers=headers, timeout=30)
+        assert said.is_success, said.text
+        return said.json()
+
+
+def a_manifest(upstream: str, models: str = "gpt-test") -> str:
+    """Return a manifest with a model, and a tool whose calls wait for a person."""
+    provider = f"""---
+apiVersion: interlock/v1
+kind: Provider
+metadata: {{name: mock}}
+spec:
+  base_url: {upstream}/v1
+  wire_format: openai
+  models: [{{name: gpt-test, price: {{input: 2, output: 8}}, window: 100000, max_output: 4096}}]
+"""
+    more = f", models: {{allow: [{models}]}}, approvals: {{approvers: [maria]}}"
+    return SHOP + provider + tool("shop.echo") + workflow("shop.echo", more=more)
+
+
+@pytest.fixture(scope="module")
+def office(tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresForTests) -> Iterator[Office]:
+    """Three processes on one database."""
+    folder = tmp_path_factory.mktemp("roles")
+    key = b64encode(b"m" * 32).decode()
+    shared = {
+        "INTERLOCK_DATABASE": postgres_server.database(),
+        "INTERLOCK_MASTER_KEY": key,
+        "INTERLOCK_SELF_APPROVE": "1",
+    }
+    with ModelServer() as upstream, ExitStack() as stack:
+        manifest = a_manifest(upstream.url)
+        apply(folder / "control", manifest, **shared)
+        control, tools, gateway = (
+            stack.enter_context(serving(folder / name, **shared, INTERLOCK_ROLE=role))
+            for name, role in (("control", "control"), ("tools", "gateway,worker"), ("gateway", "gateway"))
+        )
+        yield Office(gateway=gateway, control=control, tools=tools, manifest=manifest, settings=shared)
+
+
+def test_a_run_that_one_process_opens_calls_models_through_another(office: Office) -> None:
+    token = office.control.token("work")
+    assert office.ask(token).status_code == 200
+    jwks = "/.well-known/jwks.json"
+    assert httpx2.get(office.gateway.url + jwks).json() == httpx2.get(office.control.url + jwks).json()
+    for each in (office.gateway, office.control, office.tools):
+        assert httpx2.get(f"{each.url}/healthz").status_code == 200
+        assert httpx2.get(f"{each.url}/readyz").json()["ready"], each
+
+
+def test_each_process_serves_what_its_role_says_and_names_who_serves_the_rest(office: Office) -> None:
+    api = httpx2.get(f"{office.gateway.url}/api/v1/runs")
+    assert (api.status_code, api.json()["error"]["code"]) == (404, "not_served_here")
+    tools = httpx2.post(f"{office.gateway.url}/mcp", json={})
+    assert tools.status_code == 503
+    assert "gateway and worker" in tools.json()["error"]["message"]
+    assert httpx2.post(f"{office.control.url}/v1/chat/completions", json={}).status_code == 404
+    assert httpx2.get(f"{office.tools.url}/api/v1/runs").status_code == 404
+
+
+def test_a_process_for_model_calls_alone_loads_nothing_else(office: Office) -> None:
+    pid = office.gateway.process.pid
+    mapped = Path(f"/proc/{pid}/maps").read_text()
+    assert not [each for each in LEFT_OUT if each in mapped]
+    assert memory(pid) < HELD
+
+
+def test_an_ended_run_and_a_narrower_policy_refuse_on_the_gateway_within_two_seconds(
+    office: Office,
+) -> None:
+    token, other = office.control.token("work"), office.control.token("work")
+    assert office.ask(token).status_code == office.ask(other).status_code == 200
+    run = office.control.api("runs?state=open")["items"]
+    for each in run:
+        office.post(f"runs/{each['id']}/end", reason="over")
+    began = time.monotonic()
+    until(lambda: office.ask(token).status_code == 401, seconds=WITHIN)
+    last = office.control.token("work")
+    assert office.ask(last).status_code == 200
+    apply(office.control.data, office.manifest.replace("allow: [gpt-test]", "allow: []"), **office.settings)
+    began = time.monotonic()
+    said = until(lambda: (got := office.ask(last)).status_code != 200 and got, seconds=WITHIN)
+    assert said.json()["error"]["code"] == "unknown_model" or said.status_code in {403, 404}, said.text
+    assert time.monotonic() - began < WITHIN
+    apply(office.control.data, office.manifest, **office.settings)
+
+
+def test_a_call_that_waits_in_one_process_is_decided_in_another_and_carried_out_where_it_waits(
+    office: Office,
+) -> None:
+    async def story() -> str:
+        async with office.tools.over_http(office.control.token("work")) as client:
+            calling = asyncio.ensure_future(client.call_tool("echo", {"text": "hello"}))
+            waits = await asyncio.to_thread(until, lambda: office.control.api("approvals")["items"])
+            await asyncio.to_thread(office.post, f"approvals/{waits[0]['id']}/approve", reason="fine")
+            result = await asyncio.wait_for(calling, 10)
+            assert status(result) == "done", approval(result)
+            return text(result)
+
+    assert asyncio.run(story()) == "hello"
+
+
+def test_sqlite_is_not_split(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*INTERLOCK, "serve", "--role", "gateway"],
+        env=environment(tmp_path / "d"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "on PostgreSQL only" in done.stderr
+    assert "INTERLOCK_DATABASE" in done.stderr
