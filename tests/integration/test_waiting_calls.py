@@ -26,12 +26,12 @@ from interlock.core.answer import (
 from interlock.core.document.rule import Policy, Rule
 from interlock.core.model import BreakerState, EffectClass, RiskTier, Verdict
 from interlock.errors import StateConflict
-from interlock.store import approvals, revocations, runs
+from interlock.store import approvals, claims, revocations, runs
 from interlock.store.run_rows import RunState
 from support.engine import DENG, MARIA, UNKNOWN, UNSENT, World, a_manifest, a_tool, asks, eventually, failed
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "waiting-calls.md"
-ROW = re.compile(r"^\| (?P<row>[a-z-]+) \| (?P<what>[^|]+) \| `(?P<answer>\w+)`(?P<words>[^|]*) \| `(?P<state>\w+)` \| (?P<ran>no|once|perhaps) \|$")  # fmt: skip  # noqa: E501
+ROW = re.compile(r"^\| (?P<row>[a-z-]+) \| (?P<what>[^|]+) \| `(?P<answer>\w+)`(?P<words>[^|]*) \| `(?P<state>\w+)` \| (?P<ran>no|once|again|perhaps) \|$")  # fmt: skip  # noqa: E501
 
 
 @dataclass(frozen=True)
@@ -224,6 +224,17 @@ async def outcome_unknown(world: World) -> Seen:
 
 
 @row
+async def outcome_unknown_keyed(world: World) -> Seen:
+    await world.apply(a_manifest(keyed=True))
+    world.script.answers = [UNKNOWN]
+    async with waiting_client(world) as (client, call):
+        await world.approve(call.approval)
+        await world.until(call.action, "retry")
+        world.ahead(2)
+    return Seen(client.result(), call.action)
+
+
+@row
 async def retry_open(world: World) -> Seen:
     first = await asked(world)
     answer = await world.propose()
@@ -303,7 +314,7 @@ async def retry_happened(world: World) -> Seen:
     first = await in_doubt(world)
     with pytest.raises(StateConflict, match="may still land"):
         await world.resolve.action(first.action, happened=True, person="deng", reason="seen")
-    world.ahead(200)
+    world.ahead(300)
     await world.resolve.action(first.action, happened=True, person="deng", reason="it is in the ledger")
     return Seen(await world.propose(), first.action)
 
@@ -311,7 +322,7 @@ async def retry_happened(world: World) -> Seen:
 @row
 async def retry_did_not_happen(world: World) -> Seen:
     first = await in_doubt(world)
-    world.ahead(200)
+    world.ahead(300)
     await world.resolve.action(first.action, happened=False, person="deng", reason="not in the ledger")
     return Seen(await world.propose(), first.action)
 
@@ -523,7 +534,21 @@ async def run_revoked(world: World) -> Seen:
 async def breaker_open(world: World) -> Seen:
     first = await asked(world)
     world.memory.breakers["workflow", "orders"] = BreakerState.OPEN
-    return await approved_after(world, first, "denied")
+    return await approved_after(world, first, "parked")
+
+
+@row
+async def breaker_left(world: World) -> Seen:
+    first = await asked(world)
+    world.memory.breakers["workflow", "orders"] = BreakerState.OPEN
+    await world.approve(first.approval)
+    await world.until(first.action, "parked")
+    del world.memory.breakers["workflow", "orders"]
+    await world.store.transact(
+        lambda transaction: claims.release_parked(transaction, world.memory, workflow="orders")
+    )
+    await world.until(first.action, "succeeded")
+    return Seen(await world.propose(), first.action)
 
 
 @row
@@ -679,11 +704,19 @@ async def cut_off(world: World, tool: str) -> Waiting:
     await eventually(lambda: world.script.effects)
     await world.crash()
     await world.reopen()
+    await world.lease_over()
     return first
 
 
 @row
 async def kill_after_intent(world: World) -> Seen:
+    first = await cut_off(world, "shop.refund")
+    return Seen(await world.propose(), first.action)
+
+
+@row
+async def kill_after_intent_keyed(world: World) -> Seen:
+    await world.apply(a_manifest(keyed=True))
     first = await cut_off(world, "shop.refund")
     return Seen(await world.propose(), first.action)
 
@@ -733,7 +766,8 @@ async def play(each: Row, world: World) -> None:
         assert type(seen.answer).__name__ == each.answer, seen.answer
         assert action.state.value == each.state
         ran = [sent for sent in world.script.effects if sent.action in (action.id, action.successor or "-")]
-        assert len(ran) == (0 if each.ran == "no" else 1)
+        assert len(ran) == {"no": 0, "again": 2}.get(each.ran, 1)
+        assert len({sent.idempotency_key for sent in ran}) <= 1
         if "recorded" in each.words:
             assert getattr(seen.answer, "recorded", True)
         if "arguments that ran" in each.words:

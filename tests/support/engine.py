@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
+
 from interlock.call.engine import Calls
 from interlock.core.action import Action
 from interlock.core.answer import Answer, Continuation, Proposal
@@ -28,6 +30,7 @@ from interlock.services.resolve import Resolve
 from interlock.store import actions, bundles, documents, run_facts, run_starts
 from interlock.store.database import Store, Transaction
 from interlock.store.memory import Memory
+from interlock.store.schema import actions as rows
 from interlock.upstream.executor import (
     Bridge,
     Dispatch,
@@ -129,8 +132,13 @@ TOOLS = (
 )
 
 
-def a_manifest(*more: AnyDocument, grants: tuple[Grant, ...] = (), **workflow: Any) -> list[AnyDocument]:
-    """Return a shop: two workflows of one agent, one of another, five tools."""
+def a_manifest(
+    *more: AnyDocument, grants: tuple[Grant, ...] = (), keyed: bool = False, **workflow: Any
+) -> list[AnyDocument]:
+    """Return a shop: two workflows of one agent, one of another, five tools.
+
+    `keyed`: the tool that refunds knows its calls by their keys.
+    """
     granted = grants or tuple(Grant(tool=each.name) for each in TOOLS)
     shared: dict[str, Any] = {
         "owner": "maria",
@@ -143,7 +151,10 @@ def a_manifest(*more: AnyDocument, grants: tuple[Grant, ...] = (), **workflow: A
         Agent(name="bot", owner="maria"),
         Agent(name="other-bot", owner="maria"),
         ToolServer(name="shop", transport="stdio", command=("shop",), source=Source.TICKET),
-        *TOOLS,
+        *(
+            replace(each, effect=EffectClass.IDEMPOTENT) if keyed and each.name == "shop.refund" else each
+            for each in TOOLS
+        ),
         Workflow(name="orders", agent="bot", **shared | workflow),
         Workflow(name="returns", agent="bot", **shared),
         Workflow(name="audits", agent="other-bot", **shared),
@@ -290,6 +301,12 @@ class World:
         """Let a person approve, and the engine know."""
         decided = await self.people.approve(approval, person)
         self.calls.decided(decided.action)
+
+    async def lease_over(self) -> None:
+        """Let the lease of what a dead process was executing have ended; on SQLite it needs none to end."""
+        if not self.store.alone:
+            cut = sa.update(rows).where(rows.c.state == "executing").values(lease_until=1)
+            await self.store.transact(lambda transaction: transaction.execute(cut) and None)
 
     async def crash(self) -> None:
         """Stop without settling anything, as `kill -9` does: what was not committed is gone."""

@@ -15,28 +15,34 @@ from interlock.store.memory import Memory
 
 log = logging.getLogger(__name__)
 
+_READY = frozenset({ActionState.APPROVED, ActionState.RETRY})
 TICK = 0.5
 """Seconds between two looks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """Fires timers and looks at every live action; `begin` executes one that is approved."""
+    """Fires timers and looks at every live action.
+
+    `begin` executes one that is approved or due again; `sweep` takes up what nobody carries out any more.
+    """
 
     memory: Memory
     runtime: Runtime
     ring: Ring
     expire: Expire
     begin: Callable[[str], None]
+    sweep: Callable[[], Awaitable[object]]
 
     async def run(self) -> None:
         """Do what is due until cancelled. What fails is tried again at the next look."""
         while True:
             await self.runtime.scheduler.sleep(TICK)
             await self._try(self.ring.fire(), "timers")
+            await self._try(self.sweep(), "what was left behind")
             now = self.runtime.clock.now()
             for live in list(self.memory.actions.values()):
-                if live.state is ActionState.APPROVED:
+                if live.state in _READY and live.due_at <= now:
                     self.begin(live.id)
                 await self._try(self.expire.look(live, now), live.id)
 

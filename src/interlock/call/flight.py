@@ -33,6 +33,11 @@ class Flights:
         """What is under way."""
         return list(self._tasks.values())
 
+    @property
+    def aloft_now(self) -> list[str]:
+        """Which actions are under way."""
+        return [action for action, flight in self._tasks.items() if not flight.done()]
+
     def aloft(self, action_id: str) -> bool:
         """Whether the action is under way."""
         flight = self._tasks.get(action_id)

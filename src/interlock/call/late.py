@@ -14,11 +14,12 @@ _LONGEST = 10.0
 
 
 class Late:
-    """Tasks of one process that outlive the calls they belong to."""
+    """Tasks of one process that outlive the calls they belong to; `about` names the actions among these."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._scheduler = runtime.scheduler
         self.tasks: set[asyncio.Task[None]] = set()
+        self.about: set[str] = set()
 
     def keep(self, work: Coroutine[Any, Any, None]) -> None:
         """See `work` through, whoever stops waiting for it."""
@@ -26,18 +27,22 @@ class Late:
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    def write(self, settle: Callable[[], Awaitable[object]]) -> None:
-        """Try `settle` until the store takes it, or until somebody else has moved the action."""
-        self.keep(self._until_written(settle))
+    def write(self, settle: Callable[[], Awaitable[object]], *, about: str = "") -> None:
+        """Try `settle` until the store takes it, or somebody else has moved the action it is `about`."""
+        self.keep(self._until_written(settle, about))
 
-    async def _until_written(self, settle: Callable[[], Awaitable[object]]) -> None:
+    async def _until_written(self, settle: Callable[[], Awaitable[object]], about: str) -> None:
         delay = _FIRST
-        while True:
-            await self._scheduler.sleep(delay)
-            try:
-                await settle()
-                return
-            except StateConflict:
-                return
-            except StoreError:
-                delay = min(delay * 2, _LONGEST)
+        self.about.add(about)
+        try:
+            while True:
+                await self._scheduler.sleep(delay)
+                try:
+                    await settle()
+                    return
+                except StateConflict:
+                    return
+                except StoreError:
+                    delay = min(delay * 2, _LONGEST)
+        finally:
+            self.about.discard(about)

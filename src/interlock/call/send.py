@@ -6,13 +6,21 @@ import logging
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 
+from interlock.core import lease
 from interlock.core.action import Action
 from interlock.core.answer import Proposal
-from interlock.core.model import Json
+from interlock.core.effect import key_of
+from interlock.core.model import SECOND, EffectClass, Json
+from interlock.runtime import Clock
 from interlock.store import actions
-from interlock.upstream.executor import Bridge, Dispatch, Executor, Outcome, Unknown
+from interlock.upstream.executor import Bridge, Dispatch, Executor, NotSent, Outcome, Unknown
 
 log = logging.getLogger(__name__)
+
+_TOO_LATE = (
+    "This process was held up for too long between its intent and the call, so nothing was sent. Ask again."
+)
+_KNOWN_BY_KEY = frozenset({EffectClass.IDEMPOTENT, EffectClass.PROBEABLE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +29,7 @@ class Send:
 
     executor: Executor
     timeout: float
+    clock: Clock
 
     async def execute(self, dispatch: Dispatch, bridge: Bridge | None) -> Outcome:
         """Return how the call ended. An executor that raises leaves the outcome unknown."""
@@ -44,15 +53,27 @@ class Send:
         )
         return self.execute(dispatch, bridge)
 
-    def action(
+    async def action(
         self,
         action: Action,
         bridge: Bridge | None,
         *,
+        leased: float,
         responses: Mapping[str, Json] | None,
         upstream_state: str | None,
-    ) -> Awaitable[Outcome]:
-        """Send an action whose intent is on disk, with the input and the state that its tool asked for."""
+    ) -> Outcome:
+        """Send an action whose intent is on disk, with the input and the state that its tool asked for.
+
+        `leased` is when its lease was asked for, on this process's own clock. When little of it is left the
+        call does not begin, and it never takes longer than what is left (invariant 1).
+        """
+        left = lease.time_to_send(
+            lease=action.lease_until - action.updated_at,
+            spent=round((self.clock.monotonic() - leased) * SECOND),
+            timeout=round(self.timeout * SECOND),
+        )
+        if left is None:
+            return NotSent(message=_TOO_LATE)
         server, _, tool = action.tool.partition(".")
         dispatch = Dispatch(
             action=action.id,
@@ -60,9 +81,10 @@ class Send:
             tool=tool,
             arguments=action.arguments,
             principal=actions.principal_of(action),
-            timeout=self.timeout,
+            timeout=left / SECOND,
             approved=bool(action.approval),
             input_responses=responses,
             request_state=upstream_state,
+            idempotency_key=key_of(action) if action.effect in _KNOWN_BY_KEY else "",
         )
-        return self.execute(dispatch, bridge)
+        return await self.execute(dispatch, bridge)

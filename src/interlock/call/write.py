@@ -1,4 +1,4 @@
-"""A call that is more than a read: its intent on disk, then sent, then settled; never sent twice."""
+"""A call that is more than a read: its intent on disk, then sent, then settled; no attempt is sent twice."""
 
 from __future__ import annotations
 
@@ -27,6 +27,9 @@ from interlock.store.memory import CallKey
 from interlock.upstream.executor import Bridge, Outcome
 
 log = logging.getLogger(__name__)
+
+_READY = frozenset({ActionState.APPROVED, ActionState.RETRY})
+_ASKED = frozenset({ActionState.AWAITING_INPUT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +68,15 @@ class Writes:
         return await self.flights.land(action_id, bridge, wait)
 
     async def go(self, action_id: str, given: Continuation | None = None) -> Action:
-        """Execute an approved action, or go on with one that was `given` input; each is decided anew."""
+        """Execute an approved action, send one again, or go on with one that was `given` input.
+
+        Each is decided anew.
+        """
         action, approval = await self.attend.load(action_id)
-        if action.state is not (ActionState.APPROVED if given is None else ActionState.AWAITING_INPUT):
+        if action.state not in (_READY if given is None else _ASKED):
             return action
         measured = await self.measure.reach(actions.request_of(action), own=1)
+        leased = self.runtime.clock.monotonic()
         try:
             moved = await self.admit.again(action, approval, measured)
         except StateConflict:
@@ -77,9 +84,11 @@ class Writes:
         if moved.state is not ActionState.EXECUTING:
             return moved
         if given is None:
-            return await self._carry_out(moved)
+            return await self._carry_out(moved, leased)
         kept = msgspec.json.decode(action.input_state)
-        return await self._carry_out(moved, responses=given.input_responses, upstream_state=kept["upstream"])
+        return await self._carry_out(
+            moved, leased, responses=given.input_responses, upstream_state=kept["upstream"]
+        )
 
     async def _depart(
         self,
@@ -89,6 +98,7 @@ class Writes:
         decision: Decision,
         ahead: asyncio.Future[None],
     ) -> Action:
+        leased = self.runtime.clock.monotonic()
         try:
             action = await self.admit.record(
                 request, decision, action=action_id, idempotency_key=proposal.idempotency_key
@@ -101,19 +111,24 @@ class Writes:
             ahead.set_result(None)
         if action.state is not ActionState.EXECUTING:
             return action
-        return await self._carry_out(action, responses=proposal.foreseen)
+        return await self._carry_out(action, leased, responses=proposal.foreseen)
 
     async def _carry_out(
         self,
         action: Action,
+        leased: float,
         *,
         responses: Mapping[str, Json] | None = None,
         upstream_state: str | None = None,
     ) -> Action:
-        """Send an action whose intent is on disk, and settle it. Nothing is retried but the settling."""
+        """Send an action whose intent is on disk, and settle it. Nothing is retried here but the settling."""
         relay = self.attend.relay(action.id)
         outcome = await self.send.action(
-            action, relay if relay else None, responses=responses, upstream_state=upstream_state
+            action,
+            relay if relay else None,
+            leased=leased,
+            responses=responses,
+            upstream_state=upstream_state,
         )
         return await self._settled(action, outcome)
 
@@ -125,5 +140,5 @@ class Writes:
             return (await self.attend.load(action.id))[0]
         except StoreError as error:
             log.error("the outcome of %s cannot be written yet: %s", action.id, error.message)
-            self.late.write(lambda: self.settle.outcome(action, outcome))
+            self.late.write(lambda: self.settle.outcome(action, outcome), about=action.id)
             return replace(action, state=ActionState.IN_DOUBT, error=UNWRITTEN)

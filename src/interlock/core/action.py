@@ -7,8 +7,9 @@ by one with each move, so that a writer who was overtaken cannot move an action 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
 from interlock.core.model import EffectClass, Json, RiskTier, Verdict
 
@@ -82,7 +83,10 @@ class Action:
     """One proposed tool call that is more than a read, with everything needed to decide it anew.
 
     `principal` is the verified caller as plain JSON, `decision` the last decision on it. `due_at` is set
-    while it is scheduled, `lease_until` says until when a call that was sent may still land.
+    while it is scheduled or to be tried again, `lease_until` says until when a call that was sent may still
+    land. `attempt` counts how often it was sent and may have landed, `began_at` is the first of these times,
+    `ended_at` when its outcome was written. `comp_of` names the action that this one undoes, `undo_until`
+    says how long this one can be undone.
     """
 
     id: str
@@ -119,13 +123,47 @@ class Action:
     comp_of: str = ""
     undo_until: int = 0
 
+    @property
+    def cancellable(self) -> bool:
+        """Whether it can still be stopped: what was sent and may have landed cannot."""
+        return self.attempt == 0 and self.state.cancellable
 
-def after_crash(effect: EffectClass) -> ActionState:
-    """Where an action belongs whose process died while it was executing (invariant 5).
+    def may_become(self, following: ActionState) -> bool:
+        """Whether the move is one of the machine's. What may have happened never becomes what did not."""
+        return self.state.may_become(following) and not (self.attempt and following in _NEVER_SENT)
 
-    A read that was cut off has no effect to be in doubt about; anything else may have happened.
+
+_NEVER_SENT = frozenset({_S.CANCELLED, _S.DENIED, _S.REJECTED, _S.EXPIRED})
+
+
+def advance(action: Action, to: ActionState, *, now: int, **changes: Any) -> Action:
+    """Return `action` after its move to `to` at `now`, with `changes` to its fields.
+
+    To be sent counts an attempt. A tool that asked for input did nothing yet, which takes it back.
     """
-    return _S.FAILED if effect is EffectClass.READ else _S.IN_DOUBT
+    attempt, began_at, ended_at = action.attempt, action.began_at, action.ended_at
+    if to is _S.EXECUTING:
+        attempt, began_at = attempt + 1, began_at or now
+    elif to is _S.AWAITING_INPUT:
+        attempt -= 1
+        began_at = began_at if attempt else 0
+    if not to.final:
+        ended_at = 0
+    elif action.state in _UNDECIDED:
+        ended_at = now
+    return replace(
+        action,
+        state=to,
+        fence=action.fence + 1,
+        updated_at=max(action.updated_at, now),
+        attempt=attempt,
+        began_at=began_at,
+        ended_at=ended_at,
+        **changes,
+    )
+
+
+_UNDECIDED = OPEN | {_S.IN_DOUBT}
 
 
 def after_approval(delay: int, now: int) -> tuple[ActionState, int]:

@@ -27,7 +27,7 @@ from interlock.upstream.relay import Relay
 log = logging.getLogger(__name__)
 
 HEARTBEAT = 10.0
-_UNDER_WAY = frozenset({ActionState.APPROVED, ActionState.EXECUTING})
+_UNDER_WAY = frozenset({ActionState.APPROVED, ActionState.EXECUTING, ActionState.RETRY})
 
 
 @dataclass(slots=True, kw_only=True)

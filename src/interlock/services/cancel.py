@@ -28,7 +28,7 @@ class Cancel:
 
     def _cancel(self, transaction: Transaction, name: str, person: str, reason: str) -> Action:
         action = actions.get(transaction.connection, name)
-        if not action.state.cancellable:
+        if not action.cancellable:
             raise StateConflict(
                 f"The action {name} is {action.state.value}: it cannot be cancelled any more.",
                 hint=f"interlock actions show {name}",

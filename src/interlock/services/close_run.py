@@ -70,5 +70,5 @@ def _waiting(transaction: Transaction, run: str) -> tuple[Action, ...]:
     return tuple(
         action
         for action in actions.unsettled(transaction.connection, run=run)
-        if action.state.cancellable and action.state is not ActionState.AWAITING_INPUT
+        if action.cancellable and action.state is not ActionState.AWAITING_INPUT
     )

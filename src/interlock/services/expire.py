@@ -48,7 +48,7 @@ class Expire:
     def _orphan(self, transaction: Transaction, name: str) -> None:
         action = actions.get(transaction.connection, name)
         run = runs.find(transaction.connection, action.run)
-        if action.state.cancellable and (run is None or run.state is not RunState.OPEN):
+        if action.cancellable and (run is None or run.state is not RunState.OPEN):
             approvals.cancel(transaction, self.memory, action, by="interlock", reason="the run ended")
 
     def _expire(self, transaction: Transaction, name: str) -> None:

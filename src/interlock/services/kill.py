@@ -8,6 +8,7 @@ cancels what waits in them; what it cannot reach is said (`report_kill`).
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from interlock.core.alert import AlertKind
@@ -27,13 +28,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True, kw_only=True)
 class KillSwitch:
-    """The kill switch of one process. `load` it before the first call."""
+    """The kill switch of one process. `load` it before the first call.
+
+    `followers` hear of a kill in the commit that puts it on record.
+    """
 
     store: Store
     memory: Memory
     runtime: Runtime
     settings: Settings
     process: str
+    followers: list[Callable[[Transaction, KillOrder], None]] = field(
+        default_factory=list[Callable[[Transaction, KillOrder], None]]
+    )
     _unrecorded: dict[str, KillOrder] = field(default_factory=dict[str, KillOrder])
     _lifted: set[str] = field(default_factory=set[str])
     _file: kill_file.Watched = field(init=False)
@@ -129,6 +136,8 @@ class KillSwitch:
         ended = self._end(transaction, order.subject, order.level, order.by)
         event = alert_events.raise_alert(transaction, self.memory, _alarm(order))
         kills.name_incident(transaction, order.id, None if event is None else event.incident)
+        for follow in self.followers:
+            follow(transaction, order)
         body = {"runs_ended": list(ended)}
         kills.put_report(transaction, order.id, self.process, self.memory.environment, body)
 
@@ -156,7 +165,7 @@ class KillSwitch:
     def _cancel_calls_of(self, transaction: Transaction, tool: str) -> None:
         for action in actions.unsettled(transaction.connection):
             here = actions.principal_of(action).environment == self.memory.environment
-            if here and action.tool == tool and action.state.cancellable:
+            if here and action.tool == tool and action.cancellable:
                 approvals.cancel(
                     transaction, self.memory, action, by="interlock", reason="the kill switch was pressed"
                 )

@@ -1,22 +1,25 @@
-"""What the engine finds at its start: calls that a dead process left behind (invariant 5).
+"""The one reaper: calls that a process left behind that is dead, or overtook its lease (invariant 5).
 
-A call that was cut off while it executed is in doubt, because it may have happened; a read has failed.
+A read has failed. What its tool knows by its key is sent again; anything else is in doubt, because it may
+have happened. It runs at the start and by the clock, on every process: whoever claims an action moves it.
 What was approved and not begun is handed back to be executed. What waits, waits on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from interlock.core.action import Action, ActionState, after_crash
-from interlock.core.model import EffectClass
+from interlock.core.action import Action, ActionState
+from interlock.core.model import SECOND, EffectClass
 from interlock.errors import NotFound, StoreError
 from interlock.runtime import Runtime
-from interlock.store import actions, approvals
+from interlock.store import actions, approvals, claims, doubts
 from interlock.store.database import Store, Transaction
 from interlock.store.memory import LiveAction, Memory
 
 _RETRY = 1.0
+_CLAIMED = frozenset({ActionState.EXECUTING, ActionState.IN_DOUBT})
 
 CUT_OFF = (
     "The process was stopped between sending this call and recording its outcome; it may or may not have "
@@ -28,19 +31,31 @@ CUT_OFF_READ = "The process was stopped while this was read; nothing was changed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recover:
-    """The first thing the engine does; `process` names this one, whose own calls are not touched."""
+    """What the engine does first, and by the clock. `process` names this one; `call_timeout`: seconds."""
 
     store: Store
     memory: Memory
     runtime: Runtime
     process: str
+    call_timeout: int
 
     async def start(self) -> list[Action]:
-        """Settle what dead processes left, load the live actions, return those that are to be executed."""
-        await self.store.transact(self._settle)
+        """Settle what dead processes left, load the live actions, return those that are to be executed.
+
+        Where no other process can be writing, what they left is settled at once, else when its lease ends.
+        """
+        while await self.store.transact(lambda transaction: self._reap(transaction, alone=self.store.alone)):
+            pass
         for live in await self.store.read(actions.load_live):
             self.memory.put_action(live)
         return await self.store.read(lambda found: actions.in_state(found, ActionState.APPROVED))
+
+    async def sweep(self, busy: Collection[str]) -> int:
+        """Settle what nobody carries out any more; this process is `busy` with some. Raises `StoreError`."""
+        environment, now = self.memory.environment, self.store.now()
+        if not await self.store.read(lambda found: claims.any_overdue(found, environment, now, busy)):
+            return 0
+        return await self.store.transact(lambda transaction: self._reap(transaction, alone=False, busy=busy))
 
     async def disown(self, action: str) -> None:
         """Learn what became of an intent whose commit was lost, once the store answers again.
@@ -60,7 +75,7 @@ class Recover:
 
     def _disown(self, transaction: Transaction, name: str) -> None:
         action = actions.get(transaction.connection, name)
-        if action.state is ActionState.EXECUTING:
+        if action.state in _CLAIMED:
             actions.move(
                 transaction, action, ActionState.FAILED, by="interlock", error=NEVER_SENT, lease_until=0
             )
@@ -76,13 +91,16 @@ class Recover:
         self.memory.count_call(live.run, live.tool)
         self.memory.put_action(live)
 
-    def _settle(self, transaction: Transaction) -> None:
-        for action in actions.left_behind(transaction.connection, self.process):
-            state = after_crash(action.effect)
+    def _reap(self, transaction: Transaction, *, alone: bool, busy: Collection[str] = ()) -> int:
+        left = claims.overdue(
+            transaction, self.memory.environment, process=self.process, alone=alone, busy=busy
+        )
+        for action in left:
             read = action.effect is EffectClass.READ
-            actions.move(
-                transaction, action, state, by="interlock", reason="the process died",
-                error=CUT_OFF_READ if read else CUT_OFF,
+            moved = doubts.unanswered(
+                transaction, self.memory, action, CUT_OFF_READ if read else CUT_OFF,
+                timeout=self.call_timeout * SECOND, cause="process_died",
             )  # fmt: skip
-            body = {"digest": action.digest, "cause": "process_died"}
-            actions.record(transaction, f"action.{state.value}", action, body=body)
+            live = actions.live_of(moved)
+            transaction.on_commit(lambda live=live: self.memory.put_action(live))
+        return len(left)

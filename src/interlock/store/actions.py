@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from interlock.core.action import OPEN, Action, ActionState
+from interlock.core.action import OPEN, Action, ActionState, advance
 from interlock.core.model import Decision, Json, Principal, Request
 from interlock.errors import NotFound, StateConflict
 from interlock.store.action_rows import (
@@ -137,15 +137,9 @@ def move(
 
     Raises `StateConflict` when somebody else moved it first, or when the machine has no such move.
     """
-    if not action.state.may_become(to):
+    if not action.may_become(to):
         raise StateConflict(f"The action {action.id} is {action.state.value}; it cannot become {to.value}.")
-    moved = replace(
-        action,
-        state=to,
-        fence=action.fence + 1,
-        updated_at=max(action.updated_at, transaction.now),
-        **changes,
-    )
+    moved = advance(action, to, now=transaction.now, **changes)
     anew = "decision" in changes
     values = moving(moved, process) | (decided(moved) if anew else {})
     values |= {"of_id": action.id, "of_state": action.state.value, "of_fence": action.fence}
@@ -258,15 +252,6 @@ def listed(
 def in_state(connection: sa.Connection, *states: ActionState) -> list[Action]:
     """Return the actions in any of `states`, oldest first."""
     query = sa.select(actions).where(actions.c.state.in_([each.value for each in states]))
-    return [action_of(row) for row in connection.execute(query.order_by(actions.c.id)).mappings()]
-
-
-def left_behind(connection: sa.Connection, process: str) -> list[Action]:
-    """Return what other processes were executing: they are dead, for this one holds the store."""
-    query = sa.select(actions).where(
-        actions.c.state == ActionState.EXECUTING.value,
-        sa.or_(actions.c.owner_process.is_(None), actions.c.owner_process != process),
-    )
     return [action_of(row) for row in connection.execute(query.order_by(actions.c.id)).mappings()]
 
 

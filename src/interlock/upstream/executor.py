@@ -19,6 +19,7 @@ class Dispatch:
 
     `input_responses` and `request_state` are set when this continues a call that asked for input. `approved`
     says that a person decided on exactly these arguments: of the caller's `_meta` only its trace goes along.
+    `idempotency_key` is set for a tool that knows its calls by it.
     """
 
     action: str | None
@@ -30,6 +31,7 @@ class Dispatch:
     approved: bool = False
     input_responses: Mapping[str, Json] | None = None
     request_state: str | None = None
+    idempotency_key: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +57,9 @@ class Unknown:
     """
 
     message: str
-
-
     left: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotSent:
     """Nothing left this process; trying again is safe."""

@@ -64,8 +64,20 @@ class Companion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """A read that says whether a call happened: by what its answer holds under the name in `says`."""
+
+    tool: str
+    arguments: Mapping[str, Json]
+    says: str = "happened"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tool(Document):
-    """One entry of the blast-radius map; `name` is `server.tool`. Without a tier it counts as unmapped."""
+    """One entry of the blast-radius map; `name` is `server.tool`. Without a tier it counts as unmapped.
+
+    `dedupe` is how many seconds the tool remembers an idempotency key.
+    """
 
     tier: RiskTier | None = None
     effect: EffectClass | None = None
@@ -76,6 +88,8 @@ class Tool(Document):
     sinks: tuple[str, ...] = ()
     cost_per_call: int = 0
     delay: int = 0
+    dedupe: int | None = None
+    probe: Probe | None = None
 
     @property
     def mapped(self) -> bool:

@@ -16,6 +16,9 @@ from interlock.upstream.mcp.connection import Connection
 from interlock.upstream.mcp.flight import answer_now, unsupported
 
 _ROUNDS = 10
+KEY_META = "interlock/idempotencyKey"
+"""In the `_meta` of a call: the key by which an idempotent or probeable tool knows it again."""
+
 _TRACE = frozenset({"traceparent", "tracestate", "baggage"})
 
 
@@ -24,6 +27,9 @@ async def converse(connection: Connection, dispatch: Dispatch, bridge: Bridge | 
     params: dict[str, Json] = {"name": dispatch.tool, "arguments": dict(dispatch.arguments)}
     if bridge is not None and dispatch.approved:
         params["_meta"] = {key: value for key, value in bridge.meta.items() if key in _TRACE}
+    if dispatch.idempotency_key:
+        said = params.get("_meta", {} if bridge is None else bridge.meta)
+        params["_meta"] = {**cast("Mapping[str, Json]", said), KEY_META: dispatch.idempotency_key}
     if dispatch.request_state:
         params["requestState"] = dispatch.request_state
     if dispatch.input_responses is not None:
