@@ -160,8 +160,8 @@ GOLDEN: list[tuple[str, str]] = [
     ),
     (
         document("Worflow", "{}"),
-        "m.yaml:2:7: kind: 'Worflow' is no kind; expected one of Person, Team, ToolServer, Tool, Agent, Workflow, "
-        "Policy, Organisation, Provider, Runbook (did you mean 'Workflow'?)",
+        "m.yaml:2:7: kind: 'Worflow' is no kind; expected one of Person, Team, Rotation, ToolServer, Tool, "
+        "Agent, Workflow, Policy, Organisation, Provider, Runbook (did you mean 'Workflow'?)",
     ),
     (
         document("Dataset", "{}"),
@@ -268,7 +268,7 @@ def test_a_rule_that_cannot_be_understood_is_shown_on_its_line() -> None:
     assert len(said) == 3
     assert said[0].startswith("m.yaml:61:85: spec.tools[1].where.args.amount_cents.less: unknown operator")
     assert "m.yaml:65:" in said[1]
-    assert said[2].endswith("unknown Person or Team 'suport-leads' (did you mean 'support-leads'?)")
+    assert said[2].endswith("unknown Person, Team or Rotation 'suport-leads' (did you mean 'support-leads'?)")
 
 
 def test_a_circle_of_previews_and_a_dead_deny_rule_are_load_errors() -> None:

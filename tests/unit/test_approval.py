@@ -16,14 +16,17 @@ from interlock.core.approval import (
     Binding,
     Decider,
     Ground,
+    climb,
     decide,
     end,
     expired,
+    missing_votes,
     objection,
-    people,
     revise,
     stale,
+    vote,
 )
+from interlock.core.routing import Stage
 
 BINDING = Binding(digest="d1", pin="p1", bundle="b1")
 ANN = Decider(name="ann")
@@ -148,16 +151,84 @@ def test_a_decision_stands_only_for_the_arguments_tool_and_policy_it_was_taken_f
     assert stale(an_approval(), replace(BINDING, bundle="x")) == "the policy changed"
 
 
-def test_teams_expand_to_their_members_and_nobody_twice() -> None:
-    assert people(["ann", "desk"], {"desk": ("bob", "ann")}) == ("ann", "bob")
+STAGES = (
+    Stage(name="approvers", names=("ann", "bob"), people=("ann", "bob")),
+    Stage(name="fallback", names=("desk",), people=("eve", "bob")),
+)
+
+
+def routed(**changes: object) -> Approval:
+    return an_approval(**{"stages": STAGES, "approvers": ("ann", "bob"), "requester": ""} | changes)
+
+
+def test_nobody_decides_before_their_stage_has_begun_and_nobody_loses_the_right_to() -> None:
+    for act in Act:
+        assert grounds(routed(), act, EVE) is Ground.NOT_PERMITTED
+    said = objection(routed(), Act.APPROVE, EVE, reason="", now=150)
+    assert said is not None
+    assert "asked in the stage fallback, which has not begun; now it is approvers" in said.message
+    later = climb(routed(), 1, now=160)
+    assert (later.stage, later.level_at, later.approvers) == ("fallback", 160, ("ann", "bob", "eve"))
+    for person in (ANN, BOB, EVE):
+        assert grounds(later, Act.APPROVE, person, now=160) is None
+    assert grounds(later, Act.APPROVE, Decider(name="zoe", roles=frozenset({"approver"})), now=160)
+    assert an_approval().stage == ""
+
+
+def test_a_route_that_names_nobody_who_is_there_lets_no_role_decide() -> None:
+    empty = (Stage(name="approvers", names=("desk",), people=()),)
+    assert grounds(an_approval(stages=empty, approvers=()), Act.APPROVE, EVE) is Ground.NOT_PERMITTED
+
+
+def test_where_it_takes_two_the_first_yes_decides_nothing_and_the_second_does() -> None:
+    asked = routed(needs=2)
+    assert missing_votes(asked) == 2
+    with pytest.raises(ValueError, match="does not decide"):
+        decide(asked, Act.APPROVE, ANN, reason="", now=150)
+    once = vote(asked, ANN, reason=" fine ", now=150)
+    assert (once.state, once.decided_by, once.votes[0].reason) == (ApprovalState.PENDING, "", "fine")
+    again = objection(once, Act.APPROVE, ANN, reason="", now=151)
+    assert again is not None
+    assert (again.ground, "another person" in again.message) == (Ground.CONFLICT, True)
+    with pytest.raises(ValueError, match="one yes decides"):
+        vote(once, BOB, reason="", now=151)
+    assert grounds(once, Act.APPROVE, BOB) is None
+    assert decide(once, Act.APPROVE, BOB, reason="", now=151).state is ApprovalState.APPROVED
+
+
+def test_where_it_takes_two_one_no_decides_even_of_who_had_agreed() -> None:
+    once = vote(routed(needs=2), ANN, reason="", now=150)
+    assert grounds(once, Act.REJECT, ANN) is None
+    assert decide(once, Act.REJECT, ANN, reason="no", now=151).state is ApprovalState.REJECTED
+
+
+def test_changing_the_arguments_voids_the_votes_and_who_did_is_no_eye() -> None:
+    once = vote(routed(needs=2), ANN, reason="", now=150)
+    other = Binding(digest="d2", pin="p1", bundle="b1")
+    again = revise(
+        once, id="apr_2", action="act_2", binding=other, arguments={"n": 2}, by=BOB, four_eyes=False,
+        now=160, needs=2,
+    )  # fmt: skip
+    assert (again.state, again.votes, again.revised_by) == (ApprovalState.PENDING, (), "bob")
+    assert again.excluded == {"bob", "bot"}
+    assert grounds(again, Act.APPROVE, BOB) is Ground.NOT_PERMITTED
+    assert grounds(again, Act.APPROVE, ANN) is None
+
+
+def test_a_decided_request_takes_no_vote_and_climbs_no_further() -> None:
+    done = end(routed(needs=2), ApprovalState.CANCELLED, reason="", now=150)
+    with pytest.raises(ValueError, match="cancelled"):
+        vote(done, ANN, reason="", now=151)
+    with pytest.raises(ValueError, match="cancelled"):
+        climb(done, 1, now=151)
 
 
 class OneApproval(RuleBasedStateMachine):
-    """Whatever people and time do, in any order: at most one decision counts, and only in time."""
+    """Whatever people and time do, in any order: at most one decision counts, by as many as it takes."""
 
-    @initialize()
-    def asked(self) -> None:
-        self.approval = an_approval()
+    @initialize(needs=st.integers(1, 2))
+    def asked(self, needs: int) -> None:
+        self.approval = routed(needs=needs)
         self.now = 150
         self.counted: list[tuple[Act, str]] = []
 
@@ -171,8 +242,17 @@ class OneApproval(RuleBasedStateMachine):
     def somebody_acts(self, act: Act, person: Decider, reason: str) -> None:
         if objection(self.approval, act, person, reason=reason, now=self.now) is None:
             assert self.now < 200
+            assert person.name in ("ann", "bob") or self.approval.level == 1
+            if act is Act.APPROVE and missing_votes(self.approval) > 1:
+                self.approval = vote(self.approval, person, reason=reason, now=self.now)
+                return
             self.approval = decide(self.approval, act, person, reason=reason, now=self.now)
             self.counted.append((act, person.name))
+
+    @rule()
+    def the_next_stage_begins(self) -> None:
+        if self.approval.state is ApprovalState.PENDING:
+            self.approval = climb(self.approval, 1, now=self.now)
 
     @rule(state=st.sampled_from([ApprovalState.EXPIRED, ApprovalState.CANCELLED]))
     def it_ends(self, state: ApprovalState) -> None:
@@ -184,7 +264,10 @@ class OneApproval(RuleBasedStateMachine):
         assert len(self.counted) <= 1
         if self.approval.state in (ApprovalState.APPROVED, ApprovalState.REJECTED):
             assert self.counted
-            assert self.approval.decided_by in ("ann", "bob")
+            assert self.approval.decided_by in ("ann", "bob", "eve")
+        if self.approval.state is ApprovalState.APPROVED:
+            agreed = {self.approval.decided_by, *(each.person for each in self.approval.votes)}
+            assert len(agreed) == self.approval.needs
         if self.approval.state in (ApprovalState.EXPIRED, ApprovalState.CANCELLED):
             assert not self.counted
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from interlock.core.authority import Comparison, Direction, compare
 from interlock.core.bundle import BundleInvalid, compile_bundle
-from interlock.core.document.identity import Agent, Organisation, Person, Team
+from interlock.core.document.identity import Agent, Organisation, Person, Rotation, Team
 from interlock.core.document.kind import AnyDocument
 from interlock.core.document.named import Document
 from interlock.core.document.provider import Provider
@@ -20,7 +20,7 @@ from interlock.core.document.runbook import Runbook
 from interlock.core.document.spending import Budget, Models
 from interlock.core.document.tool import BlastRadius, Companion, Credentials, Tool, ToolServer, Variant
 from interlock.core.document.workflow import Approvals, BreakerLimits, Grant, Workflow
-from interlock.core.model import EffectClass, OnHard, RiskTier, Source, Verdict, WireFamily
+from interlock.core.model import AtEnd, EffectClass, OnHard, RiskTier, Source, Verdict, WireFamily
 from interlock.core.trial import Trial, ask
 from support.policies import NOW, a_reading_tool, a_rule, a_tool, a_workflow, documents
 
@@ -44,6 +44,8 @@ BUDGET = Budget(run=2, day=20)
 LOOSE = Budget(run=3, day=20)
 SMALL = Variant(name="small", when={"args.n": {"le": 5}}, tier=READ)
 
+ROTA = Rotation(name="r", members=("a", "b"), tz="UTC", first=0)
+
 FIELDS: list[tuple[AnyDocument, AnyDocument, Direction]] = [
     (Person(name="a", email="a@x"), Person(name="a", email="b@x"), WIDENS),
     (Person(name="a", email="a@x"), Person(name="a", email="a@x", roles=("viewer",)), WIDENS),
@@ -58,6 +60,10 @@ FIELDS: list[tuple[AnyDocument, AnyDocument, Direction]] = [
     (Team(name="t", members=("a", "b")), Team(name="t", members=("a",)), NARROWS),
     (Team(name="t", members=("a",)), Team(name="t"), WIDENS),
     (Team(name="t"), Team(name="t", rota="r"), WIDENS),
+    (Team(name="t", rota="r"), Team(name="t"), NARROWS),
+    (ROTA, replace(ROTA, members=("a",)), NARROWS),
+    (ROTA, replace(ROTA, members=("a", "b", "c")), WIDENS),
+    (ROTA, replace(ROTA, every=86_400), NEITHER),
     (
         Team(name="t", members=("a", "b"), budget=BUDGET),
         Team(name="t", members=("a",), budget=BUDGET),
@@ -225,6 +231,11 @@ FLOWS: list[tuple[Workflow, Workflow, Direction]] = [
     (FLOW, flow(approvals=Approvals(expire_after=60)), NARROWS),
     (FLOW, flow(approvals=Approvals(expire_after=86_400)), WIDENS),
     (FLOW, flow(approvals=Approvals(sla=60)), NEITHER),
+    (FLOW, flow(approvals=Approvals(reminder=9_000)), NEITHER),
+    (FLOW, flow(approvals=Approvals(at_end=AtEnd.PARK)), WIDENS),
+    (flow(approvals=Approvals(at_end=AtEnd.PARK)), FLOW, NARROWS),
+    (FLOW, flow(approvals=Approvals(four_eyes=(HIGH,))), NARROWS),
+    (flow(approvals=Approvals(four_eyes=(HIGH,))), FLOW, WIDENS),
     (FLOW, flow(runbook="r"), NEITHER),
     (FLOW, rule(), NARROWS),
     (rule(), FLOW, WIDENS),
@@ -285,6 +296,7 @@ ADDED: list[tuple[AnyDocument, Direction]] = [
     (Person(name="a", email="a@x", roles=("viewer",)), WIDENS),
     (Team(name="t"), NEITHER),
     (Team(name="t", members=("a",)), WIDENS),
+    (ROTA, WIDENS),
     (ToolServer(name="s", transport="x"), WIDENS),
     (Tool(name="s.t"), NEITHER),
     (Agent(name="a", owner="m"), NEITHER),
@@ -316,6 +328,11 @@ def test_what_is_removed_narrows_unless_it_held_rules() -> None:
     directions = {each.document[1]: each.direction for each in found.differences}
     assert directions == {"w": NARROWS, "p": WIDENS, "empty": NEITHER}
     assert found.meet == (rules,)
+
+
+def test_a_rota_that_a_team_may_name_stays_until_its_removal_is_agreed_to() -> None:
+    found = compare([ROTA], [])
+    assert ([each.direction for each in found.differences], found.meet) == ([WIDENS], (ROTA,))
 
 
 def test_a_workflow_is_added_in_words_with_its_tools_and_models() -> None:

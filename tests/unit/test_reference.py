@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from interlock.core.bundle import BundleInvalid, Problem, compile_bundle
-from interlock.core.document.identity import Agent, Organisation, Person, Team
+from interlock.core.document.identity import Agent, Organisation, Person, Rotation, Team
 from interlock.core.document.kind import AnyDocument
 from interlock.core.document.provider import Provider, ProviderCredentials
 from interlock.core.document.runbook import Baseline, FailureMode, Runbook
@@ -31,6 +31,18 @@ def problems(
     return []
 
 
+def a_rota(**changes: Any) -> Rotation:
+    values: dict[str, Any] = {"name": "turns", "members": ("maria",), "tz": "UTC", "first": 0}
+    return Rotation(**values | changes)
+
+
+def test_a_rota_is_asked_by_its_own_name_or_by_that_of_a_team() -> None:
+    workflow = a_workflow(approvals=Approvals(approvers=("turns",), fallback=("t",)))
+    assert problems(a_rota(), Team(name="t", rota="turns"), workflow=workflow) == []
+    [problem] = problems(a_rota(name="t"), Team(name="t"))
+    assert problem.message == "a team is called 't' too"
+
+
 def with_tools(*tools: Tool) -> list[Problem]:
     return problems(workflow=a_workflow(Grant(tool=tools[0].name)), tools=tools)
 
@@ -47,6 +59,10 @@ def test_documents_that_name_only_what_exists_are_fine() -> None:
     ("document", "path", "message", "near"),
     [
         (Team(name="t", members=("mari",)), ("spec", "members", 0), "unknown Person 'mari'", "maria"),
+        (Team(name="t", rota="turns"), ("spec", "rota"), "unknown Rotation 'turns'", None),
+        (a_rota(members=("mari",)), ("spec", "members", 0), "unknown Person 'mari'", "maria"),
+        (a_rota(name="maria"), ("metadata", "name"), "a person is called 'maria' too", None),
+        (a_rota(tz="Europe/Berlinn"), ("spec", "tz"), "unknown time zone 'Europe/Berlinn'", None),
         (
             ToolServer(name="s", transport="stdio", credentials=Credentials(owner="nobody")),
             ("spec", "credentials", "owner"),
@@ -172,7 +188,7 @@ def test_a_name_that_means_nothing_is_a_problem(
         (
             {"approvals": Approvals(approvers=("maria",), fallback=("leads",))},
             ("spec", "approvals", "fallback", 0),
-            "unknown Person or Team 'leads'",
+            "unknown Person, Team or Rotation 'leads'",
         ),
         ({"tools": (Grant(tool="erp.x"),)}, ("spec", "tools", 0, "tool"), "unknown Tool 'erp.x'"),
         (

@@ -32,10 +32,14 @@ class AlertKind(StrEnum):
     KILL = "kill.pressed"
     BREAKER = "breaker.opened"
     CONTEXT_GROWTH = "context.growth"
+    APPROVAL_REQUESTED = "approval.requested"
+    APPROVAL_REMINDER = "approval.reminder"
+    APPROVAL_ESCALATED = "approval.escalated"
+    APPROVAL_UNANSWERED = "approval.unanswered"
 
     @property
     def severity(self) -> Severity:
-        """How loud it is. Whatever halts work wakes somebody."""
+        """How loud it is. Whatever halts work wakes somebody, and so does a call that nobody decides."""
         return Severity.PAGE if self in _PAGES else Severity.TICKET
 
     @property
@@ -45,11 +49,11 @@ class AlertKind(StrEnum):
 
     @property
     def opens_incident(self) -> bool:
-        """Whether it opens an incident: work was halted."""
+        """Whether it opens an incident: work was halted, or waits for people who do not answer."""
         return self in _PAGES
 
 
-_PAGES = frozenset({AlertKind.BUDGET_KILL, AlertKind.KILL, AlertKind.BREAKER})
+_PAGES = frozenset({AlertKind.BUDGET_KILL, AlertKind.KILL, AlertKind.BREAKER, AlertKind.APPROVAL_UNANSWERED})
 
 
 TEMPLATES: Mapping[AlertKind, FailureMode] = {
@@ -100,6 +104,33 @@ TEMPLATES: Mapping[AlertKind, FailureMode] = {
         first_action="interlock signals context WORKFLOW shows by how much and since which version. Compare "
         "what that version changed; shorten large tool results by a compression rule.",
         escalate_when="The 95th percentile fills most of the model's window, or a budget alert follows.",
+    ),
+    AlertKind.APPROVAL_REQUESTED: FailureMode(
+        name="approval-requested",
+        symptoms="An agent asks for a call that a person has to decide on, and you are asked. It waits.",
+        first_action="interlock approvals show ID says all that is needed to decide. Then approve, modify or "
+        "reject it: interlock approvals approve ID; the last two need --reason.",
+        escalate_when="You cannot judge it, or asked for it yourself. The next stage is asked by the clock.",
+    ),
+    AlertKind.APPROVAL_REMINDER: FailureMode(
+        name="approval-reminder",
+        symptoms="A call still waits for your decision, and part of the time for it has passed.",
+        first_action="Decide now: interlock approvals show ID, then approve, modify or reject it.",
+        escalate_when="You cannot judge it. When the time is over the next stage is asked as well.",
+    ),
+    AlertKind.APPROVAL_ESCALATED: FailureMode(
+        name="approval-escalated",
+        symptoms="Whoever was asked before you did not decide in time. You may decide now; so may they.",
+        first_action="interlock approvals show ID says who was asked before. Decide, or agree who does.",
+        escalate_when="The last stage misses its time too: an incident is opened then.",
+    ),
+    AlertKind.APPROVAL_UNANSWERED: FailureMode(
+        name="approval-unanswered",
+        symptoms="Every stage missed its time, or nobody is left who may decide. The call waits; only a "
+        "person lets it pass, and when its time is over it expires or stays parked, as its workflow says.",
+        first_action="Find somebody who may decide: interlock approvals show ID names them. If nobody is "
+        "there, stop the call (interlock actions cancel ID) and correct the workflow's approvals.",
+        escalate_when="It happens again for this workflow: its approvers, rota or sla do not fit the work.",
     ),
     AlertKind.BREAKER: FailureMode(
         name="breaker-opened",

@@ -1,17 +1,22 @@
 """Who may decide on a call that waits, what the decision is worth, and for how long.
 
 A decision is bound to the argument digest, the tool's pin and the policy bundle, is used once, and ends.
-It is never the requester's own. Changing the arguments makes a new revision with a new digest; the old
-one is superseded. Running out of time is told apart from a refusal (F2, F4, invariant 6).
+It is never the requester's own. Where two people must agree, the first yes is a vote and the second decides;
+any no decides. Changing the arguments makes a new revision with a new digest; the old one is superseded, and
+its votes with it. Running out of time is told apart from a refusal (F2, F4, invariant 6).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from interlock.core.model import Json
+from interlock.core.model import AtEnd, Json
+from interlock.core.routing import Stage, deciders
+
+NEVER = 1 << 53
+"""When a request ends that is parked: later than any clock, and exact in every program that reads JSON."""
 
 
 class ApprovalState(StrEnum):
@@ -59,6 +64,15 @@ class Decider:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Vote:
+    """One person's yes, where it takes two."""
+
+    person: str
+    at: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Objection:
     """Why the act does not count, for the person who tried."""
 
@@ -70,9 +84,12 @@ class Objection:
 class Approval:
     """A request for a person's decision. Times in microseconds.
 
-    `approvers` are people, teams already expanded; empty means whoever holds the role `approver`.
-    `requester` started the run, "" when no person did. `revised_by` changed the arguments of the
-    revision before, and may not approve this one where four eyes are asked for.
+    `stages` is its route and `level` the stage that has begun, at `level_at`; each has `sla` to decide and is
+    reminded after the share `reminder` of it (basis points). `approvers` may decide now: the people of the
+    stages that have begun; without stages and approvers, whoever holds the role `approver`. `needs` so many
+    different people, of whom `votes` have agreed. `requester` started the run, "" when no person did.
+    `revised_by` changed the arguments of the revision before, and may not approve this one where four eyes
+    are asked for.
     """
 
     id: str
@@ -83,6 +100,14 @@ class Approval:
     expires_at: int
     agent: str = ""
     approvers: tuple[str, ...] = ()
+    stages: tuple[Stage, ...] = ()
+    level: int = 0
+    level_at: int = 0
+    sla: int = 0
+    reminder: int = 0
+    at_end: AtEnd = AtEnd.EXPIRE
+    needs: int = 1
+    votes: tuple[Vote, ...] = ()
     requester: str = ""
     revised_by: str = ""
     revision_of: str = ""
@@ -90,6 +115,16 @@ class Approval:
     decided_at: int = 0
     reason: str = ""
     arguments: Mapping[str, Json] | None = None
+
+    @property
+    def stage(self) -> str:
+        """The name of the stage that has begun; "" where a role decides."""
+        return self.stages[self.level].name if self.stages else ""
+
+    @property
+    def excluded(self) -> frozenset[str]:
+        """Who never lets this call pass: the agent, who asked for it, and who changed its arguments."""
+        return frozenset({self.agent, self.requester, self.revised_by} - {""})
 
 
 _DECIDED = {
@@ -114,6 +149,7 @@ def objection(
     return (
         _over(approval, now)
         or _not_theirs(approval, act, person, self_approval=self_approval)
+        or _voted(approval, act, person)
         or _incomplete(act, reason)
     )
 
@@ -130,12 +166,9 @@ def _over(approval: Approval, now: int) -> Objection | None:
 
 
 def _not_theirs(approval: Approval, act: Act, person: Decider, *, self_approval: bool) -> Objection | None:
-    if approval.approvers and person.name not in approval.approvers:
-        return _no(f"{person.name} is not among the approvers of this workflow.")
-    if not approval.approvers and "approver" not in person.roles:
-        return _no(f"{person.name} does not hold the role approver.")
-    if act is Act.REJECT:
-        return None
+    unasked = _not_asked(approval, person)
+    if unasked is not None or act is Act.REJECT:
+        return unasked
     if person.name == approval.agent:
         return _no("An agent never decides on its own call.")
     if person.name == approval.requester and not self_approval:
@@ -145,8 +178,31 @@ def _not_theirs(approval: Approval, act: Act, person: Decider, *, self_approval:
     return None
 
 
+def _not_asked(approval: Approval, person: Decider) -> Objection | None:
+    if person.name in approval.approvers:
+        return None
+    for stage in approval.stages[approval.level + 1 :]:
+        if person.name in stage.people:
+            return _no(
+                f"{person.name} is asked in the stage {stage.name}, which has not begun; "
+                f"now it is {approval.stage}."
+            )
+    if approval.approvers or approval.stages:
+        return _no(f"{person.name} is not among the approvers of this workflow.")
+    if "approver" not in person.roles:
+        return _no(f"{person.name} does not hold the role approver.")
+    return None
+
+
 def _no(message: str) -> Objection:
     return Objection(ground=Ground.NOT_PERMITTED, message=message)
+
+
+def _voted(approval: Approval, act: Act, person: Decider) -> Objection | None:
+    if act is Act.APPROVE and any(each.person == person.name for each in approval.votes):
+        message = f"{person.name} has approved this already; it takes another person."
+        return Objection(ground=Ground.CONFLICT, message=message)
+    return None
 
 
 def _incomplete(act: Act, reason: str) -> Objection | None:
@@ -155,13 +211,37 @@ def _incomplete(act: Act, reason: str) -> Objection | None:
     return None
 
 
+def missing_votes(approval: Approval) -> int:
+    """Return how many more people must agree before the call may pass."""
+    return approval.needs - len(approval.votes)
+
+
+def vote(approval: Approval, person: Decider, *, reason: str, now: int) -> Approval:
+    """Return the approval with one more yes that decides nothing yet. Raises `ValueError` where it would."""
+    _pending(approval)
+    if missing_votes(approval) < 2:
+        raise ValueError(f"one yes decides approval {approval.id}")
+    given = Vote(person=person.name, at=now, reason=reason.strip())
+    return replace(approval, votes=(*approval.votes, given))
+
+
 def decide(approval: Approval, act: Act, person: Decider, *, reason: str, now: int) -> Approval:
-    """Return the approval as decided. Raises `ValueError` when it is already decided (single use)."""
-    if approval.state is not ApprovalState.PENDING:
-        raise ValueError(f"approval {approval.id} is {approval.state.value}")
+    """Return the approval as decided. Raises `ValueError` when it is already decided (single use).
+
+    Where it takes two to approve, the yes of another person must be there.
+    """
+    _pending(approval)
+    if act is Act.APPROVE and missing_votes(approval) > 1:
+        raise ValueError(f"one yes does not decide approval {approval.id}")
     return replace(
         approval, state=_DECIDED[act], decided_by=person.name, decided_at=now, reason=reason.strip()
     )
+
+
+def climb(approval: Approval, level: int, *, now: int) -> Approval:
+    """Return the request with the stage `level` begun: its people may decide now, as may the others."""
+    _pending(approval)
+    return replace(approval, level=level, level_at=now, approvers=deciders(approval.stages, level))
 
 
 def end(approval: Approval, state: ApprovalState, *, reason: str, now: int) -> Approval:
@@ -169,11 +249,15 @@ def end(approval: Approval, state: ApprovalState, *, reason: str, now: int) -> A
 
     Raises `ValueError` when it is already decided, or when `state` would be a decision.
     """
-    if approval.state is not ApprovalState.PENDING:
-        raise ValueError(f"approval {approval.id} is {approval.state.value}")
+    _pending(approval)
     if state not in (ApprovalState.EXPIRED, ApprovalState.CANCELLED, ApprovalState.SUPERSEDED):
         raise ValueError(f"{state.value} is a person's decision")
     return replace(approval, state=state, decided_at=now, reason=reason)
+
+
+def _pending(approval: Approval) -> None:
+    if approval.state is not ApprovalState.PENDING:
+        raise ValueError(f"approval {approval.id} is {approval.state.value}")
 
 
 def revise(
@@ -186,26 +270,32 @@ def revise(
     by: Decider,
     four_eyes: bool,
     now: int,
+    needs: int = 1,
 ) -> Approval:
     """Return the next revision: other arguments, so another digest, and its own single decision.
 
-    Without four eyes the person who changed it has thereby approved it; with them it waits for another.
-    The time it may take does not start again. Raises `ValueError` when nothing was changed.
+    Without four eyes the person who changed it has thereby approved it. With them, or where the call `needs`
+    two people, it waits for others, and whoever changed it is none of them. Nobody has agreed to it yet. The
+    time it may take does not start again. Raises `ValueError` when nothing was changed.
     """
     if binding.digest == approval.binding.digest:
         raise ValueError("the arguments are the same")
+    waits = four_eyes or needs > 1
     return replace(
         approval,
         id=id,
         action=action,
         binding=binding,
         arguments=arguments,
-        state=ApprovalState.PENDING if four_eyes else ApprovalState.APPROVED,
+        state=ApprovalState.PENDING if waits else ApprovalState.APPROVED,
         requested_at=now,
-        revised_by=by.name if four_eyes else "",
+        level_at=now,
+        needs=needs,
+        votes=(),
+        revised_by=by.name if waits else "",
         revision_of=approval.id,
-        decided_by="" if four_eyes else by.name,
-        decided_at=0 if four_eyes else now,
+        decided_by="" if waits else by.name,
+        decided_at=0 if waits else now,
         reason="",
     )
 
@@ -219,11 +309,3 @@ def stale(approval: Approval, binding: Binding) -> str | None:
     if approval.binding.bundle != binding.bundle:
         return "the policy changed"
     return None
-
-
-def people(names: Iterable[str], teams: Mapping[str, Collection[str]]) -> tuple[str, ...]:
-    """Expand teams to their members; keep the order, name nobody twice."""
-    found: dict[str, None] = {}
-    for name in names:
-        found.update(dict.fromkeys(teams.get(name, (name,))))
-    return tuple(found)

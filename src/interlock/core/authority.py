@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from interlock.core import judgement, merge, narrowing
-from interlock.core.document.identity import Agent, Organisation, Person, Team
+from interlock.core.document.identity import Agent, Organisation, Person, Rotation, Team
 from interlock.core.document.kind import AnyDocument
 from interlock.core.document.provider import Provider
 from interlock.core.document.rule import Conditions, Policy, Rule
@@ -146,6 +146,8 @@ def _added(new: AnyDocument, context: _Context) -> Merged:
             words = f"added with the roles {', '.join(new.roles)}" if new.roles else "added"
         case Team():
             direction, words = (WIDENS if new.members else NEITHER), "added"
+        case Rotation():
+            direction, words = WIDENS, f"rotation added with {', '.join(new.members)}"
         case ToolServer():
             direction, words = WIDENS, "tool server added"
         case Tool():
@@ -185,6 +187,8 @@ def _removed(old: AnyDocument) -> Merged:
         return (old if old.rules else None), [Change("", f"removed with {_rules(old)}", direction)]
     if isinstance(old, Team | Organisation) and old.budget is not None:
         return old, [Change("", "removed with its budget", WIDENS)]
+    if isinstance(old, Rotation):  # a team may still name it, as long as that has not been agreed to
+        return old, [Change("", "rotation removed", WIDENS)]
     if isinstance(old, Runbook):
         return None, [Change("", "removed", NEITHER)]
     return None, [Change("", "removed", NARROWS)]

@@ -13,13 +13,14 @@ from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from interlock.core.canonical import digest
-from interlock.core.document.identity import Agent, Organisation, Person, Team
+from interlock.core.document.identity import Agent, Organisation, Person, Rotation, Team
 from interlock.core.document.kind import AnyDocument, key
 from interlock.core.document.provider import Provider
 from interlock.core.document.rule import Policy
 from interlock.core.document.runbook import Runbook
 from interlock.core.document.tool import Tool, ToolServer
 from interlock.core.document.workflow import Workflow
+from interlock.core.duty import Rota
 from interlock.core.model_reference import check_models, check_provider, served_by
 from interlock.core.model_route import RoutingTable
 from interlock.core.policy.condition import Setting
@@ -32,6 +33,7 @@ from interlock.core.reference import (
     check_credentials,
     check_organisation,
     check_policy,
+    check_rotation,
     check_runbook,
     check_team,
     check_tool,
@@ -75,6 +77,7 @@ class Bundle:
     agents: Mapping[str, Agent]
     people: Mapping[str, Person]
     teams: Mapping[str, Team]
+    rotas: Mapping[str, Rota]
     providers: Mapping[str, Provider]
     routes: RoutingTable = field(compare=False)
     runbooks: Mapping[str, Runbook]
@@ -126,6 +129,7 @@ class _Compiler:
         self._check_models()
         tools = self._compile_tools()
         workflows = self._compile_workflows(tools, versions)
+        rotas = self._compile_rotas()
         problems = self._problems()
         if problems:
             raise BundleInvalid(problems)
@@ -139,6 +143,7 @@ class _Compiler:
             agents=self._named(Agent),
             people=self._named(Person),
             teams=self._named(Team),
+            rotas=rotas,
             providers=self.providers,
             routes=RoutingTable(self.providers.values()),
             runbooks=self._named(Runbook),
@@ -159,6 +164,8 @@ class _Compiler:
         names = self._names()
         for team in self._all(Team):
             check_team(team, names, self._of(team))
+        for rotation in self._all(Rotation):
+            check_rotation(rotation, names, self._of(rotation))
         for holder in (*self._all(ToolServer), *self._all(Provider)):
             check_credentials(holder, names, self._of(holder))
         for agent in self._all(Agent):
@@ -189,6 +196,7 @@ class _Compiler:
             environment=self.environment,
             people=self._named(Person),
             teams=self._named(Team),
+            rotations=self._named(Rotation),
             agents=self._named(Agent),
             servers=self.servers,
             tools=self.tools,
@@ -233,6 +241,15 @@ class _Compiler:
             )
             for name, workflow in self.workflows.items()
         }
+
+    def _compile_rotas(self) -> dict[str, Rota]:
+        found: dict[str, Rota] = {}
+        for rotation in self._all(Rotation):
+            try:
+                found[rotation.name] = Rota(rotation=rotation, zone=self.zone(rotation.tz))
+            except (KeyError, ValueError, OSError):
+                self._of(rotation).at("spec", "tz").add(f"unknown time zone {rotation.tz!r}")
+        return found
 
     def _place_policies(self, tools: Mapping[str, CompiledTool]) -> list[PlacedRule]:
         placed = [each for policy in self.policies.values() for each in place(policy.rules, self._of(policy))]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from interlock.core import merge
-from interlock.core.document.identity import Agent, Organisation, Person, Team
+from interlock.core.document.identity import Agent, Organisation, Person, Rotation, Team
 from interlock.core.document.provider import (
     DeclaredPrice,
     DeclaredRates,
@@ -24,7 +24,7 @@ from interlock.core.document.spending import Budget, Degraded, Models
 from interlock.core.document.tool import BlastRadius, Credentials, Tool, ToolServer
 from interlock.core.document.workflow import Approvals, BreakerLimits, Grant, Workflow
 from interlock.core.merge import NARROWS, NEITHER, WIDENS, Change, Direction, Merge, Merged
-from interlock.core.model import OnHard, Source
+from interlock.core.model import AtEnd, OnHard, Source
 from interlock.core.model_route import ANY
 
 
@@ -119,7 +119,12 @@ FIELDS: Mapping[type, Mapping[str, Merge]] = {
     Person: {"roles": merge.names("role"), "channels": merge.value("channels", _neither)},
     Team: {
         "members": merge.names("member", keep_one=True),
+        "rota": merge.value("rota", lambda _old, new: NARROWS if new is None else WIDENS),
         "budget": merge.inside("budget", record, absent=WIDENS),
+    },
+    Rotation: {
+        "members": merge.names("member", keep_one=True),
+        **{name: merge.value(name, _neither) for name in ("tz", "first", "hour", "every")},
     },
     ToolServer: {
         "credentials": record,
@@ -231,13 +236,16 @@ FIELDS: Mapping[type, Mapping[str, Merge]] = {
         "tool_failures": merge.lower("failures until the breaker trips"),
         "identical_calls": merge.lower("identical calls until the breaker trips"),
         "quality_floor": merge.higher("quality floor", _percent),
+        "quality_runs": merge.lower("low runs in a row until the breaker trips"),
     },
     Approvals: {
         "approvers": merge.names("approver", keep_one=True),
         "fallback": merge.names("fallback approver"),
-        "quality_runs": merge.lower("low runs in a row until the breaker trips"),
         "escalation": merge.names("escalation"),
         "sla": merge.value("sla", _neither),
+        "reminder": merge.value("reminder", _neither),
+        "at_end": merge.value("at_end", lambda _old, new: WIDENS if new is AtEnd.PARK else NARROWS),
+        "four_eyes": merge.guards("tier that two people approve"),
         "expire_after": merge.lower("time until a waiting call expires", _seconds),
     },
 }

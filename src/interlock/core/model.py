@@ -126,6 +126,16 @@ class Ability(StrEnum):
     REASONING = "reasoning"
 
 
+class AtEnd(StrEnum):
+    """What becomes of a call that nobody decided in time: it expires, or it waits until somebody does.
+
+    Neither is an approval, and neither is a refusal (F2).
+    """
+
+    EXPIRE = "expire"
+    PARK = "park"
+
+
 class OnHard(StrEnum):
     """What happens beyond a budget's hard limit: calls are refused, made cheaper, or all that can be done.
 

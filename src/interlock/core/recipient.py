@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from interlock.core.alert import Severity
-from interlock.core.document.identity import Agent, Person, Team
+from interlock.core.document.identity import Agent, Person, Rotation, Team
 from interlock.core.document.kind import AnyDocument
 from interlock.core.document.workflow import Workflow
 from interlock.core.kill import KillScope
@@ -55,7 +55,7 @@ class _Declared:
     def __init__(self, documents: Iterable[AnyDocument]) -> None:
         known = tuple(documents)
         self._people = {each.name: each for each in known if isinstance(each, Person)}
-        self._teams = {each.name: each for each in known if isinstance(each, Team)}
+        self._groups = {each.name: each for each in known if isinstance(each, Team | Rotation)}
         self._agents = {each.name: each for each in known if isinstance(each, Agent)}
         self._workflows = {each.name: each for each in known if isinstance(each, Workflow)}
 
@@ -84,13 +84,13 @@ class _Declared:
         return [each.name for each in self._people.values() if _OPERATORS.intersection(each.roles)]
 
     def ways(self, names: Iterable[str]) -> list[Address]:
-        """Return the ways to reach people and teams; a team is its members."""
+        """Return the ways to reach people, teams and rotas; the latter are their members."""
         people = (each for name in names for each in self._people_of(name))
         return [way for each in people for way in _ways(each)]
 
     def _people_of(self, name: str) -> list[Person]:
-        team = self._teams.get(name)
-        members = (name,) if team is None else team.members
+        group = self._groups.get(name)
+        members = (name,) if group is None else group.members
         return [self._people[each] for each in members if each in self._people]
 
 

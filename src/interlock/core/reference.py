@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from interlock.core.document.identity import Agent, Organisation, Team
+from interlock.core.document.identity import Agent, Organisation, Rotation, Team
 from interlock.core.document.provider import Provider
 from interlock.core.document.rule import Policy, Rule
 from interlock.core.document.runbook import Runbook
@@ -31,6 +31,7 @@ class Names:
     environment: str
     people: Collection[str]
     teams: Collection[str]
+    rotations: Collection[str]
     agents: Collection[str]
     servers: Collection[str]
     tools: Mapping[str, Tool]
@@ -58,6 +59,12 @@ class Names:
         for index, name in enumerate(names):
             self.need("Person or Team", name, known, flaws.at(index))
 
+    def need_asked(self, names: Iterable[str], flaws: Flaws) -> None:
+        """Note a flaw for each name that is neither a person, a team nor a rotation."""
+        known = (*self.people, *self.teams, *self.rotations)
+        for index, name in enumerate(names):
+            self.need("Person, Team or Rotation", name, known, flaws.at(index))
+
     def need_tool(self, name: str, known: Collection[str], flaws: Flaws) -> None:
         """Note a flaw when a tool has neither an entry nor a server that could offer it."""
         if name not in known and server_of(name) not in self.servers:
@@ -65,10 +72,22 @@ class Names:
 
 
 def check_team(team: Team, names: Names, flaws: Flaws) -> None:
-    """Check the members of a team, and who hears of its budget."""
+    """Check the members of a team, its rota, and who hears of its budget."""
     for index, member in enumerate(team.members):
         names.need_person(member, flaws.at("spec", "members", index))
+    if team.rota is not None:
+        names.need("Rotation", team.rota, names.rotations, flaws.at("spec", "rota"))
     _check_budget(team.budget, names, flaws)
+
+
+def check_rotation(rotation: Rotation, names: Names, flaws: Flaws) -> None:
+    """Check the members of a rota, and that no team or person has its name (F2)."""
+    spec = flaws.at("spec")
+    for index, member in enumerate(rotation.members):
+        names.need_person(member, spec.at("members", index))
+    if rotation.name in names.people or rotation.name in names.teams:
+        taken = "person" if rotation.name in names.people else "team"
+        flaws.at("metadata", "name").add(f"a {taken} is called {rotation.name!r} too")
 
 
 def check_organisation(
@@ -146,7 +165,7 @@ def check_workflow(workflow: Workflow, names: Names, flaws: Flaws) -> None:
         seen.add(grant.tool)
     approvals = workflow.approvals
     for level in ("approvers", "fallback", "escalation"):
-        names.need_answering(getattr(approvals, level), spec.at("approvals", level))
+        names.need_asked(getattr(approvals, level), spec.at("approvals", level))
     _check_budget(workflow.budget, names, flaws)
     _check_named_runbook(workflow.runbook, names, spec.at("runbook"))
     for index, shorter in enumerate(workflow.compression):

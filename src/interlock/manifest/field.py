@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from interlock.core.model import Ability, EffectClass, OnHard, RiskTier, Shortening, Source, WireFamily
+from interlock.core.model import Ability, AtEnd, EffectClass, OnHard, RiskTier, Shortening, Source, WireFamily
 from interlock.manifest import quantity
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -85,6 +85,7 @@ JsonMap = dict[str, Json]
 Tier = Annotated[RiskTier, Field(strict=False)]
 Effect = Annotated[EffectClass, Field(strict=False)]
 Origin = Annotated[Source, Field(strict=False)]
+End = Annotated[AtEnd, Field(strict=False)]
 OnHardLimit = Annotated[OnHard, Field(strict=False)]
 How = Annotated[Shortening, Field(strict=False)]
 Able = Annotated[Ability, Field(strict=False)]

@@ -20,7 +20,7 @@ from interlock.core.document.runbook import Baseline, FailureMode
 from interlock.core.document.spending import Budget, Compression, Customer, Degraded, Models
 from interlock.core.document.tool import BlastRadius, Companion, Credentials, Variant
 from interlock.core.document.workflow import Approvals, BreakerLimits, Grant
-from interlock.core.model import Verdict
+from interlock.core.model import RiskTier, Verdict
 from interlock.manifest import kinds, provider, runbook, spending
 from interlock.manifest.field import Strict
 
@@ -32,7 +32,6 @@ _FROZEN: dict[type[Strict], type[Any]] = {
     kinds.UndoSpec: Companion,
     kinds.GrantSpec: Grant,
     kinds.HoursSpec: Hours,
-    kinds.ApprovalsSpec: Approvals,
     kinds.BreakerSpec: BreakerLimits,
     spending.BudgetSpec: Budget,
     spending.ModelsSpec: Models,
@@ -70,12 +69,21 @@ def _value(value: object) -> Any:
         case provider.PriceSpec():
             tiers = tuple(DeclaredTier(above=each.above, rates=_rates(each)) for each in value.tiers)
             return DeclaredPrice(rates=_rates(value), tiers=tiers, tools=value.tools)
+        case kinds.ApprovalsSpec():
+            stages: dict[str, Any] = {**_values(value), "four_eyes": _four_eyes(value.four_eyes)}
+            return Approvals(**stages)
         case Strict() if type(value) in _FROZEN:
             return _FROZEN[type(value)](**_values(value))
         case list():
             return tuple(_value(each) for each in cast("list[object]", value))
         case _:
             return value
+
+
+def _four_eyes(said: bool | kinds.FourEyesSpec) -> tuple[RiskTier, ...]:
+    if isinstance(said, bool):
+        return tuple(RiskTier) if said else ()
+    return tuple(said.tiers)
 
 
 def _rates(spec: provider.RatesSpec) -> DeclaredRates:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, model_validator
 
-from interlock.core.model import Source
+from interlock.core.model import AtEnd, Source
 from interlock.manifest.field import (
     LETTERS,
     NAME,
@@ -24,6 +24,7 @@ from interlock.manifest.field import (
     Duration,
     Effect,
     Email,
+    End,
     Header,
     Json,
     JsonMap,
@@ -69,8 +70,24 @@ class PersonSpec(Strict):
 
 class TeamSpec(Strict):
     members: list[PersonName] = Field(default=[], description="the people of the team")
-    rota: Name | None = Field(None, description="the rota that says who is on call")
+    rota: Name | None = Field(None, description="the Rotation that says who of them is asked at a time")
     budget: BudgetSpec | None = Field(None, description="limits for the team as a whole")
+
+
+class RotationSpec(Strict):
+    members: list[PersonName] = Field(min_length=1, description="the people, in the order of their turns")
+    tz: Text = Field(description="an IANA time zone, such as Europe/Berlin")
+    first: Day = Field(
+        description="the day on which the first member's first shift begins; the weekday counts"
+    )
+    hour: int = Field(9, ge=0, le=23, description="the local hour of the handover")
+    every: Duration = Field(7 * 86_400, description="how long a shift is, in whole days: 1d, 7d, 2w")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.every % 86_400 or not 1 <= self.every // 86_400 <= 366:
+            raise ValueError("expected a shift of whole days, from 1d to 366d, in every")
+        return self
 
 
 class CredentialsSpec(Strict):
@@ -202,12 +219,29 @@ class RuleSpec(Strict):
     examples: list[JsonMap] = Field(default=[], description="calls that the rule must catch, checked at load")
 
 
+class FourEyesSpec(Strict):
+    tiers: list[Tier] = Field(min_length=1, description="the tiers of which two people approve each call")
+
+
 class ApprovalsSpec(Strict):
-    approvers: list[PersonName] = Field(default=[], description="people or teams who decide")
-    fallback: list[PersonName] = Field(default=[], description="who decides when they are away")
-    escalation: list[PersonName] = Field(default=[], description="who hears of a missed sla")
-    sla: Duration = Field(900, description="how soon a decision is due")
+    approvers: list[PersonName] = Field(default=[], description="people, teams or rotations asked first")
+    fallback: list[PersonName] = Field(default=[], description="asked as well when they missed the sla")
+    escalation: list[PersonName] = Field(default=[], description="asked as well when that was missed too")
+    sla: Duration = Field(900, description="how soon each stage owes a decision; a miss begins the next one")
+    reminder: Share = Field(5_000, description="the share of the sla after which a stage is reminded")
     expire_after: Duration = Field(14_400, description="when a call that waits is given up")
+    at_end: End = Field(
+        AtEnd.EXPIRE, description="what becomes of it then: expire, or park until somebody decides"
+    )
+    four_eyes: bool | FourEyesSpec = Field(
+        False, description="two different people must approve: true for all calls, or the tiers it is for"
+    )
+
+    @model_validator(mode="after")
+    def _long_enough(self) -> Self:
+        if self.sla < 1:
+            raise ValueError("expected an sla of at least 1s")
+        return self
 
 
 class BreakerSpec(Strict):
@@ -275,6 +309,7 @@ class Metadata(Strict):
 SPECS: dict[str, type[Strict]] = {
     "Person": PersonSpec,
     "Team": TeamSpec,
+    "Rotation": RotationSpec,
     "ToolServer": ToolServerSpec,
     "Tool": ToolSpec,
     "Agent": AgentSpec,
@@ -284,7 +319,7 @@ SPECS: dict[str, type[Strict]] = {
     "Provider": ProviderSpec,
     "Runbook": RunbookSpec,
 }
-LATER = ("AlertRule", "Rotation", "PromptVersion", "Dataset")
+LATER = ("AlertRule", "PromptVersion", "Dataset")
 NAMES: dict[str, tuple[re.Pattern[str], str]] = {
     "Person": (PERSON, "a name of letters, digits, dots, - and _"),
     "Tool": (TOOL, "a tool as server.tool, such as payments.refund"),

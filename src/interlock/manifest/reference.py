@@ -12,6 +12,7 @@ _KINDS = {
     "Person": "A human, who answers for agents and decides what waits. The first `interlock apply` signs the "
     "administrator in.",
     "Team": "People who answer together.",
+    "Rotation": "A rota: people who are on duty in turn (F2). The member whose turn it is is asked.",
     "ToolServer": "An upstream that offers tools: an MCP server started by a command or reached by a URL.",
     "Tool": "One entry of the blast-radius map. It is complete with `tier`, `effect`, `blast_radius`; until "
     "then the tool counts as `high_blast_radius`, and in `production` it cannot be called (A1, A2).",

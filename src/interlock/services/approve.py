@@ -1,15 +1,16 @@
 """A person decides on a call that waits: approve, change the arguments, or reject (F2, F4).
 
 One commit holds the decision, the action's move and the audit entry. Of two people who decide at once
-exactly one is written; the other is told. The engine executes afterwards, decided anew.
+exactly one is written; the other is told. Where it takes two, the first yes is written down and the second
+decides. What does not count changes nothing and is put on record. The engine executes afterwards, decided
+anew.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-
-import sqlalchemy as sa
+from typing import TypeVar
 
 from interlock.core import admission, canonical
 from interlock.core.action import Action, ActionState, after_approval
@@ -22,17 +23,20 @@ from interlock.core.approval import (
     Ground,
     Objection,
     decide,
+    missing_votes,
     objection,
     revise,
+    vote,
 )
 from interlock.core.model import Decision, Json, Request
 from interlock.core.reach import Measured
 from interlock.errors import InterlockError, NotPermitted, StateConflict, UsageError
 from interlock.runtime import Runtime
-from interlock.store import actions, approvals
+from interlock.store import actions, approvals, requests
 from interlock.store.database import Store, Transaction
 from interlock.store.memory import Memory
 
+T = TypeVar("T")
 Measuring = Callable[[Request], Awaitable[Measured | None]]
 
 
@@ -56,14 +60,20 @@ class Approve:
 
     async def approve(self, approval: str, person: Decider, *, reason: str = "") -> Approval:
         """Let the call pass as it was asked. Raises `NotPermitted`, `StateConflict`, `NotFound`."""
-        return await self.store.transact(
-            lambda transaction: self._approve(transaction, approval, person, reason)
+        return await self._try(
+            approval,
+            Act.APPROVE,
+            person,
+            lambda transaction: self._approve(transaction, approval, person, reason),
         )
 
     async def reject(self, approval: str, person: Decider, *, reason: str) -> Approval:
         """Turn the call down. Raises `UsageError` without a reason, and as `approve` does."""
-        return await self.store.transact(
-            lambda transaction: self._reject(transaction, approval, person, reason)
+        return await self._try(
+            approval,
+            Act.REJECT,
+            person,
+            lambda transaction: self._reject(transaction, approval, person, reason),
         )
 
     async def modify(
@@ -85,23 +95,35 @@ class Approve:
             digest = canonical.digest(dict(arguments))
         except canonical.NotCanonical as error:
             raise UsageError(f"The arguments are not acceptable: {error}.") from error
-        now = self.runtime.clock.now()
-        _, action = await self.store.read(
-            lambda found: self._admissible(found, now, approval, Act.MODIFY, person, reason)
-        )
+        action = await self._try(
+            approval, Act.MODIFY, person,
+            lambda transaction: self._admissible(transaction, approval, Act.MODIFY, person, reason)[1],
+        )  # fmt: skip
         request = replace(actions.request_of(action), arguments=arguments, digest=digest)
         measured = await self.measure(request)
-        return await self.store.transact(
+        return await self._try(
+            approval, Act.MODIFY, person,
             lambda transaction: self._modify(
                 transaction, approval, person, request=request, measured=measured, reason=reason,
                 four_eyes=four_eyes,
-            )
+            ),
         )  # fmt: skip
 
+    async def _try(self, approval: str, act: Act, person: Decider, work: Callable[[Transaction], T]) -> T:
+        """Do `work` in one commit. An act that does not count changes nothing and is put on record."""
+        try:
+            return await self.store.transact(work)
+        except (StateConflict, NotPermitted, UsageError) as refused:
+            code = refused.code
+            await self.store.transact(
+                lambda transaction: self._refused(transaction, approval, act, person, code)
+            )
+            raise
+
     def _approve(self, transaction: Transaction, name: str, person: Decider, reason: str) -> Approval:
-        asked, action = self._admissible(
-            transaction.connection, transaction.now, name, Act.APPROVE, person, reason
-        )
+        asked, action = self._admissible(transaction, name, Act.APPROVE, person, reason)
+        if missing_votes(asked) > 1:
+            return self._vote(transaction, asked, action, person, reason)
         decided = decide(asked, Act.APPROVE, person, reason=reason, now=transaction.now)
         approvals.settle(transaction, decided)
         state, due_at = after_approval(self.memory.delay_of(action.tool), transaction.now)
@@ -109,10 +131,19 @@ class Approve:
         self._record(transaction, "approval.approved", moved, decided)
         return decided
 
+    def _vote(
+        self, transaction: Transaction, asked: Approval, action: Action, person: Decider, reason: str
+    ) -> Approval:
+        """Write the first yes of two down: the call waits on for another person."""
+        voted = vote(asked, person, reason=reason, now=transaction.now)
+        given = voted.votes[-1]
+        approvals.put_vote(transaction, asked.id, given)
+        body = {**_about(voted), "reason": given.reason, "agreed": len(voted.votes), "needs": voted.needs}
+        actions.record(transaction, "approval.voted", action, person=person.name, body=body)
+        return voted
+
     def _reject(self, transaction: Transaction, name: str, person: Decider, reason: str) -> Approval:
-        asked, action = self._admissible(
-            transaction.connection, transaction.now, name, Act.REJECT, person, reason
-        )
+        asked, action = self._admissible(transaction, name, Act.REJECT, person, reason)
         decided = decide(asked, Act.REJECT, person, reason=reason, now=transaction.now)
         approvals.settle(transaction, decided)
         moved = actions.move(
@@ -135,9 +166,7 @@ class Approve:
         reason: str,
         four_eyes: bool,
     ) -> Approval:
-        asked, action = self._admissible(
-            transaction.connection, transaction.now, name, Act.MODIFY, person, reason
-        )
+        asked, action = self._admissible(transaction, name, Act.MODIFY, person, reason)
         if request.digest == action.digest:
             raise UsageError("The arguments are the same.", hint=f"interlock approvals approve {name}")
         decision = self._decide(request, measured)
@@ -152,10 +181,12 @@ class Approve:
             by=person,
             four_eyes=four_eyes,
             now=transaction.now,
+            needs=requests.needed(requests.declared(self.memory, action.workflow), decision),
         )
+        revision = requests.begun(self.memory, revision)
         following = self._following(action, revision, decision, transaction.now)
         actions.insert(transaction, following, process=self.process, reason=f"revision of {action.id}")
-        approvals.insert(transaction, revision)
+        requests.put(transaction, self.memory, revision, following)
         superseded = actions.move(
             transaction, action, ActionState.SUPERSEDED, by=person.name, reason=old.reason,
             error=old.reason, successor=following.id,
@@ -199,26 +230,40 @@ class Approve:
         return decision
 
     def _admissible(
-        self, connection: sa.Connection, now: int, name: str, act: Act, person: Decider, reason: str
+        self, transaction: Transaction, name: str, act: Act, person: Decider, reason: str
     ) -> tuple[Approval, Action]:
-        asked = approvals.get(connection, name)
-        against = objection(asked, act, person, reason=reason, now=now, self_approval=self.self_approval)
+        """Return the request, held until the commit, and its action. Raises what speaks against the act."""
+        asked = approvals.held(transaction, name) or approvals.get(transaction.connection, name)
+        against = objection(
+            asked, act, person, reason=reason, now=transaction.now, self_approval=self.self_approval
+        )
         if against is not None:
             raise _error(against, name)
-        return asked, actions.get(connection, asked.action)
+        return asked, actions.get(transaction.connection, asked.action)
+
+    def _refused(self, transaction: Transaction, name: str, act: Act, person: Decider, code: str) -> None:
+        """Put an attempt that did not count on record."""
+        asked = approvals.get(transaction.connection, name)
+        action = actions.get(transaction.connection, asked.action)
+        body = {"approval": name, "act": act.value, "code": code, "state": asked.state.value}
+        actions.record(transaction, "approval.refused", action, person=person.name, body=body)
 
     def _record(self, transaction: Transaction, kind: str, action: Action, decided: Approval) -> None:
         body = {
-            "approval": decided.id,
-            "digest": decided.binding.digest,
-            "pin": decided.binding.pin,
-            "bundle": decided.binding.bundle,
+            **_about(decided),
             "reason": decided.reason,
             "successor": action.successor,
+            "voters": [each.person for each in decided.votes],
         }
         actions.record(transaction, kind, action, person=decided.decided_by, body=body)
         live = actions.live_of(action, expires_at=decided.expires_at)
         transaction.on_commit(lambda: self.memory.put_action(live))
+
+
+def _about(asked: Approval) -> dict[str, Json]:
+    """Return what a decision is bound to, as the audit keeps it."""
+    binding = asked.binding
+    return {"approval": asked.id, "digest": binding.digest, "pin": binding.pin, "bundle": binding.bundle}
 
 
 def _error(against: Objection, name: str) -> InterlockError:

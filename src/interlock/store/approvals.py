@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
 from interlock.core.action import Action, ActionState
-from interlock.core.approval import Approval, ApprovalState, Binding, end
+from interlock.core.approval import Approval, ApprovalState, Binding, Vote, end
+from interlock.core.model import AtEnd
+from interlock.core.routing import Stage
 from interlock.errors import NotFound, StateConflict
 from interlock.store import actions as store_actions
 from interlock.store.database import Transaction
 from interlock.store.memory import Memory
-from interlock.store.schema import actions, approvals
+from interlock.store.schema import actions, approval_votes, approvals
 
 _NAMES = msgspec.json.Decoder(tuple[str, ...])
+_STAGES = msgspec.json.Decoder(tuple[Stage, ...])
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 _WITH_AGENT = sa.select(approvals, actions.c.agent.label("agent")).join(
     actions, actions.c.id == approvals.c.action
@@ -43,7 +47,29 @@ def insert(transaction: Transaction, approval: Approval) -> None:
             "arguments": None if approval.arguments is None else _text(approval.arguments),
             "requester": approval.requester,
             "revised_by": approval.revised_by,
+            "stages": _text(approval.stages),
+            "level": approval.level,
+            "level_at": approval.level_at,
+            "sla": approval.sla,
+            "reminder": approval.reminder,
+            "at_end": approval.at_end.value,
+            "needs": approval.needs,
         },
+    )
+
+
+def put_vote(transaction: Transaction, approval: str, given: Vote) -> None:
+    """Write a yes that decides nothing yet. The caller holds the request (`held`)."""
+    values = {"approval": approval, "person": given.person, "at": given.at, "reason": given.reason}
+    transaction.execute(sa.insert(approval_votes), values)
+
+
+def climb(transaction: Transaction, climbed: Approval) -> None:
+    """Write which stage has begun, and who may decide from now on. The caller holds the request (`held`)."""
+    transaction.execute(
+        sa.update(approvals)
+        .where(approvals.c.id == climbed.id)
+        .values(level=climbed.level, level_at=climbed.level_at, approvers=_text(climbed.approvers))
     )
 
 
@@ -89,7 +115,7 @@ def cancel_open(
     return [
         cancel(transaction, memory, action, by=by, reason=reason).id
         for action in waiting
-        if action.cancellable
+        if action.state.cancellable
     ]
 
 
@@ -109,20 +135,57 @@ def get(connection: sa.Connection, approval: str) -> Approval:
 def find(connection: sa.Connection, approval: str) -> Approval | None:
     """Return a request, or None."""
     row = connection.execute(_WITH_AGENT.where(approvals.c.id == approval)).mappings().one_or_none()
-    return None if row is None else _approval(row)
+    if row is None:
+        return None
+    return _approval(row, _votes(connection, [approval] if row["needs"] > 1 else []))
+
+
+def held(transaction: Transaction, approval: str, *, wait: bool = True) -> Approval | None:
+    """Return a request and keep others from changing it until the commit.
+
+    None where there is none, or where somebody else holds it and the caller does not `wait`.
+    """
+    query = _WITH_AGENT.where(approvals.c.id == approval)
+    query = query.with_for_update(of=approvals, skip_locked=not wait)
+    row = transaction.execute(query).mappings().one_or_none()
+    return None if row is None else _approval(row, _votes(transaction.connection, [approval]))
 
 
 def listed(
-    connection: sa.Connection, *, state: str = "pending", before: str = "", limit: int = 50
+    connection: sa.Connection,
+    *,
+    state: str = "pending",
+    workflow: str = "",
+    tool: str = "",
+    person: str = "",
+    before: str = "",
+    limit: int = 50,
 ) -> list[Approval]:
-    """Return requests, newest first; an empty `state` means all."""
+    """Return requests, newest first; an empty `state` means all, `person` those they may decide by name."""
     query = _WITH_AGENT.order_by(approvals.c.id.desc()).limit(limit)
     query = query.where(approvals.c.state == state) if state else query
+    query = query.where(actions.c.workflow == workflow) if workflow else query
+    query = query.where(actions.c.tool == tool) if tool else query
+    query = query.where(approvals.c.approvers.contains(_text(person), autoescape=True)) if person else query
     query = query.where(approvals.c.id < before) if before else query
-    return [_approval(row) for row in connection.execute(query).mappings()]
+    rows = connection.execute(query).mappings().all()
+    votes = _votes(connection, [row["id"] for row in rows if row["needs"] > 1])
+    return [_approval(row, votes) for row in rows]
 
 
-def _approval(row: sa.RowMapping) -> Approval:
+def _votes(connection: sa.Connection, of: Sequence[str]) -> Mapping[str, tuple[Vote, ...]]:
+    """Return the votes on each of these requests, oldest first."""
+    if not of:
+        return {}
+    query = sa.select(approval_votes).where(approval_votes.c.approval.in_(of))
+    found: dict[str, tuple[Vote, ...]] = {}
+    for row in connection.execute(query.order_by(approval_votes.c.at, approval_votes.c.person)):
+        given = Vote(person=row.person, at=row.at, reason=row.reason)
+        found[row.approval] = (*found.get(row.approval, ()), given)
+    return found
+
+
+def _approval(row: sa.RowMapping, votes: Mapping[str, tuple[Vote, ...]]) -> Approval:
     return Approval(
         id=row["id"],
         action=row["action"],
@@ -132,6 +195,14 @@ def _approval(row: sa.RowMapping) -> Approval:
         expires_at=row["expires_at"],
         agent=row["agent"],
         approvers=_NAMES.decode(row["approvers"]),
+        stages=_STAGES.decode(row["stages"]),
+        level=row["level"],
+        level_at=row["level_at"],
+        sla=row["sla"],
+        reminder=row["reminder"],
+        at_end=AtEnd(row["at_end"]),
+        needs=row["needs"],
+        votes=votes.get(row["id"], ()),
         requester=row["requester"],
         revised_by=row["revised_by"],
         revision_of=row["revision_of"] or "",

@@ -20,11 +20,25 @@ class Person(Document):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Team(Document):
-    """People who answer together."""
+    """People who answer together; `rota` says who of them is asked at a time."""
 
     members: tuple[str, ...] = ()
     rota: str | None = None
     budget: Budget | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rotation(Document):
+    """A rota: members in turn, handed over at `hour` of the local day, every so many seconds (whole days).
+
+    `first` is the day the first member's first shift begins, as microseconds of its midnight in UTC (F2).
+    """
+
+    members: tuple[str, ...]
+    tz: str
+    first: int
+    hour: int = 9
+    every: int = 7 * 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

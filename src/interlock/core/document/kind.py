@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from interlock.core.document.identity import Agent, Organisation, Person, Team
+from interlock.core.document.identity import Agent, Organisation, Person, Rotation, Team
 from interlock.core.document.provider import Provider
 from interlock.core.document.rule import Policy
 from interlock.core.document.runbook import Runbook
@@ -10,7 +10,17 @@ from interlock.core.document.tool import Tool, ToolServer
 from interlock.core.document.workflow import Workflow
 
 AnyDocument = (
-    Person | Team | ToolServer | Tool | Agent | Workflow | Policy | Organisation | Provider | Runbook
+    Person
+    | Team
+    | Rotation
+    | ToolServer
+    | Tool
+    | Agent
+    | Workflow
+    | Policy
+    | Organisation
+    | Provider
+    | Runbook
 )
 
 KINDS: dict[str, type[AnyDocument]] = {
@@ -18,6 +28,7 @@ KINDS: dict[str, type[AnyDocument]] = {
     for kind in (
         Person,
         Team,
+        Rotation,
         ToolServer,
         Tool,
         Agent,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from interlock.core.document.named import Document
 from interlock.core.document.rule import Conditions, Rule
 from interlock.core.document.spending import Budget, Compression, Customer, Models
-from interlock.core.model import Json
+from interlock.core.model import AtEnd, Json, RiskTier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,13 +22,21 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approvals:
-    """Who decides what waits, and how long it may wait (F2). Durations in seconds."""
+    """Who decides what waits, and how long it may wait (F2). Durations in seconds.
+
+    Each stage has one `sla` and is reminded after the share `reminder` of it (basis points). `four_eyes`
+    names the tiers for which two people must agree. At the end a request expires, or is parked until
+    somebody decides.
+    """
 
     approvers: tuple[str, ...] = ()
     fallback: tuple[str, ...] = ()
     escalation: tuple[str, ...] = ()
     sla: int = 900
+    reminder: int = 5_000
     expire_after: int = 14_400
+    at_end: AtEnd = AtEnd.EXPIRE
+    four_eyes: tuple[RiskTier, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +46,7 @@ class BreakerLimits:
     tool_failures: int = 3
     identical_calls: int = 5
     quality_floor: int | None = None
+    quality_runs: int = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +55,6 @@ class Workflow(Document):
 
     agent: str
     owner: str
-    quality_runs: int = 3
     tools: tuple[Grant, ...] = ()
     resources: tuple[str, ...] = ()
     prompts: tuple[str, ...] = ()

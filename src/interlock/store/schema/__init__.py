@@ -15,6 +15,7 @@ from interlock.store.schema.breakers import (
 from interlock.store.schema.calls import (
     action_moves,
     actions,
+    approval_votes,
     approvals,
     pins,
     timers,
@@ -78,6 +79,7 @@ __all__ = [
     "alert_events",
     "alerts",
     "api_tokens",
+    "approval_votes",
     "approvals",
     "audit",
     "bundles",

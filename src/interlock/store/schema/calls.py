@@ -76,8 +76,23 @@ approvals = table(
     maybe("arguments"),
     text("requester", ""),
     text("revised_by", ""),
+    text("stages", "[]"),
+    number("level", 0),
+    number("level_at", 0),
+    number("sla", 0),
+    number("reminder", 0),
+    text("at_end", "expire"),
+    number("needs", 1),
     sa.Index("approvals_by_action", "action"),
     sa.Index("approvals_by_state", "state", "expires_at"),
+)
+
+approval_votes = table(
+    "approval_votes",
+    of("approval", "approvals.id", primary=True),
+    key("person"),
+    at("at"),
+    text("reason", ""),
 )
 
 pins = table(

@@ -1,0 +1,163 @@
+"""Requests for a person's decision as they are put: their route, their timers, and who is told (F2).
+
+The request, its timers and a notice for everybody who is asked are rows of one commit. A notice is raised
+once for each request, stage and occasion, and says no argument's value. Functions never commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from interlock.core import routing
+from interlock.core.action import Action
+from interlock.core.alert import AlertKind
+from interlock.core.approval import NEVER, Approval, ApprovalState, Binding
+from interlock.core.bundle import Bundle
+from interlock.core.document.workflow import Approvals
+from interlock.core.model import AtEnd, Decision, Json
+from interlock.core.routing import Roster
+from interlock.store import alert_events, approvals, runs, timers
+from interlock.store.alert_events import Raised
+from interlock.store.database import Transaction
+from interlock.store.memory import Memory
+
+REMINDER, BREACH = "approval.reminder", "approval.breach"
+"""The kinds of timers of a request: part of a stage's time has passed, and all of it has."""
+
+_OPEN_TO_ITSELF = "dev"
+_MOST_TOLD = 20
+
+
+def draft(transaction: Transaction, memory: Memory, action: Action, decision: Decision) -> Approval:
+    """Return the request for a decision on `action`, bound to what was decided, put to its first stage."""
+    who, run = declared(memory, action.workflow), runs.find(transaction.connection, action.run)
+    now = transaction.now
+    parked = who.at_end is AtEnd.PARK
+    asked = Approval(
+        id=transaction.ids.new("apr"),
+        action=action.id,
+        state=ApprovalState.PENDING,
+        binding=Binding(digest=action.digest, pin=decision.pin, bundle=decision.bundle),
+        requested_at=now,
+        expires_at=NEVER if parked else now + routing.seconds(who.expire_after),
+        agent=action.agent,
+        stages=routing.stages(who, roster(memory.bundle)),
+        level_at=now,
+        sla=routing.seconds(who.sla),
+        reminder=who.reminder,
+        at_end=who.at_end,
+        needs=needed(who, decision),
+        requester=run.started_by if run is not None else "",
+    )
+    return begun(memory, asked)
+
+
+def declared(memory: Memory, workflow: str) -> Approvals:
+    """Return who decides for a workflow, as the policy in force says."""
+    compiled = memory.bundle.workflows.get(workflow) if memory.bundle is not None else None
+    return compiled.document.approvals if compiled is not None else Approvals()
+
+
+def needed(who: Approvals, decision: Decision) -> int:
+    """Return how many people it takes to let a call pass that was decided so (F2)."""
+    return 2 if decision.tier in who.four_eyes else 1
+
+
+def roster(bundle: Bundle | None) -> Roster:
+    """Return who there is under a policy."""
+    if bundle is None:
+        return Roster(people=(), teams={}, rotas={})
+    return Roster(people=bundle.people, teams=bundle.teams, rotas=bundle.rotas)
+
+
+def begun(memory: Memory, asked: Approval) -> Approval:
+    """Return a request in the stage that it begins in: the first with enough people who may decide."""
+    excluded = _excluded(memory, asked)
+    level = max(asked.level, routing.opening(asked.stages, needs=asked.needs, excluded=excluded))
+    return replace(asked, level=level, approvers=routing.deciders(asked.stages, level))
+
+
+def put(transaction: Transaction, memory: Memory, asked: Approval, action: Action) -> None:
+    """Write a new request; one that waits is told to whoever is asked first, and its timers are set."""
+    approvals.insert(transaction, asked)
+    if asked.state is not ApprovalState.PENDING:
+        return
+    begin(transaction, asked)
+    tell(transaction, memory, asked, action, AlertKind.APPROVAL_REQUESTED, range(asked.level + 1))
+    excluded = _excluded(memory, asked)
+    if not routing.answerable(asked.stages, needs=asked.needs, excluded=excluded):
+        tell(transaction, memory, asked, action, AlertKind.APPROVAL_UNANSWERED, ())
+
+
+def begin(transaction: Transaction, asked: Approval) -> None:
+    """Set the timers of the stage that has begun. They are not taken back: they see what was decided."""
+    remind_at = routing.reminder_at(asked.level_at, asked.sla, asked.reminder)
+    if asked.level_at < remind_at < asked.level_at + asked.sla:
+        timers.put(transaction, REMINDER, asked.id, remind_at)
+    timers.put(transaction, BREACH, asked.id, asked.level_at + asked.sla)
+
+
+def tell(
+    transaction: Transaction,
+    memory: Memory,
+    asked: Approval,
+    action: Action,
+    kind: AlertKind,
+    stages: Iterable[int],
+) -> None:
+    """Tell whoever is on duty in these stages; what wakes people reaches those who answer for it as well."""
+    alert_events.raise_alert(
+        transaction,
+        memory,
+        Raised(
+            kind=kind,
+            subject=f"approval:{asked.id}",
+            period=f"level:{asked.level}",
+            summary=_SUMMARY[kind].format(tool=action.tool, workflow=action.workflow),
+            facts=_facts(asked, action),
+            workflow=action.workflow,
+            route=_told(memory, asked, stages, transaction.now),
+            by="approvals",
+        ),
+    )
+
+
+_SUMMARY = {
+    AlertKind.APPROVAL_REQUESTED: "{tool} of {workflow} waits for your decision",
+    AlertKind.APPROVAL_REMINDER: "{tool} of {workflow} still waits for your decision",
+    AlertKind.APPROVAL_ESCALATED: "{tool} of {workflow} waits; who was asked before did not decide in time",
+    AlertKind.APPROVAL_UNANSWERED: "{tool} of {workflow} waits, and nobody decides",
+}
+
+
+def _facts(asked: Approval, action: Action) -> dict[str, Json]:
+    """Return what a notice says of a request: names and times, never a value that the agent chose."""
+    return {
+        "approval": asked.id,
+        "tool": action.tool,
+        "tier": action.tier.value,
+        "workflow": action.workflow,
+        "agent": action.agent,
+        "stage": asked.stage,
+        "approved": f"{len(asked.votes)} of {asked.needs}",
+        "decide_by": asked.level_at + asked.sla,
+        "expires_at": None if asked.expires_at == NEVER else asked.expires_at,
+        "decide": f"interlock approvals show {asked.id}",
+    }
+
+
+def _told(memory: Memory, asked: Approval, stages: Iterable[int], now: int) -> Sequence[str]:
+    found = roster(memory.bundle)
+    if not asked.stages and memory.bundle is not None:
+        holders = (name for name, each in memory.bundle.people.items() if "approver" in each.roles)
+        return [each for each in holders if each not in asked.excluded][:_MOST_TOLD]
+    absent = _excluded(memory, asked) | {each.person for each in asked.votes}
+    return routing.told(asked.stages, stages, found, at=now, absent=absent)[:_MOST_TOLD]
+
+
+def _excluded(memory: Memory, asked: Approval) -> frozenset[str]:
+    """Return who cannot let it pass. In dev a requester may be allowed to, so they are asked as well."""
+    if memory.environment == _OPEN_TO_ITSELF:
+        return asked.excluded - {asked.requester}
+    return asked.excluded
