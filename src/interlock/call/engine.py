@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from interlock.call.due import Due
 from interlock.call.flight import Flights
@@ -29,7 +29,7 @@ from interlock.services.expire import Expire
 from interlock.services.measure import DEADLINE, Measure
 from interlock.services.recover import Recover
 from interlock.services.ring import Ring
-from interlock.services.settle import Settle
+from interlock.services.settle import Counted, Settle, uncounted
 from interlock.settings import Settings
 from interlock.store import requests
 from interlock.store.collected import Collected
@@ -52,6 +52,7 @@ class Calls:
     """The engine of one process. `start` it before the first call, `close` it after the last.
 
     `ready(tool, run)` says whether an approved call could be sent now; one that could not waits for it.
+    `counts` says what the end of a read counts for breakers.
     """
 
     def __init__(
@@ -63,12 +64,13 @@ class Calls:
         runtime: Runtime,
         settings: Settings,
         ready: Callable[[str, str], bool] = _always,
+        counts: Callable[[Request, Outcome], Counted] = uncounted,
     ) -> None:
         self.process = process = runtime.ids.new("prc")
         self.watch = Watch(memory, runtime)
         self._ready = ready
         timeout = settings.call_timeout
-        send = Send(executor=executor, timeout=float(timeout))
+        send = Send(executor=executor, timeout=float(timeout), clock=runtime.clock)
         self.measure = Measure(
             store=store, memory=memory, runtime=runtime, execute=send.execute, deadline=min(DEADLINE, timeout)
         )
@@ -77,12 +79,16 @@ class Calls:
         self._admit = admit = Admit(
             store=store, memory=memory, runtime=runtime, process=process, call_timeout=timeout
         )
-        self._recover = Recover(store=store, memory=memory, runtime=runtime, process=process)
+        self._recover = Recover(
+            store=store, memory=memory, runtime=runtime, process=process, call_timeout=timeout
+        )
         self._attend = attend = Attend(
             store=store, memory=memory, runtime=runtime, watch=self.watch, collected=collected
         )
         self._late = late = Late(runtime)
-        settle = Settle(store=store, memory=memory, runtime=runtime)
+        settle = Settle(
+            store=store, memory=memory, runtime=runtime, call_timeout=timeout, counts=counts
+        )  # fmt: skip
         self.flights = Flights(memory=memory, runtime=runtime, attend=attend)
         self._rejoin = Rejoin(store=store, memory=memory, runtime=runtime, admit=admit, attend=attend)
         self._reads = Reads(
@@ -98,7 +104,14 @@ class Calls:
         escalate = Escalate(memory=memory)
         self.ring.on(requests.REMINDER, escalate.remind)
         self.ring.on(requests.BREACH, escalate.breach)
-        self._due = Due(memory=memory, runtime=runtime, ring=self.ring, expire=expire, begin=self.decided)
+        self._due = Due(
+            memory=memory,
+            runtime=runtime,
+            ring=self.ring,
+            expire=expire,
+            begin=self.decided,
+            sweep=self._sweep,
+        )
         self._clock: asyncio.Task[None] | None = None
         self._closing = False
 
@@ -159,17 +172,21 @@ class Calls:
             return _store_down(error)
 
     def decided(self, action_id: str) -> None:
-        """Execute `action_id` at once if it is approved. Call it after a person's decision is committed."""
+        """Execute `action_id` at once if it is approved, or due again. Call it when that is committed."""
         if self._closing or self.flights.aloft(action_id):
             return
         live = self._memory.actions.get(action_id)
-        if live is None or live.state is not ActionState.APPROVED:
+        if live is None or live.state not in (ActionState.APPROVED, ActionState.RETRY):
             return
         if live.tool not in self._memory.pins:  # after a start: its server has not said yet what it offers
             return  # the clock looks again
         if not self._ready(live.tool, live.run):
             return
         self.flights.launch(action_id, self._writes.go(action_id))
+
+    def _sweep(self) -> Awaitable[object]:
+        """Take up what nobody carries out any more, but for what this process is about."""
+        return self._recover.sweep({*self.flights.aloft_now, *self._late.about})
 
     async def _propose(self, proposal: Proposal, bridge: Bridge | None, wait: float) -> Answer:
         request = proposal.request

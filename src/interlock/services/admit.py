@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from interlock.core import admission
+from interlock.core import admission, lease
 from interlock.core.action import Action, ActionState
 from interlock.core.admission import Approved
 from interlock.core.approval import Approval, ApprovalState
@@ -27,8 +27,7 @@ from interlock.store.database import JournalEntry, Store, Transaction
 from interlock.store.memory import Memory
 
 ATTEMPTS = 5
-GRACE = 5
-"""Seconds beyond its timeout in which a call may still land at the tool server."""
+_NO_REPEAT = "This call was sent and no answer came; it may not be sent again now, because: "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +99,7 @@ class Admit:
                 state=ActionState.AWAITING_INPUT,
                 result=dict(parked["payload"]),
                 input_state=str(parked["state"]),
-                lease_until=0,
+                attempt=0,
             )
         try:
             return await self.store.transact(
@@ -114,16 +113,17 @@ class Admit:
     async def again(
         self, action: Action, approval: Approval | None, measured: Measured | None = None
     ) -> Action:
-        """Decide an action that was approved, or was given its input, anew, and move it on in one commit.
+        """Decide an action that was approved, or is to be sent again, anew, and move it on in one commit.
 
-        To executing, to a person (nobody approved what would happen now), or denied.
+        To executing, to a person (nobody approved what would happen now), or denied; parked where a breaker
+        is open; in doubt where it was sent before and may not be sent again.
         Raises `StateConflict` when somebody else moved it, `SnapshotMoved` when nothing would stand still.
         """
         request, approved = actions.request_of(action), _approved(approval, action)
         for _ in range(ATTEMPTS):
             decision = self.decide(request, measured=measured, approved=approved, counted=True)
             try:
-                return await self.store.transact(
+                moved = await self.store.transact(
                     lambda transaction, decision=decision: self._move_on(transaction, action, decision)
                 )
             except SnapshotMoved:
@@ -134,6 +134,11 @@ class Admit:
                 if decision.denied:
                     self.memory.count_call(action.run, action.tool)
                 raise
+            if (
+                decision.denied and moved.state is not ActionState.DENIED
+            ):  # it counts as long as it may happen
+                self.memory.count_call(action.run, action.tool)
+            return moved
         raise SnapshotMoved("What this call was decided on kept changing.", hint="Try again.")
 
     def _draft(
@@ -166,12 +171,12 @@ class Admit:
             decision=actions.plain(decision),
             idempotency_key=idempotency_key,
             due_at=due_at,
-            lease_until=self._lease(now) if state is ActionState.EXECUTING else 0,
+            attempt=1 if state is ActionState.EXECUTING else 0,
         )
 
     def _intent(self, transaction: Transaction, action: Action, decision: Decision) -> Action:
         self._still(transaction, action, decision)
-        expires_at = 0
+        action, expires_at = self._begun(action, transaction.now), 0
         if action.state is ActionState.WAITING_APPROVAL:
             asked = requests.draft(transaction, self.memory, action, decision)
             action, expires_at = replace(action, approval=asked.id), asked.expires_at
@@ -195,24 +200,38 @@ class Admit:
             "pin": decision.pin,
             "result": None,
         }
-        if decision.denied:
-            moved = actions.move(
-                transaction, action, ActionState.DENIED, by="interlock", reason=decision.reason.code,
-                error=decision.reason.message, **said,
-            )  # fmt: skip
-            actions.uncount_call(transaction, action.run, action.tool)
-            self._put(transaction, moved, 0)
-        elif decision.verdict is Verdict.REQUIRE_APPROVAL:
+        if not action.attempt and decision.verdict is Verdict.REQUIRE_APPROVAL:
             moved = self._ask_again(transaction, action, decision, said)
         else:
-            now = transaction.now
-            moved = actions.move(
-                transaction, action, ActionState.EXECUTING, by="interlock", process=self.process,
-                lease_until=self._lease(now), due_at=0, **said,
-            )  # fmt: skip
+            moved = self._go_or_stop(transaction, action, decision, said)
             self._put(transaction, moved, 0)
         actions.record(transaction, f"action.{moved.state.value}", moved, body=_said(decision))
         return moved
+
+    def _go_or_stop(
+        self, transaction: Transaction, action: Action, decision: Decision, said: Mapping[str, Any]
+    ) -> Action:
+        reason = decision.reason
+        if decision.verdict is not Verdict.REQUIRE_APPROVAL and not decision.denied:
+            return actions.move(
+                transaction, action, ActionState.EXECUTING, by="interlock", process=self.process,
+                lease_until=transaction.now + self._lease, due_at=0, **said,
+            )  # fmt: skip
+        if action.attempt:
+            return actions.move(
+                transaction, action, ActionState.IN_DOUBT, by="interlock", reason=reason.code,
+                error=_NO_REPEAT + reason.message, due_at=0,
+            )  # fmt: skip
+        if reason.gate is Gate.BREAKER and action.state is ActionState.APPROVED:
+            return actions.move(
+                transaction, action, ActionState.PARKED, by="interlock", reason=reason.code,
+                error=reason.message,
+            )  # fmt: skip
+        actions.uncount_call(transaction, action.run, action.tool)
+        return actions.move(
+            transaction, action, ActionState.DENIED, by="interlock", reason=reason.code,
+            error=reason.message, **said,
+        )  # fmt: skip
 
     def _ask_again(
         self, transaction: Transaction, action: Action, decision: Decision, said: Mapping[str, Any]
@@ -230,8 +249,16 @@ class Admit:
         live = actions.live_of(action, expires_at=expires_at)
         transaction.on_commit(lambda: self.memory.put_action(live))
 
-    def _lease(self, now: int) -> int:
-        return now + (self.call_timeout + GRACE) * SECOND
+    def _begun(self, action: Action, now: int) -> Action:
+        """Return a new action as of the moment of its commit, which on PostgreSQL the database says."""
+        if not action.attempt:
+            return replace(action, created_at=now, updated_at=now)
+        until = now + self._lease
+        return replace(action, created_at=now, updated_at=now, began_at=now, lease_until=until)
+
+    @property
+    def _lease(self) -> int:
+        return lease.length(self.call_timeout * SECOND)
 
     def _still(self, transaction: Transaction, action: Action, decision: Decision) -> None:
         """Check on disk what the decision was made on; a denial needs no such ground."""

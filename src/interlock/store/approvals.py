@@ -115,7 +115,7 @@ def cancel_open(
     return [
         cancel(transaction, memory, action, by=by, reason=reason).id
         for action in waiting
-        if action.state.cancellable
+        if action.cancellable
     ]
 
 
