@@ -72,6 +72,7 @@ bench: .venv/.ready ## Run the benchmarks; each fails below its floor
 	$(BIN)/python -m bench.actions
 	$(BIN)/python -m bench.mcp
 	$(BIN)/python -m bench.llm_gateway
+	$(BIN)/python -m bench.gateway_memory
 
 docs: .venv/.ready ## Regenerate the reference pages and run every documented example
 	$(BIN)/python -m docs.generate

@@ -18,7 +18,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -145,12 +145,12 @@ def script(page: list[Block], folder: Path) -> tuple[str, list[Command]]:
     return "\n".join(lines), played
 
 
-def play(path: Path, folder: Path, *, timeout: float = 100) -> list[str]:
-    """Run a document in `folder` and return what was not as it says."""
+def play(path: Path, folder: Path, *, timeout: float = 100, **known: str) -> list[str]:
+    """Run a document in `folder`, with `known` in its environment; return what was not as it says."""
     page = blocks(path)
     (folder / ".played").mkdir(parents=True)
     text, played = script(page, folder)
-    _session(text, folder, timeout)
+    _session(text, folder, timeout, known)
     problems = [problem for number, each in enumerate(played) for problem in _judge(folder, number, each)]
     for block in page:
         if block.language == "python" and block.file is None and not block.shown_only:
@@ -158,9 +158,10 @@ def play(path: Path, folder: Path, *, timeout: float = 100) -> list[str]:
     return problems
 
 
-def _session(text: str, folder: Path, timeout: float) -> None:
+def _session(text: str, folder: Path, timeout: float, known: Mapping[str, str]) -> None:
     """Run the script in a process group of its own, and leave nothing of it behind."""
-    with subprocess.Popen(["bash", "-c", text], env=environment(folder), start_new_session=True) as session:
+    around = environment(folder) | known
+    with subprocess.Popen(["bash", "-c", text], env=around, start_new_session=True) as session:
         try:
             session.wait(timeout)
         except subprocess.TimeoutExpired:

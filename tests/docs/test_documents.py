@@ -25,8 +25,12 @@ _LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:|#)([^)#\s]+)")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda each: each.relative_to(ROOT).as_posix())
-def test_every_command_of_the_page_does_what_the_page_shows(page: Path, tmp_path: Path) -> None:
-    problems = play(page, tmp_path)
+def test_every_command_of_the_page_does_what_the_page_shows(
+    page: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    needs_server = "$DATABASE_URL" in page.read_text(encoding="utf-8")
+    url = request.getfixturevalue("postgres_url") if needs_server else ""
+    problems = play(page, tmp_path, DATABASE_URL=url)
     assert not problems, "\n\n".join(problems)
 
 
