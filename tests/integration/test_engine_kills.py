@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from interlock.runtime import Runtime
 from interlock.store.database import Store
 from interlock.store.schema import action_moves, actions, approvals
+from interlock.testing import journal
 from support.engine_child import ORDERS
 from support.sources import TESTS, with_sources
 from support.stores import a_settings
@@ -128,6 +129,7 @@ def check(data: Path) -> None:
             rows = {row.id: row for row in connection.execute(sa.select(actions))}
             decided = {row.action: row for row in connection.execute(sa.select(approvals))}
             moves = connection.execute(sa.select(action_moves)).all()
+            assert journal.check(connection) == []
     finally:
         store.close_now()
     for name, row in rows.items():

@@ -28,6 +28,7 @@ from interlock.core.model import BreakerState, EffectClass, RiskTier, Verdict
 from interlock.errors import StateConflict
 from interlock.store import approvals, claims, revocations, runs
 from interlock.store.run_rows import RunState
+from interlock.testing import journal
 from support.engine import DENG, MARIA, UNKNOWN, UNSENT, World, a_manifest, a_tool, asks, eventually, failed
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "waiting-calls.md"
@@ -776,6 +777,7 @@ async def play(each: Row, world: World) -> None:
         if isinstance(seen.answer, TurnedDown):
             assert seen.answer.state == each.state
             assert seen.answer.reason
+        assert await world.store.read(journal.check) == []
     finally:
         await world.close()
 
