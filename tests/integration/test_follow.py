@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from interlock.app.application import application
 from interlock.app.compose import wire_models
-from interlock.app.roles import Role, Roles
+from interlock.app.roles import ALL, Role, Roles, roles_of
 from interlock.core.bundle import compile_bundle
 from interlock.core.document.identity import Agent, Person
 from interlock.core.document.kind import key
@@ -39,7 +39,7 @@ from interlock.services.revoke import revoke_key, revoke_run_token
 from interlock.services.rotate_keys import rotate_keys
 from interlock.services.suspend import suspend
 from interlock.settings import Settings
-from interlock.store import bundles, documents, news, prices
+from interlock.store import bundles, documents, kills, news, prices
 from interlock.store.database import Store
 from interlock.store.news import Item, Topic
 from interlock.store.people import Person as KnownPerson
@@ -201,6 +201,11 @@ async def test_a_kill_is_obeyed_by_the_other_process_and_lifted_there(
         await one.kill.record()
         took = await seen(lambda: other.memory.kill)
         assert took < 1.0
+        kill = await one.store.read(lambda found: kills.get(found, "kil_1"))
+        await one.store.transact(
+            lambda each: kills.resume(each, one.memory, kill, by="deng", reason="out", alone="a drill")
+        )
+        await seen(lambda: not other.memory.kill)
 
 
 @story
@@ -306,6 +311,13 @@ def test_news_are_numbered_by_commit_and_say_nothing_twice(tmp_path: Path, postg
 def _fails(transaction: Any) -> None:
     transaction.tell(Topic.PRICES)
     raise RuntimeError("no")
+
+
+def test_roles_are_said_in_words() -> None:
+    assert roles_of("gateway, Worker") == {Role.GATEWAY, Role.WORKER}
+    assert roles_of("") == ALL
+    with pytest.raises(UsageError, match="no role 'gatewy'"):
+        roles_of("gatewy")
 
 
 def test_roles_are_split_on_postgres_only(tmp_path: Path) -> None:

@@ -60,9 +60,14 @@ class Authenticator:
 
         Raises `TokenInvalid`.
         """
-        if self._catch_up is not None and token not in self._known:
-            await self._catch_up()
+        if token not in self._known:
+            await self.catch_up()
         return self.verify(token)
+
+    async def catch_up(self) -> None:
+        """Learn what other processes committed until now, where there are others."""
+        if self._catch_up is not None:
+            await self._catch_up()
 
     def verify(self, token: str) -> Principal:
         """Return whom a run token speaks for. Raises `TokenInvalid`, which says why and what to do."""

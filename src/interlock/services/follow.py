@@ -46,6 +46,7 @@ class Follow:
         self._woken = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._looks = 0
+        self._failing = False
         self.listening = False
 
     @property
@@ -88,7 +89,7 @@ class Follow:
                 if self._looks <= seen + 1:  # a look that began after this call has not ended yet
                     await self._look()
         except StoreError as error:
-            log.warning("looking for news: %s", error.message)
+            self._failed(error)
 
     async def _keep_looking(self) -> None:
         while True:
@@ -97,7 +98,7 @@ class Follow:
                 async with self._looking:
                     await self._look()
             except StoreError as error:
-                log.warning("looking for news: %s", error.message)
+                self._failed(error)
             except Exception:
                 log.exception("following the news failed; it is tried again")
                 await self._scheduler.sleep(LOOK)
@@ -115,8 +116,9 @@ class Follow:
             try:
                 await self._store.listen(self._heard)
             except StoreUnavailable as error:
+                if self.listening:
+                    log.warning("%s %s", error.message, error.hint)
                 self.listening = False
-                log.warning("%s %s", error.message, error.hint)
             await self._scheduler.sleep(LOOK)
 
     def _heard(self) -> None:
@@ -134,6 +136,13 @@ class Follow:
                 await handler(subjects)
         self._number, self._looked = heard.number, began
         self._looks += 1
+        self._failing = False
+
+    def _failed(self, error: StoreError) -> None:
+        """Say once that the news cannot be read, until they can be again."""
+        if not self._failing:
+            log.warning("what other processes change cannot be followed now: %s", error.message)
+        self._failing = True
 
 
 def _of(items: Collection[Item], topic: Topic) -> list[str]:

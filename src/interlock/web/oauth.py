@@ -36,6 +36,7 @@ async def token(request: Request) -> Response:
     wired: Wired = request.app.state.wired
     try:
         form = await _form(request)
+        await wired.authenticator.catch_up()
         given = await _exchange_of(wired).exchange(_asked(form, wired, _caller(request)))
     except GrantRefused as refused:
         return _refusal(refused)
@@ -55,7 +56,7 @@ async def revoke(request: Request) -> Response:
     except GrantRefused as refused:
         return _refusal(refused)
     try:
-        holder = wired.authenticator.verify(form.get("token", ""))
+        holder = await wired.authenticator.recognise(form.get("token", ""))
     except TokenInvalid:
         return _uncached(json_response({}))
     reason = form.get("reason", "")[:200] or "the launcher ended it"
