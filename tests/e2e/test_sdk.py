@@ -1,0 +1,301 @@
+"""The SDK: plain functions, governed; in process, over the local socket and over a URL alike."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import interlock
+from interlock.errors import Denied, InDoubt, OutcomeUnknown, Pending, TurnedDown, UsageError
+from support.served import MAP, apply, environment, serving
+from support.warm import INTERLOCK
+
+MANIFEST = f"""
+apiVersion: interlock/v1
+kind: Person
+metadata: {{name: maria}}
+spec: {{email: maria@example.com, roles: [admin, agent_owner, developer, approver]}}
+---
+apiVersion: interlock/v1
+kind: Person
+metadata: {{name: deng}}
+spec: {{email: deng@example.com, roles: [approver]}}
+---
+apiVersion: interlock/v1
+kind: Agent
+metadata: {{name: bot}}
+spec: {{owner: maria, purpose: tests}}
+---
+apiVersion: interlock/v1
+kind: ToolServer
+metadata: {{name: billing}}
+spec: {{transport: sdk, source: internal}}
+---
+apiVersion: interlock/v1
+kind: Tool
+metadata: {{name: billing.balance}}
+spec: {{tier: read_only, effect: read, {MAP}}}
+---
+apiVersion: interlock/v1
+kind: Tool
+metadata: {{name: billing.charge}}
+spec:
+  tier: limited_write
+  effect: once
+  {MAP}
+  undo: {{tool: billing.uncharge, arguments: {{charge: $result.id}}}}
+---
+apiVersion: interlock/v1
+kind: Tool
+metadata: {{name: billing.uncharge}}
+spec: {{tier: limited_write, effect: idempotent, {MAP}, delay: 10m}}
+---
+apiVersion: interlock/v1
+kind: Tool
+metadata: {{name: billing.payout}}
+spec: {{tier: high_blast_radius, effect: once, {MAP}}}
+---
+apiVersion: interlock/v1
+kind: Workflow
+metadata: {{name: invoices}}
+spec:
+  agent: bot
+  owner: maria
+  tools:
+    - {{tool: billing.balance}}
+    - {{tool: billing.charge, where: {{args.cents: {{le: 1000}}}}}}
+    - {{tool: billing.payout}}
+  approvals: {{approvers: [deng]}}
+  breaker: {{tool_failures: 100}}
+"""
+
+
+@dataclass(slots=True)
+class Effects:
+    """What the functions really did, and in which thread."""
+
+    charged: list[str] = field(default_factory=list[str])
+    threads: list[int] = field(default_factory=list[int])
+    fail: BaseException | None = None
+
+
+EFFECTS = Effects()
+
+
+@interlock.tool("billing.balance")
+def balance(customer: str) -> int:
+    """Return what a customer owes."""
+    return len(customer)
+
+
+@interlock.tool("billing.charge", undo="billing.uncharge")
+def charge(customer: str, cents: int = 5) -> dict[str, Any]:
+    """Charge a customer."""
+    EFFECTS.threads.append(threading.get_ident())
+    if EFFECTS.fail is not None:
+        raise EFFECTS.fail
+    EFFECTS.charged.append(customer)
+    return {"id": f"ch_{customer}", "cents": cents}
+
+
+@interlock.tool("billing.payout")
+async def payout(to: str) -> str:
+    """Pay out."""
+    await asyncio.sleep(0)
+    EFFECTS.charged.append(to)
+    EFFECTS.threads.append(threading.get_ident())
+    return f"paid {to}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """One data directory and how a program reaches it."""
+
+    data: Path
+    url: str | None
+    deng: str
+
+    def run(self, **options: Any) -> Any:
+        """Return a run of the workflow."""
+        return interlock.run("invoices", data=self.data, url=self.url, **options)
+
+    def cli(self, *arguments: str, token: str = "") -> Any:
+        """Run a command and return its JSON."""
+        known = environment(self.data, **({"INTERLOCK_TOKEN": token} if token else {}))
+        done = subprocess.run(
+            [*INTERLOCK, *arguments, "--json"], env=known, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    def _waiting(self) -> list[dict[str, Any]]:
+        return [each for each in self.cli("approvals", "list")["items"] if each["state"] == "pending"]
+
+    def decide(self, verb: str, *more: str) -> None:
+        """Have another person decide on the one call that waits, once it does."""
+        while not (waiting := self._waiting()):
+            time.sleep(0.1)
+        self.cli("approvals", verb, waiting[0]["id"], *more, token=self.deng)
+
+
+@pytest.fixture(scope="module", params=["in process", "url"])
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """The same manifest, served by this process, or by a server."""
+    data = tmp_path_factory.mktemp("sdk") / "data"
+    apply(data, MANIFEST)
+    if request.param == "in process":
+        yield Place(data=data, url=None, deng=_deng(data))
+        return
+    with serving(data) as server:
+        yield Place(data=data, url=server.url if request.param == "url" else None, deng=_deng(data))
+
+
+def _deng(data: Path) -> str:
+    command = [*INTERLOCK, "token", "create", "--person", "deng", "--json"]
+    done = subprocess.run(command, env=environment(data), capture_output=True, text=True, check=True)
+    token: str = json.loads(done.stdout)["token"]
+    return token
+
+
+@pytest.fixture(autouse=True)
+def nothing_happened() -> None:
+    """Forget the effects of the test before."""
+    EFFECTS.charged.clear()
+    EFFECTS.threads.clear()
+    EFFECTS.fail = None
+
+
+def beside(work: Callable[[], object]) -> threading.Thread:
+    """Do something in another thread."""
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+def test_an_allowed_call_runs_where_it_was_called_and_returns_its_own_value(place: Place) -> None:
+    with place.run() as run:
+        assert charge("ann", cents=7) == {"id": "ch_ann", "cents": 7}
+        assert balance("ann") == 3
+    assert EFFECTS.threads == [threading.get_ident()]
+    [action] = place.cli("actions", "list", "--run", run.id)["items"]
+    assert (action["tool"], action["state"]) == ("billing.charge", "succeeded")
+    assert place.cli("runs", "show", run.id)["state"] == "closed"
+
+
+def test_a_denied_call_never_runs_and_says_why(place: Place) -> None:
+    with place.run(), pytest.raises(Denied, match=r"args\.cents") as denied:
+        charge("ann", cents=1001)
+    assert EFFECTS.charged == []
+    assert denied.value.reasons
+
+
+def test_a_function_outside_of_a_run_never_runs() -> None:
+    with pytest.raises(UsageError, match="no run is open"):
+        charge("ann")
+    assert EFFECTS.charged == []
+
+
+def test_a_functions_own_error_is_raised_and_the_action_failed(place: Place) -> None:
+    EFFECTS.fail = ValueError("no such customer")
+    with place.run() as run, pytest.raises(ValueError, match="no such customer"):
+        charge("ann")
+    [action] = place.cli("actions", "list", "--run", run.id)["items"]
+    assert action["state"] == "failed"
+
+
+@pytest.mark.parametrize("error", [TimeoutError("late"), OutcomeUnknown("who knows")])
+def test_an_effect_that_nobody_knows_of_is_in_doubt(place: Place, error: Exception) -> None:
+    EFFECTS.fail = error
+    with place.run() as run:
+        with pytest.raises(InDoubt) as doubt:
+            charge(f"ann {type(error).__name__}")
+        assert doubt.value.__cause__ is error
+    [action] = place.cli("actions", "list", "--run", run.id)["items"]
+    assert action["state"] == "in_doubt"
+
+
+def test_a_call_that_waits_is_collected_by_the_same_call_in_the_resumed_run(place: Place) -> None:
+    async def pay(**options: Any) -> str:
+        async with place.run(**options):
+            return await payout("zoe")
+
+    with pytest.raises(Pending) as pending:
+        asyncio.run(pay(wait=0))
+    assert EFFECTS.charged == []
+    run = pending.value.run
+    place.decide("approve")
+    assert asyncio.run(pay(resume=run)) == "paid zoe"
+    assert EFFECTS.charged == ["zoe"]
+
+
+def test_a_program_blocks_until_a_person_has_decided(place: Place) -> None:
+    async def pay() -> str:
+        async with place.run():
+            return await payout("kim")
+
+    person = beside(lambda: place.decide("approve"))
+    assert asyncio.run(pay()) == "paid kim"
+    assert EFFECTS.threads == [threading.get_ident()]
+    person.join()
+
+
+def test_a_rejected_call_never_runs_and_tells_the_reason(place: Place) -> None:
+    async def pay() -> str:
+        async with place.run():
+            return await payout("eve")
+
+    person = beside(lambda: place.decide("reject", "--reason", "not to eve"))
+    with pytest.raises(TurnedDown, match="not to eve") as down:
+        asyncio.run(pay())
+    assert down.value.state == "rejected"
+    assert EFFECTS.charged == []
+    person.join()
+
+
+def test_threads_of_one_program_share_its_run(place: Place) -> None:
+    with place.run() as run:
+        threads = [beside(lambda name=f"t{number}": charge(name)) for number in range(4)]  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+        for thread in threads:
+            thread.join()
+    assert sorted(EFFECTS.charged) == ["t0", "t1", "t2", "t3"]
+    assert set(EFFECTS.threads) == {each.ident for each in threads}
+    assert len(place.cli("actions", "list", "--run", run.id)["items"]) == 4
+
+
+def test_a_program_whose_undo_is_not_the_reviewed_one_opens_no_run(place: Place, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import interlock\n"
+        "@interlock.tool('billing.charge', undo='billing.other')\n"
+        "def charge(customer: str, cents: int = 5) -> str: return 'charged'\n"
+        "with interlock.run('invoices'): print(charge('ann'))\n"
+    )
+    known = environment(place.data, **({"INTERLOCK_URL": place.url} if place.url else {}))
+    done = subprocess.run([sys.executable, program], env=known, capture_output=True, text=True, timeout=60)
+    assert "billing.other undoes billing.charge; the manifest says billing.uncharge" in done.stderr
+    assert "charged" not in done.stdout
+
+
+def test_a_launched_program_governs_its_functions_and_holds_no_token(place: Place, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import interlock, os\n"
+        "@interlock.tool('billing.charge')\n"
+        "def charge(customer: str, cents: int = 5) -> str:\n"
+        "    'Charge a customer.'\n"
+        "    return 'charged ' + customer\n"
+        "with interlock.run(): print(charge('ann'), 'INTERLOCK_TOKEN' in os.environ)\n"
+    )
+    command = [*INTERLOCK, "run", "invoices", "--", sys.executable, str(program)]
+    done = subprocess.run(command, env=environment(place.data), capture_output=True, text=True, timeout=60)
+    assert "charged ann False" in done.stdout, done.stderr
