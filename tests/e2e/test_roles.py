@@ -107,8 +107,9 @@ def test_a_run_that_one_process_opens_calls_models_through_another(office: Offic
     token = office.control.token("work")
     assert office.ask(token).status_code == 200
     jwks = "/.well-known/jwks.json"
-    assert httpx2.get(office.gateway.url + jwks).json() == httpx2.get(office.control.url + jwks).json()
+    known = httpx2.get(office.control.url + jwks).json()
     for each in (office.gateway, office.control, office.tools):
+        assert httpx2.get(each.url + jwks).json() == known
         assert httpx2.get(f"{each.url}/healthz").status_code == 200
         assert httpx2.get(f"{each.url}/readyz").json()["ready"], each
 
@@ -121,6 +122,9 @@ def test_each_process_serves_what_its_role_says_and_names_who_serves_the_rest(of
     assert "gateway and worker" in tools.json()["error"]["message"]
     assert httpx2.post(f"{office.control.url}/v1/chat/completions", json={}).status_code == 404
     assert httpx2.get(f"{office.tools.url}/api/v1/runs").status_code == 404
+    proposed = "/api/v1/actions"
+    assert httpx2.post(office.tools.url + proposed, json={}).status_code == 401
+    assert httpx2.post(office.control.url + proposed, json={}).status_code == 405
 
 
 def test_a_process_for_model_calls_alone_loads_nothing_else(office: Office) -> None:

@@ -21,6 +21,8 @@ from interlock.worker.jobs import start as start_jobs
 
 _MODEL_PATHS = "/v1/"
 _METADATA = "/.well-known/oauth-protected-resource"
+_PROGRAM_PATHS = ("/api/v1/actions", "/api/v1/functions/")
+_WITH_TOOLS = frozenset({Role.GATEWAY, Role.WORKER})
 
 
 @asynccontextmanager
@@ -44,7 +46,9 @@ async def application(
         if roles & {Role.CONTROL, Role.WORKER}:
             whole = _with_tools(wired, roles)
             tools = await _open_tools(whole, roles, closing, jobs, agents=agents)
-            rest = _api(whole) if Role.CONTROL in roles else rest
+            rest = _api(whole, roles) if Role.CONTROL in roles else rest
+            if roles == _WITH_TOOLS:
+                rest = _for_programs(whole, rest)
         wired.follow.start()
         closing.callback(wired.follow.close)
         closing.callback(start_jobs(jobs, wired.runtime))
@@ -73,7 +77,7 @@ async def _open_tools(
     closing.push_async_callback(wired.servers.close)
     closing.push_async_callback(wired.calls.close)
     jobs.append(sweep_job(wired))
-    served = {Role.GATEWAY, Role.WORKER} <= roles
+    served = roles >= _WITH_TOOLS
     gateway = ToolGateway(wired)
     closing.push_async_callback(gateway.close)
     if agents and served:
@@ -84,10 +88,23 @@ async def _open_tools(
     return gateway if served else no_tools
 
 
-def _api(wired: Wired) -> Asgi:
+def _api(wired: Wired, roles: Roles) -> Asgi:
     from interlock.web.api import build_api
 
-    return build_api(wired)
+    return build_api(wired, programs=Role.WORKER in roles)
+
+
+def _for_programs(wired: Wired, rest: Asgi) -> Asgi:
+    """Serve the calls of programs where they are carried out, beside `rest`."""
+    from interlock.web.api import build_api
+
+    programs = build_api(wired, people=False)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        taken = scope.get("path", "").startswith(_PROGRAM_PATHS)
+        await (programs if taken else rest)(scope, receive, send)
+
+    return app
 
 
 def _dispatch(front: Asgi, models: Asgi, api: Asgi) -> Asgi:

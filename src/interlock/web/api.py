@@ -49,13 +49,13 @@ async def readyz(request: Request) -> Response:
     return json_response(state, 200 if state["ready"] else 503)
 
 
-def build_api(wired: Wired) -> Starlette:
-    """Return the API of one process."""
+def build_api(wired: Wired, *, people: bool = True, programs: bool = True) -> Starlette:
+    """Return the API of one process: what people use, what programs call tools by, or both."""
     api = Starlette(
         routes=[
             Route("/healthz", healthz),
             Route("/readyz", readyz),
-            *(route for noun in NOUNS for route in noun.routes),
+            *(route for noun in NOUNS if (programs if noun in PROGRAMS else people) for route in noun.routes),
         ],
         exception_handlers={
             InterlockError: on_interlock_error,
@@ -89,3 +89,6 @@ NOUNS = (
     spend,
     tools,
 )
+
+PROGRAMS = (calls, functions)
+"""What belongs where tool calls are carried out."""
