@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from interlock.core import refusal
 from interlock.core.admission import (
     CAPABILITY_GATES,
     GATES,
@@ -18,6 +19,7 @@ from interlock.core.admission import (
     decide,
     decide_capability,
     decide_model,
+    refuse,
 )
 from interlock.core.bundle import Bundle
 from interlock.core.document.provider import Provider, ProviderModel
@@ -381,3 +383,10 @@ def test_a_stop_denies_model_calls_and_a_freeze_lets_them_pass() -> None:
 def test_a_closed_run_calls_no_model() -> None:
     decision, _ = model_decided(run=a_run(open=False))
     assert decision.reason.code == "run_closed"
+
+
+def test_a_call_can_be_refused_before_any_check_is_asked() -> None:
+    decision = refuse(a_request(), refusal.KEY_REUSED, a_snapshot(), 7)
+    assert decision.denied
+    assert decision.reason.code == "key_reused"
+    assert decision.decided_at == 7

@@ -19,7 +19,7 @@ from interlock.call.send import Send
 from interlock.call.write import Writes
 from interlock.core.action import Action, ActionState
 from interlock.core.answer import Answer, Broken, Continuation, Proposal, Refused
-from interlock.core.model import Principal
+from interlock.core.model import Principal, Request
 from interlock.errors import SnapshotMoved, StoreError
 from interlock.runtime import Runtime
 from interlock.services.admit import ATTEMPTS, Admit, is_read
@@ -34,9 +34,9 @@ from interlock.settings import Settings
 from interlock.store import requests
 from interlock.store.collected import Collected
 from interlock.store.database import Store
-from interlock.store.memory import LiveAction, Memory
+from interlock.store.memory import CallKey, LiveAction, Memory, call_key
 from interlock.store.watch import Watch
-from interlock.upstream.executor import Bridge, Executor
+from interlock.upstream.executor import Bridge, Executor, Outcome
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Calls:
         self.measure = Measure(
             store=store, memory=memory, runtime=runtime, execute=send.execute, deadline=min(DEADLINE, timeout)
         )
-        self._memory, self._scheduler = memory, runtime.scheduler
+        self._store, self._memory, self._scheduler = store, memory, runtime.scheduler
         self._collected = collected = Collected(store, runtime)
         self._admit = admit = Admit(
             store=store, memory=memory, runtime=runtime, process=process, call_timeout=timeout
@@ -90,6 +90,7 @@ class Calls:
             store=store, memory=memory, runtime=runtime, call_timeout=timeout, counts=counts
         )  # fmt: skip
         self.flights = Flights(memory=memory, runtime=runtime, attend=attend)
+        attend.here = self.flights.aloft
         self._rejoin = Rejoin(store=store, memory=memory, runtime=runtime, admit=admit, attend=attend)
         self._reads = Reads(
             memory=memory, runtime=runtime, admit=admit, settle=settle, send=send, late=late,
@@ -190,12 +191,10 @@ class Calls:
 
     async def _propose(self, proposal: Proposal, bridge: Bridge | None, wait: float) -> Answer:
         request = proposal.request
-        key = (request.principal.run, request.tool, request.digest)
-        admitting = self._writes.admitting
+        key = call_key(request.principal.run, request.tool, request.digest, proposal.idempotency_key)
+        admitting, overtaken = self._writes.admitting, bool(proposal.idempotency_key)
         for _ in range(ATTEMPTS):
-            while (ahead := admitting.get(key)) is not None:
-                await asyncio.shield(ahead)
-            live = self._memory.live(key)
+            live = await self._identical(proposal, key, look=overtaken)
             if live is not None and not _asks_anew(proposal, live):
                 return await self._rejoin.attach(live, request, bridge, wait)
             measured = await self.measure.reach(request) if self.measure.declared(request.tool) else None
@@ -213,8 +212,20 @@ class Calls:
             try:
                 return await self._writes.begin(proposal, request, decision, bridge, wait)
             except SnapshotMoved:
-                continue
+                overtaken = overtaken or not self._store.alone
         return Broken(message=_KEPT_CHANGING)
+
+    async def _identical(self, proposal: Proposal, key: CallKey, *, look: bool) -> LiveAction | None:
+        """Return the action that a call is: the live one, or where it has to `look`, one on disk."""
+        while True:
+            while (ahead := self._writes.admitting.get(key)) is not None:
+                await asyncio.shield(ahead)
+            live = self._memory.live(key)
+            if live is not None or not look:
+                return live
+            live = await self._rejoin.elsewhere(proposal)
+            if key not in self._writes.admitting:
+                return live
 
     async def _continue(
         self, proposal: Proposal, given: Continuation, bridge: Bridge | None, wait: float

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from interlock.core import admission
 from interlock.core.action import Action
-from interlock.core.answer import Answer, Broken, Continuation, Refused
+from interlock.core.answer import Answer, Broken, Continuation, Proposal, Refused
 from interlock.core.identity import check_principal
 from interlock.core.model import Principal, Request
+from interlock.core.refusal import KEY_REUSED
 from interlock.runtime import Runtime
 from interlock.services.admit import Admit
 from interlock.services.attend import Attend
@@ -34,11 +36,38 @@ class Rejoin:
     attend: Attend
 
     async def attach(self, live: LiveAction, request: Request, bridge: Bridge | None, wait: float) -> Answer:
-        """Answer a call with what becomes of the identical one that is open."""
+        """Answer a call with what becomes of the identical one that is open, or that has its key."""
         refused = self._stranger(request.principal) or await self._narrowed(request)
         if refused is not None:
             return refused
+        if (live.tool, live.digest) != (request.tool, request.digest):
+            return await self._reused(request)
         return await self.attend.follow(live.id, bridge=bridge, wait=wait, patient=True)
+
+    async def elsewhere(self, proposal: Proposal) -> LiveAction | None:
+        """Return the action that a call is on disk: under its key, or opened by another process.
+
+        It is live here from now on if it is open.
+        """
+        principal, key = proposal.principal, proposal.idempotency_key
+        action = await self.store.read(
+            lambda found: (
+                actions.keyed(found, principal.run, key)
+                if key
+                else actions.open_call(found, principal.run, proposal.tool, proposal.digest)
+            )
+        )
+        if action is None:
+            return None
+        live = self.memory.actions.get(action.id)
+        return live or await self.attend.look(action.id)
+
+    async def _reused(self, request: Request) -> Refused:
+        """Refuse a call whose key was given to another one."""
+        snapshot = self.memory.snapshot(request.principal, request.tool)
+        decision = admission.refuse(request, KEY_REUSED, snapshot, self.runtime.clock.now())
+        await self.admit.refuse(request, decision)
+        return Refused(decision=decision)
 
     async def collect(
         self, principal: Principal, named: str, *, bridge: Bridge | None, wait: float

@@ -23,7 +23,7 @@ from interlock.services.measure import Measure
 from interlock.services.recover import Recover
 from interlock.services.settle import UNWRITTEN, Settle
 from interlock.store import actions
-from interlock.store.memory import CallKey
+from interlock.store.memory import CallKey, call_key
 from interlock.upstream.executor import Bridge, Outcome
 
 log = logging.getLogger(__name__)
@@ -61,10 +61,10 @@ class Writes:
 
         Raises `SnapshotMoved` when what it was decided on is no longer so, and `StoreError`.
         """
-        key = (request.principal.run, request.tool, request.digest)
+        key = call_key(request.principal.run, request.tool, request.digest, proposal.idempotency_key)
         ahead = self.admitting[key] = asyncio.get_running_loop().create_future()
         action_id = self.runtime.ids.new("act")
-        self.flights.launch(action_id, self._depart(action_id, proposal, request, decision, ahead))
+        self.flights.launch(action_id, self._depart(action_id, proposal, decision, key, ahead))
         return await self.flights.land(action_id, bridge, wait)
 
     async def go(self, action_id: str, given: Continuation | None = None) -> Action:
@@ -94,20 +94,20 @@ class Writes:
         self,
         action_id: str,
         proposal: Proposal,
-        request: Request,
         decision: Decision,
+        key: CallKey,
         ahead: asyncio.Future[None],
     ) -> Action:
         leased = self.runtime.clock.monotonic()
         try:
             action = await self.admit.record(
-                request, decision, action=action_id, idempotency_key=proposal.idempotency_key
+                proposal.request, decision, action=action_id, idempotency_key=proposal.idempotency_key
             )
         except CommitUnknown:
             self.late.keep(self.recover.disown(action_id))
             raise
         finally:
-            del self.admitting[(request.principal.run, request.tool, request.digest)]
+            del self.admitting[key]
             ahead.set_result(None)
         if action.state is not ActionState.EXECUTING:
             return action

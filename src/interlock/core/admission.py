@@ -40,6 +40,7 @@ __all__ = [
     "decide_capability",
     "decide_model",
     "decide_preview",
+    "refuse",
     "to_be_measured",
 ]
 
@@ -96,6 +97,11 @@ def to_be_measured(request: Request, snapshot: Snapshot, now: int) -> bool:
 def decide_preview(request: Request, snapshot: Snapshot, now: int) -> Decision:
     """Decide the call of a preview, which the map declares and no workflow need grant (A1)."""
     return _decide(PREVIEW_GATES, Case(request, snapshot, now))
+
+
+def refuse(request: Request, reason: Reason, snapshot: Snapshot, now: int) -> Decision:
+    """Return the decision on a call that is refused for `reason` before any check is asked."""
+    return _decision(Case(request, snapshot, now), (reason,), {})
 
 
 def decide_capability(

@@ -156,6 +156,13 @@ def not_a_preview(tool: str) -> Reason:
     return deny(Gate.SCOPE, "not_a_preview", f"{tool} is not a read_only tool of this environment.")
 
 
+KEY_REUSED = deny(
+    Gate.SCHEMA,
+    "key_reused",
+    "This idempotency key was given to another call of this run. Nothing was changed; use a new key.",
+)
+
+
 def killed(subject: str, level: KillLevel) -> Reason:
     """Say what was stopped, and how far: `*`, or `run:ID` and the like."""
     what = "Everything" if subject == EVERYTHING else "The " + subject.replace(":", " ", 1)

@@ -20,7 +20,7 @@ from interlock.core.admission import Approved
 from interlock.core.approval import Approval, ApprovalState
 from interlock.core.model import SECOND, Decision, EffectClass, Gate, Json, Request, RiskTier, Verdict
 from interlock.core.reach import Measured, numbers
-from interlock.errors import SnapshotMoved, StoreUnavailable
+from interlock.errors import SnapshotMoved, StateConflict, StoreUnavailable
 from interlock.runtime import Runtime
 from interlock.store import actions, requests
 from interlock.store.database import JournalEntry, Store, Transaction
@@ -106,8 +106,10 @@ class Admit:
                 lambda transaction: self._intent(transaction, drafted, decision),
                 wanted=self._entry(f"action.{drafted.state.value}", request, decision),
             )
-        except BaseException:
+        except BaseException as error:
             self.memory.uncount_call(request.principal.run, request.tool)
+            if isinstance(error, StateConflict):  # another process was faster, or the key was used before
+                raise SnapshotMoved("Such a call is on record already.", hint="Look at it.") from error
             raise
 
     async def again(

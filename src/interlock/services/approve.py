@@ -213,6 +213,7 @@ class Approve:
             pin=decision.pin,
             decision=actions.plain(decision),
             approval=revision.id,
+            idempotency_key="",  # the original keeps it, and leads to this one
             fence=0,
             created_at=now,
             updated_at=now,

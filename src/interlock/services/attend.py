@@ -7,6 +7,7 @@ are told as often as they are asked for.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -27,12 +28,22 @@ from interlock.upstream.relay import Relay
 log = logging.getLogger(__name__)
 
 HEARTBEAT = 10.0
+LOOK = 0.25
+"""Seconds between two looks at an action that another process may be carrying out."""
+
 _UNDER_WAY = frozenset({ActionState.APPROVED, ActionState.EXECUTING, ActionState.RETRY})
+
+
+def _nowhere(_action: str) -> bool:
+    return False
 
 
 @dataclass(slots=True, kw_only=True)
 class Attend:
-    """Callers who wait. Each action that is open has a relay, to which they attach."""
+    """Callers who wait. Each action that is open has a relay, to which they attach.
+
+    `here` says whether this process is carrying an action out.
+    """
 
     store: Store
     memory: Memory
@@ -41,6 +52,7 @@ class Attend:
     collected: Collected
     relays: dict[str, Relay] = field(default_factory=dict[str, Relay])
     closing: bool = False
+    here: Callable[[str], bool] = _nowhere
 
     def relay(self, action: str) -> Relay:
         """Return the way back to the callers of `action`."""
@@ -73,10 +85,22 @@ class Attend:
                     return _waiting(live)
                 if bridge is not None and live.state not in _UNDER_WAY:
                     await _say_waiting(bridge, clock.monotonic() - began, wait, live)
-                await self.watch.change(live.id, seconds=HEARTBEAT if under_way else min(HEARTBEAT, left))
+                await self._change(live, HEARTBEAT if under_way else min(HEARTBEAT, left))
         finally:
             if bridge is not None:
                 relay.detach(bridge)
+
+    async def look(self, action: str) -> LiveAction:
+        """Learn from disk where an action stands that another process may have moved; return it."""
+        while True:
+            known = self.memory.actions.get(action)
+            found, approval = await self.load(action)
+            if self.memory.actions.get(action) is not known:
+                continue  # it went on here meanwhile
+            live = actions.live_of(found, expires_at=approval.expires_at if approval else 0)
+            if known != live and (known is not None or not live.state.final):
+                self.memory.put_action(live)
+            return live
 
     async def newest(self, action: str) -> LiveAction:
         """Return where an action stands, or the revision that took its place."""
@@ -87,6 +111,14 @@ class Attend:
             if not live.successor:
                 return live
             action = live.successor
+
+    async def _change(self, live: LiveAction, seconds: float) -> None:
+        """Return when an action moved, or after some seconds; another process's moves are looked for."""
+        if self.store.alone or self.here(live.id):
+            await self.watch.change(live.id, seconds=seconds)
+            return
+        await self.watch.change(live.id, seconds=min(LOOK, seconds))
+        await self.look(live.id)
 
     def tell(
         self,

@@ -80,6 +80,7 @@ class Recover:
                 transaction, action, ActionState.FAILED, by="interlock", error=NEVER_SENT, lease_until=0
             )
             actions.uncount_call(transaction, action.run, action.tool)
+            actions.free_key(transaction, action)
             body = {"digest": action.digest, "sent": False, "cause": "commit_unknown"}
             actions.record(transaction, "action.failed", action, body=body)
             return

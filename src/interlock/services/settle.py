@@ -74,7 +74,7 @@ class Settle:
             )
 
     async def read(self, request: Request, outcome: Outcome) -> None:
-        """Record how a read ended. Only a label that is new to the run (H7) and what counts wait for a commit.
+        """Record how a read ended. Only a label that is new (H7) and what breakers count wait for a commit.
 
         Raises `StoreError` when it cannot be recorded now; nothing has been done then, so it can be repeated.
         """
@@ -147,6 +147,7 @@ class Settle:
         unsent = state is ActionState.FAILED and ended.lease_until == 0
         if unsent:
             actions.uncount_call(transaction, action.run, action.tool)
+            actions.free_key(transaction, action)
         body = {"digest": action.digest, "sent": not unsent}
         actions.record(transaction, f"action.{state.value}", action, body=body)
         transaction.on_commit(lambda: self._settled(ended, unsent=unsent))
@@ -178,9 +179,7 @@ class Settle:
         transaction.on_commit(lambda: self.memory.label_run(run, labels))
 
 
-def _together(
-    transaction: Transaction, entry: JournalEntry, counted: Callable[[Transaction], None]
-) -> None:
+def _together(transaction: Transaction, entry: JournalEntry, counted: Callable[[Transaction], None]) -> None:
     transaction.audit(
         entry.kind,
         run=entry.run,

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 from interlock.core.action import OPEN, Action, ActionState, advance
 from interlock.core.model import Decision, Json, Principal, Request
@@ -117,8 +118,16 @@ def standing(connection: sa.Connection, run: str, environment: str) -> Standing 
 
 
 def insert(transaction: Transaction, action: Action, *, process: str, reason: str = "") -> None:
-    """Write a new action and its first move."""
-    _INSERT.run(transaction.connection, fixed(action) | moving(action, process) | decided(action))
+    """Write a new action and its first move.
+
+    Raises `StateConflict` where its key was used, what it undoes has an undo, or an identical call is open.
+    """
+    try:
+        _INSERT.run(transaction.connection, fixed(action) | moving(action, process) | decided(action))
+    except DBAPIError as error:
+        if not isinstance(error.orig, transaction.connection.dialect.loaded_dbapi.IntegrityError):
+            raise
+        raise StateConflict("Such an action is on record already.", hint="Look at it.") from error
     _journal(transaction, action, "", by=action.agent, reason=reason)
     transaction.moved(None, action)
 
@@ -206,6 +215,31 @@ def named(connection: sa.Connection, name: str) -> Action | None:
     return None if row is None else action_of(row)
 
 
+def keyed(connection: sa.Connection, run: str, key: str) -> Action | None:
+    """Return the action that `key` stands for in a run."""
+    query = sa.select(actions).where(actions.c.run == run, actions.c.idempotency_key == key)
+    row = connection.execute(query).mappings().one_or_none()
+    return None if row is None else action_of(row)
+
+
+def open_call(connection: sa.Connection, run: str, tool: str, digest: str) -> Action | None:
+    """Return the open action that a call without a key of its own is identical to."""
+    query = sa.select(actions).where(
+        actions.c.run == run, actions.c.tool == tool, actions.c.digest == digest,
+        actions.c.state.in_([each.value for each in OPEN]),
+        actions.c.idempotency_key.is_(None), actions.c.comp_of.is_(None),
+    )  # fmt: skip
+    row = connection.execute(query.order_by(actions.c.id.desc()).limit(1)).mappings().one_or_none()
+    return None if row is None else action_of(row)
+
+
+def free_key(transaction: Transaction, action: Action) -> None:
+    """Let the key of an action stand for nothing: what was never sent may be asked for again under it."""
+    if action.idempotency_key:
+        statement = sa.update(actions).where(actions.c.id == action.id)
+        transaction.execute(statement.values(idempotency_key=None))
+
+
 def asking(connection: sa.Connection, request_state: str) -> Action | None:
     """Return the action that gave out `request_state` and still waits for the input."""
     name, _, nonce = request_state.partition(".")
@@ -289,6 +323,7 @@ def live_of(action: Action, *, expires_at: int = 0) -> LiveAction:
         expires_at=expires_at,
         due_at=action.due_at,
         successor=action.successor,
+        idempotency_key=action.idempotency_key,
     )
 
 

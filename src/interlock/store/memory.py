@@ -43,11 +43,17 @@ class LiveAction:
     expires_at: int = 0
     due_at: int = 0
     successor: str = ""
+    idempotency_key: str = ""
 
     @property
     def key(self) -> CallKey:
-        """What makes a call identical to another: run, tool and argument digest."""
-        return self.run, self.tool, self.digest
+        """What makes a call identical to another."""
+        return call_key(self.run, self.tool, self.digest, self.idempotency_key)
+
+
+def call_key(run: str, tool: str, digest: str, idempotency_key: str = "") -> CallKey:
+    """Return what makes calls identical: the run and the caller's own key, else run, tool and arguments."""
+    return (run, "", idempotency_key) if idempotency_key else (run, tool, digest)
 
 
 def _nobody_pays(_: Principal) -> Sequence[Account]:

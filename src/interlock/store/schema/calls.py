@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from interlock.core.action import OPEN
 from interlock.store.schema.column import at, clustered, key, maybe, maybe_at, number, of, table, text
+
+_KEYED = sa.text("idempotency_key IS NOT NULL")
+_OPEN_CALL = sa.text(
+    f"state IN ({', '.join(repr(each.value) for each in sorted(OPEN))})"
+    " AND idempotency_key IS NULL AND comp_of IS NULL AND effect <> 'read'"
+)
+"""Where several processes take calls, identical ones meet in the database; elsewhere memory sees to that."""
 
 actions = table(
     "actions",
@@ -43,6 +51,12 @@ actions = table(
     maybe("comp_of"),
     maybe_at("undo_until"),
     sa.Index("actions_by_undone", "comp_of", unique=True),
+    sa.Index(
+        "actions_by_key", "run", "idempotency_key", unique=True, sqlite_where=_KEYED, postgresql_where=_KEYED
+    ),
+    sa.Index("actions_open_once", "run", "tool", "digest", unique=True, postgresql_where=_OPEN_CALL).ddl_if(
+        dialect="postgresql"
+    ),
     sa.Index("actions_by_run", "run", "tool", "digest"),
     sa.Index("actions_by_state", "state", "due_at"),
 )
