@@ -27,6 +27,7 @@ from interlock.core.answer import (
 )
 from interlock.core.canonical import NotCanonical, check, digest, parse_object
 from interlock.core.model import Json
+from interlock.core.refusal import KEY_REUSED
 from interlock.errors import UpstreamRefused, UsageError
 from interlock.upstream.functions import CALL
 from interlock.web.auth import program_of
@@ -81,7 +82,7 @@ class Program:
 
 
 async def propose(request: Request) -> Response:
-    """Propose one call: 200 when it ended, 202 while it waits, 403 when it is refused."""
+    """Propose one call: 200 when it ended, 202 while it waits, 403 when refused, 409 for a used key."""
     principal = program_of(request)
     wired: Wired = request.app.state.wired
     key, body = _key(request), await _proposed(request)
@@ -160,8 +161,8 @@ def _status(answer: Answer) -> int:
     match answer:
         case Waiting():
             return 202
-        case Refused():
-            return 403
+        case Refused(decision=decision):
+            return 409 if decision.reason.code == KEY_REUSED.code else 403
         case Broken(action=""):
             return 503
         case _:
