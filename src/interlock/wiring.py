@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from interlock.services.import_prices import Prices
     from interlock.services.kill import KillSwitch
     from interlock.services.register import Registrar
+    from interlock.services.trip import Breakers
     from interlock.settings import Settings
     from interlock.store.budgets import Budgets
     from interlock.store.database import Store
@@ -36,6 +37,7 @@ class WiredModels:
     budgets: Budgets
     prices: Prices
     kill: KillSwitch
+    breakers: Breakers
     models: ModelCalls
 
 

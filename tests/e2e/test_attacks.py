@@ -371,6 +371,10 @@ DECLARED: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/api/v1/audit/export"): WATCHERS,
     ("GET", "/api/v1/audit/verify"): WATCHERS,
     ("POST", "/api/v1/audit/checkpoints"): WATCHERS,
+    ("GET", "/api/v1/breakers"): ANYONE,
+    ("GET", "/api/v1/breakers/{breaker}"): ANYONE,
+    ("POST", "/api/v1/breakers/{breaker}/trip"): ANYONE,  # decided by what is opened: the tests of breakers
+    ("POST", "/api/v1/breakers/{breaker}/sign-off"): ANYONE,  # operators and admins; a refusal is on record
     ("GET", "/api/v1/incidents"): ANYONE,
     ("GET", "/api/v1/incidents/{incident}"): ANYONE,
     ("POST", "/api/v1/incidents/{incident}/close"): STOPPERS,
@@ -402,6 +406,7 @@ DECLARED: dict[tuple[str, str], frozenset[str]] = {
     ("POST", "/api/v1/runs"): frozenset({"developer", *STOPPERS}),
     ("GET", "/api/v1/runs/{run}"): EVERY_ROLE,
     ("POST", "/api/v1/runs/{run}/end"): frozenset({"developer", *STOPPERS}),
+    ("POST", "/api/v1/runs/{run}/scores"): frozenset({"developer", *STOPPERS}),
     ("GET", "/api/v1/tools"): ANYONE,
     ("GET", "/api/v1/tools/pins"): ANYONE,
     ("GET", "/api/v1/tools/servers"): ANYONE,

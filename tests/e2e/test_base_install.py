@@ -117,6 +117,7 @@ ANSWERED = [
     "alerts deliveries",
     "incidents list",
     "kill list",
+    "breaker list",
     "kill all --reason r",
 ]
 """What the server answers; they exit with 0."""
@@ -142,6 +143,10 @@ REFUSED = [
     "budget reconcile nothing.csv",
     "budget uncharge acc_none --reason r",
     "kill tool desk.search --reason r",
+    "breaker trip tool:nothing --reason r",
+    "breaker show tool:nothing",
+    "breaker sign-off tool:nothing --to closed --reason r",
+    "runs score run_none 0.5 --key k --source s",
     "prices history openai none",
     "alerts show evt_none",
     "incidents show inc_none",

@@ -71,6 +71,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         found.json("token", "create")
         for level in ("pause", "freeze"):
             found.json("kill", "workflow", "refunds", "--level", level, "--reason", "a drill")
+        found.json("breaker", "trip", "workflow:refunds", "--reason", "a drill")
         yield found
 
 

@@ -27,6 +27,7 @@ from interlock.services.approve import Approve
 from interlock.services.cancel import Cancel
 from interlock.services.load_bundle import load_bundle
 from interlock.services.resolve import Resolve
+from interlock.services.trip import Breakers
 from interlock.store import actions, bundles, documents, run_facts, run_starts
 from interlock.store.database import Store, Transaction
 from interlock.store.memory import Memory
@@ -179,6 +180,9 @@ class World:
         await load_bundle(self.store, self.memory, self.settings)
         for facts in await self.store.read(lambda found: list(run_facts.load_facts(found))):
             self.memory.open_run(facts)
+        self.breakers = Breakers(store=self.store, memory=self.memory)
+        self.store.follow(self.breakers.follow)
+        await self.breakers.load()
         if manifest is not None:
             await self.apply(manifest)
         if trusting:
@@ -189,6 +193,7 @@ class World:
             executor=self.script,
             runtime=self.runtime,
             settings=self.settings,
+            counts=self.breakers.of_read,
         )
         await self.calls.start()
         if manifest is not None:

@@ -18,6 +18,7 @@ from interlock.services.import_prices import Prices
 from interlock.services.kill import KillSwitch
 from interlock.services.load_bundle import load_bundle
 from interlock.services.spend import Spend
+from interlock.services.trip import Breakers
 from interlock.settings import Settings, secret
 from interlock.store import revocations, run_facts
 from interlock.store.budgets import Budgets
@@ -72,6 +73,10 @@ async def _wired(
     process = _this_process(settings, roles)
     switch = KillSwitch(store=store, memory=memory, runtime=runtime, settings=settings, process=process)
     await switch.load()
+    breakers = Breakers(store=store, memory=memory)
+    store.follow(breakers.follow)
+    switch.followers.append(breakers.pressed)
+    await breakers.load()
     takes = bool(roles & {Role.CONTROL, Role.WORKER})
     prices = Prices(store=store, memory=memory, runtime=runtime, takes=takes)
     budgets = Budgets(store=store, memory=memory, runtime=runtime)
@@ -102,6 +107,7 @@ async def _wired(
         budgets=budgets,
         prices=prices,
         kill=switch,
+        breakers=breakers,
         models=_models(store, memory, spend, runtime),
     )
     follow_all(wired)

@@ -31,6 +31,7 @@ _NOUNS = (
     "audit",
     "agents",
     "kill",
+    "breaker",
     "alerts",
     "incidents",
     "token",

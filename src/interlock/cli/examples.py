@@ -32,6 +32,7 @@ interlock policy test refunds.test.yaml
 interlock runs list --workflow refunds --state open
 interlock runs show run_01
 interlock runs end run_01 --reason "the agent loops"
+interlock runs score run_01 0.93 --key judged-1 --source judge --evaluator judge@3
 interlock approvals list --watch
 interlock approvals show apr_01 --wait 30
 interlock approvals approve apr_01 --reason "the charge was a double"
@@ -61,6 +62,10 @@ interlock kill all --reason "keys were published" --offline
 interlock kill list
 interlock kill show kill_01
 interlock kill resume kill_01 --reason "the account is closed"
+interlock breaker list
+interlock breaker show tool:payments.refund
+interlock breaker trip workflow:refunds --reason "two refunds to one account"
+interlock breaker sign-off tool:payments.refund --to half-open --reason "the provider is back"
 interlock alerts list --kind budget.soft
 interlock alerts show evt_01
 interlock alerts rules

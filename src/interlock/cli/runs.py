@@ -57,6 +57,9 @@ def show(run: Annotated[str, typer.Argument(help="The run's id.")], as_json: Jso
         console.print(
             "[bold]partial[/bold]  model calls were cut down because of a budget: budget explain RUN"
         )
+    judged = [{**each, "value": f"{each['value'] / 100:g} %"} for each in found["scores"]]
+    if judged:
+        console.print(table(judged, ("name", "value", "source", "evaluator", "key"), title="Scores"))
     calls = [{"tool": tool, "calls": count} for tool, count in found["calls"].items()]
     console.print(table(calls, ("tool", "calls"), title="Calls"))
 
@@ -71,6 +74,24 @@ def end(
     with api() as client:
         done = client.post(f"/api/v1/runs/{run}/end", json={"reason": reason}).json()
     emit(done, f"{safe(run)} is {safe(done['state'])}.", as_json)
+
+
+@app.command()
+def score(
+    run: Annotated[str, typer.Argument(help="The run's id.")],
+    value: Annotated[str, typer.Argument(help="From 0 to 1.")],
+    key: Annotated[str, typer.Option(help="What makes this score one: the same key twice counts once.")],
+    source: Annotated[str, typer.Option(help="Who judges: a person, a check, a model.")],
+    name: Annotated[str, typer.Option(help="What is judged; quality and confidence count.")] = "quality",
+    evaluator: Annotated[str, typer.Option(help="The evaluator and its version.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Hand in the score of a run. Those of an open run count when it ends."""
+    body = {"key": key, "name": name, "value": value, "source": source, "evaluator": evaluator}
+    with api() as client:
+        done = client.post(f"/api/v1/runs/{run}/scores", json=body).json()
+    counts = "counts when the run ends" if done["counts"] else "is kept and counts nothing"
+    emit(done, safe(f"{done['name']} {done['value'] / 100:g} % {counts}."), as_json)
 
 
 def _said(value: str | list[str] | None) -> str:

@@ -16,6 +16,7 @@ from interlock.core.breaker import Breaker, BreakerKind, Trigger, signed
 from interlock.core.model import BreakerState
 from interlock.errors import NotFound
 from interlock.store.memory import Memory
+from interlock.store.news import Topic
 from interlock.store.schema import breaker_sign_offs, breakers
 from interlock.store.transaction import Transaction
 
@@ -162,6 +163,7 @@ def sign(
     }
     transaction.audit("breaker.signed_off", **about(was), person=person, body=body)
     transaction.on_commit(lambda: memory.put_breaker(was.subject, to, record.why))
+    transaction.tell(Topic.BREAKER, was.label, environment=memory.environment)
 
 
 def sign_offs(connection: sa.Connection, environment: str, kind: BreakerKind, name: str) -> list[SignOff]:

@@ -25,6 +25,7 @@ class Topic(StrEnum):
     """What can change, in the order in which a follower takes it: what refuses first, then what allows."""
 
     KILL = "kill"
+    BREAKER = "breaker"
     REVOKED = "revoked"
     KEYS = "keys"
     BUNDLE = "bundle"

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from interlock.core.model import Json
 from interlock.errors import NotFound, StateConflict
-from interlock.store import revocations
+from interlock.store import openings, revocations
 from interlock.store.database import Transaction
 from interlock.store.memory import Memory
 from interlock.store.news import Topic
@@ -44,6 +44,7 @@ def end(
     revocations.add(transaction, memory, revocations.Revoked.RUN, run.id)
     body = {"state": state.value, "reason": reason, "ungoverned": ungoverned}
     record(transaction, "run.ended", run, body=body, person=person)
+    openings.run_ended(transaction, memory, run, state=state)
     transaction.tell(Topic.RUN, run.id, environment=run.environment)
     transaction.on_commit(lambda: memory.close_run(run.id))
     for below in open_runs(transaction.connection, parent=run.id):  # what a run started ends with it (B9)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from decimal import ROUND_FLOOR, Decimal
+
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,11 +13,13 @@ from starlette.routing import Route
 from interlock.core import ownership
 from interlock.core.model import Json
 from interlock.core.ownership import Owners
-from interlock.errors import NotPermitted
+from interlock.errors import NotPermitted, UsageError
 from interlock.services.close_run import close_run
 from interlock.services.enroll import launch_code
-from interlock.store import agents, model_calls, run_facts, runs
+from interlock.services.score import FULL, score_run
+from interlock.store import agents, model_calls, run_facts, runs, scores
 from interlock.store.run_rows import Run, RunState
+from interlock.store.scores import Score
 from interlock.web.auth import READERS, person_of
 from interlock.web.body import ReasonBody, read_body
 from interlock.web.choice import one_of
@@ -23,6 +28,7 @@ from interlock.web.page import list_response, page_of
 from interlock.wiring import Wired
 
 _STARTERS = ("developer", "agent_owner", "operator", "admin")
+_SCORERS = ("developer", "agent_owner", "operator", "admin")
 _ENDERS = ("agent_owner", "operator", "admin", "developer")
 
 
@@ -80,9 +86,53 @@ async def show(request: Request) -> Response:
     run = await wired.store.read(lambda connection: runs.get(connection, name))
     calls = await wired.store.read(lambda connection: run_facts.calls_of(connection, name))
     partial = await wired.store.read(lambda connection: model_calls.partial(connection, name))
+    given = await wired.store.read(lambda connection: scores.of(connection, name))
     facts = wired.memory.runs.get(name)
     counts: dict[str, Json] = dict(facts.calls) if facts and facts.open else dict(calls)
-    return json_response({**_shown(run), "partial": partial, "calls": counts})
+    judged = [asdict(each) for each in given]
+    return json_response({**_shown(run), "partial": partial, "calls": counts, "scores": judged})
+
+
+class ScoreBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What was judged, by whom, and how good it is: `value` from 0 to 1, or `basis_points`."""
+
+    key: str
+    source: str
+    name: str = "quality"
+    value: Decimal | None = None
+    basis_points: int | None = None
+    evaluator: str = ""
+
+
+async def scoring(request: Request) -> Response:
+    """Take the score that an evaluator gave a run. The same key twice is one score."""
+    by = await person_of(request, *_SCORERS)
+    wired: Wired = request.app.state.wired
+    body = await read_body(request, ScoreBody)
+    score = Score(
+        run=request.path_params["run"],
+        key=body.key,
+        name=body.name,
+        value=_points(body),
+        source=body.source,
+        evaluator=body.evaluator,
+        by=by.name,
+        at=0,
+    )
+    kept = await score_run(store=wired.store, score=score)
+    return json_response({**asdict(kept.score), "counts": kept.counts}, 201)
+
+
+def _points(body: ScoreBody) -> int:
+    """Return the score in basis points. Raises `UsageError`."""
+    if (body.value is None) == (body.basis_points is None):
+        raise UsageError("A score has a value from 0 to 1, or basis_points; one of them.")
+    if body.basis_points is not None:
+        return body.basis_points
+    assert body.value is not None
+    if not body.value.is_finite() or not 0 <= body.value <= 1:
+        raise UsageError("A score is from 0 to 1, or from 0 to 10000 basis points.")
+    return int((body.value * FULL).to_integral_value(ROUND_FLOOR))
 
 
 async def end(request: Request) -> Response:
@@ -128,4 +178,5 @@ routes = [
     Route("/api/v1/runs", start, methods=["POST"]),
     Route("/api/v1/runs/{run}", show, methods=["GET"]),
     Route("/api/v1/runs/{run}/end", end, methods=["POST"]),
+    Route("/api/v1/runs/{run}/scores", scoring, methods=["POST"]),
 ]
