@@ -98,7 +98,6 @@ class Caller(Protocol):
 
 
 _UNKNOWN = frozenset({"unknown_model", "model_of_another_format"})
-_HALTING = frozenset({"killed", "breaker_open"})
 
 
 def halted(kill: str, message: str = "This call was stopped by a kill; two people resume it.") -> Refusal:
@@ -111,12 +110,17 @@ def halted(kill: str, message: str = "This call was stopped by a kill; two peopl
     return Refusal(why=Why.HALTED, code="run_halted", message=message, decided_at=place)
 
 
+_BREAKERS = Place(path="/api/v1/breakers", command="interlock breaker list")
+
+
 def refused(decision: Decision, *, kill: str) -> Refusal:
     """Put a denial into the words of the edges; `kill` is the one that reaches the call, if one does."""
     reason = decision.reason
     near = "".join(f" Did you mean {miss.expected}?" for miss in reason.near_misses)
-    if reason.code in _HALTING:
+    if reason.code == "killed":
         return halted(kill, reason.message)
+    if reason.code == "breaker_open":
+        return Refusal(why=Why.HALTED, code=reason.code, message=reason.message, decided_at=_BREAKERS)
     why = Why.UNKNOWN_MODEL if reason.code in _UNKNOWN else Why.FORBIDDEN
     return Refusal(why=why, code=reason.code, message=reason.message + near)
 
