@@ -363,6 +363,8 @@ DECLARED: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/api/v1/alerts/deliveries"): ANYONE,
     ("GET", "/api/v1/alerts/rules"): ANYONE,
     ("GET", "/api/v1/approvals"): ANYONE,  # shows what its reader may decide
+    ("GET", "/api/v1/approvals/digest"): ANYONE,  # shows what its reader may decide
+    ("POST", "/api/v1/approvals/decisions"): ANYONE,  # decided by who each workflow names
     ("GET", "/api/v1/approvals/{id}"): ANYONE,
     ("POST", "/api/v1/approvals/{id}/approve"): ANYONE,  # decided by who the workflow names
     ("POST", "/api/v1/approvals/{id}/reject"): ANYONE,

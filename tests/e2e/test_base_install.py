@@ -87,6 +87,7 @@ ANSWERED = [
     "policy explain support desk.search",
     "runs list",
     "approvals list",
+    "approvals digest",
     "actions list",
     "audit list",
     "audit export",

@@ -34,6 +34,7 @@ ROWS = {
 NO_LIST = {
     "/.well-known/jwks.json",
     "/.well-known/oauth-authorization-server",
+    "/api/v1/approvals/digest",
     "/api/v1/audit/export",
     "/api/v1/audit/verify",
     "/api/v1/manifest",

@@ -20,6 +20,8 @@ from interlock.cli import actions as cli_actions
 from interlock.cli import approvals as cli_approvals
 from interlock.core.answer import Waiting
 from interlock.core.document.identity import Person
+from interlock.core.document.workflow import Approvals
+from interlock.core.model import AtEnd, RiskTier
 from interlock.errors import InterlockError, NotPermitted, StateConflict, UsageError
 from interlock.store import people
 from interlock.web import actions, approvals
@@ -64,10 +66,13 @@ class Served:
         self.thread.join()
         self.loop.close()
 
+    def people(self) -> list[Person]:
+        """Return who there is."""
+        return [Person(name=name, email="", roles=roles) for name, roles in ROLES.items()]
+
     async def _open(self) -> str:
         manifest = [each for each in a_manifest() if not isinstance(each, Person)]
-        named = [Person(name=name, email="", roles=roles) for name, roles in ROLES.items()]
-        await self.world.open([*manifest, *named])
+        await self.world.open([*manifest, *self.people()])
         for name in ROLES:
             token = await self.world.store.transact(lambda tx, name=name: people.add_token(tx, name))
             self.tokens[name] = token.secret
@@ -250,6 +255,109 @@ def test_the_same_on_the_command_line(served: Served, monkeypatch: pytest.Monkey
     }
 
 
+def test_equal_requests_stand_together_and_are_decided_one_by_one_at_once(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alike = [served.ask(arguments={"order": number}) for number in (1, 2, 3)]
+    other = served.ask("shop.peek")
+    with served.client("maria") as client:
+        groups = client.get("/api/v1/approvals/digest").json()["items"]
+        assert [(each["tool"], len(each["items"])) for each in groups] == [
+            ("shop.refund", 3),
+            ("shop.peek", 1),
+        ]
+        assert [each["arguments"]["order"] for each in groups[0]["items"]] == [1, 2, 3]
+        items = [{"id": each["id"], "digest": each["digest"]} for each in groups[0]["items"]]
+        body = {"act": "approve", "items": [items[0], {**items[1], "digest": "another"}], "reason": "fine"}
+        told = client.post("/api/v1/approvals/decisions", json=body).json()["items"]
+        assert told[0]["approval"]["state"] == "approved"
+        assert told[1]["error"]["code"] == "state_conflict"
+        for broken in ([], [items[0]] * 101):
+            refused = client.post("/api/v1/approvals/decisions", json={**body, "items": broken})
+            assert refused.status_code == 400
+        missing = {"act": "reject", "items": [{"id": "apr_none", "digest": "x"}], "reason": "no"}
+        lost = client.post("/api/v1/approvals/decisions", json=missing).json()["items"]
+        assert lost[0]["error"]["code"] == "not_found"
+    with served.client("kim") as client:
+        told = client.post("/api/v1/approvals/decisions", json={**body, "items": [items[2]]}).json()["items"]
+        assert told[0]["error"]["code"] == "not_permitted"
+    shown = command(served, monkeypatch, cli_approvals.app, "digest").output
+    assert f"interlock approvals approve {alike[1].approval} {alike[2].approval}" in shown
+    asked = command(served, monkeypatch, cli_approvals.app, "approve", alike[1].approval, alike[2].approval)
+    assert (asked.exit_code, "shop.refund" in asked.output) == (1, True), "nobody said yes"
+    done = command(
+        served, monkeypatch, cli_approvals.app, "approve", "--yes", alike[1].approval, alike[2].approval
+    )
+    assert (done.exit_code, done.output.count("Approved by maria")) == (0, 2)
+    gone = command(
+        served, monkeypatch, cli_approvals.app, "reject", "--yes", "--reason", "no", other.approval,
+        alike[1].approval, "--json",
+    )  # fmt: skip
+    assert gone.exit_code == 1
+    assert [bool(each["error"]) for each in json.loads(gone.output)["items"]] == [False, True]
+    for each in alike:
+        served.do(served.world.until(each.action, "succeeded"))
+
+
+def test_nothing_is_decided_together_whose_arguments_cannot_be_shown(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, long = served.ask(), served.ask(arguments={"filler": "x" * 60_000})
+    refused = command(
+        served, monkeypatch, cli_approvals.app, "approve", "--yes", first.approval, long.approval
+    )
+    assert isinstance(refused.exception, UsageError)
+    many = [f"apr_{number}" for number in range(101)]
+    assert isinstance(command(served, monkeypatch, cli_approvals.app, "approve", *many).exception, UsageError)
+    assert served.world.script.effects == []
+
+
+def test_a_list_is_narrowed_to_a_workflow_a_tool_and_what_asks_oneself(served: Served) -> None:
+    first, second = served.ask(), served.ask("shop.peek")
+    with served.client("maria") as client:
+
+        def found(**narrowed: str) -> set[str]:
+            return {each["id"] for each in client.get("/api/v1/approvals", params=narrowed).json()["items"]}
+
+        assert found(tool="shop.peek") == {second.approval}
+        assert found(workflow="orders", mine="true") == {first.approval, second.approval}
+        assert found(workflow="returns") == set()
+        assert client.get("/api/v1/approvals", params={"mine": "perhaps"}).status_code == 400
+    with served.client("kim") as client:
+        assert found() == {first.approval, second.approval}
+        assert client.get("/api/v1/approvals", params={"mine": "true"}).json()["items"] == []
+
+
+def test_the_command_line_shows_stages_and_how_many_have_agreed(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    route = Approvals(approvers=("desk",), escalation=("kim",), four_eyes=tuple(RiskTier), at_end=AtEnd.PARK)
+    manifest = [
+        *served.people(),
+        *(each for each in a_manifest(approvals=route) if not isinstance(each, Person)),
+    ]
+    served.do(served.world.apply(manifest))
+    first = served.ask()
+    once = command(served, monkeypatch, cli_approvals.app, "approve", first.approval, "--reason", "checked")
+    assert "Agreed, 1 of 2: it waits for another person." in once.output
+    again = command(served, monkeypatch, cli_approvals.app, "approve", first.approval)
+    assert isinstance(again.exception, StateConflict)
+    shown = command(served, monkeypatch, cli_approvals.app, "show", first.approval).output
+    assert "agreed       1 of 2: maria at" in shown
+    assert "(checked)" in shown
+    assert "stage        approvers until" in shown
+    assert "then escalation: kim" in shown
+    assert "parked until somebody decides" in shown
+    listed = command(served, monkeypatch, cli_approvals.app, "list").output
+    assert "1 of 2" in listed
+    assert first.approval not in command(served, monkeypatch, cli_approvals.app, "digest").output
+    early = command(served, monkeypatch, cli_approvals.app, "approve", first.approval, person="kim")
+    assert isinstance(early.exception, NotPermitted)
+    done = command(served, monkeypatch, cli_approvals.app, "approve", first.approval, person="deng")
+    assert "Approved by deng" in done.output
+    served.do(served.world.until(first.action, "succeeded"))
+
+
 def test_actions_are_listed_shown_cancelled_and_resolved(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,7 +372,7 @@ def test_actions_are_listed_shown_cancelled_and_resolved(
     assert isinstance(refused.exception, NotPermitted)
     served.world.script.answers = [UNKNOWN]
     doubtful = served.do(served.world.propose("shop.write"))
-    served.world.ahead(200)
+    served.world.ahead(400)
     listed = command(served, monkeypatch, cli_actions.app, "list", "--state", "in_doubt", "--json")
     assert [each["id"] for each in json.loads(listed.output)["items"]] == [doubtful.action]  # type: ignore[union-attr]
     done = command(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from interlock.core.action import Action, ActionState
@@ -17,7 +19,7 @@ from interlock.core.answer import (
     Waiting,
     answer_of,
 )
-from interlock.core.approval import Approval, ApprovalState, Binding
+from interlock.core.approval import NEVER, Approval, ApprovalState, Binding
 from interlock.core.model import (
     Decision,
     EffectClass,
@@ -161,6 +163,8 @@ def test_who_was_turned_down_is_told_why() -> None:
 def test_who_waits_is_told_until_when() -> None:
     waiting = answer_of(an_action(ActionState.WAITING_APPROVAL), None, approval=ASKED)
     assert waiting == Waiting(approval="apr_1", action="act_1", expires_at=9, due_at=5)
+    assert isinstance(waiting, Waiting)
+    assert (waiting.ends_at, replace(waiting, expires_at=NEVER).ends_at) == (9, 0)
 
 
 def test_a_denial_is_told_with_its_decision() -> None:

@@ -18,27 +18,34 @@ from interlock.errors import UsageError
 app = typer.Typer(name="approvals", help="Calls that wait for a person.", no_args_is_help=True)
 
 Approval = Annotated[str, typer.Argument(help="The id of an approval, apr_….")]
+Approvals = Annotated[list[str], typer.Argument(help="The ids of approvals, apr_….")]
 _ARGUMENTS = 50_000
-_COLUMNS = ("id", "tool", "agent", "expires")
+_MOST_TOGETHER = 100
+_COLUMNS = ("id", "tool", "agent", "stage", "agreed", "expires")
+_SPARE = ("agent", "stage", "agreed")
 
 
 @app.command("list")
 def list_(
     everything: Annotated[bool, typer.Option("--all", help="Decided ones too.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Show it again every two seconds.")] = False,
+    mine: Annotated[bool, typer.Option("--mine", help="Only what asks you, by name, now.")] = False,
+    workflow: Annotated[str, typer.Option(help="Only of this workflow.")] = "",
+    tool: Annotated[str, typer.Option(help="Only calls of this tool, as server.tool.")] = "",
     before: Before = "",
     limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
     """List what waits for a person, newest first."""
     wanted = {"state": "" if everything else "pending", "before": before, "limit": str(limit)}
+    wanted |= {"mine": str(mine).lower(), "workflow": workflow, "tool": tool}
     with api() as client:
         while True:
             found = client.get("/api/v1/approvals", params=wanted).json()
             if watch and not as_json:
                 console.clear()
             columns = (*_COLUMNS, "state") if everything else _COLUMNS
-            emit_page(found, table(_rows(found["items"]), columns, spare=("agent",)), as_json)
+            emit_page(found, table(_rows(found["items"]), columns, spare=_SPARE), as_json)
             if not watch:
                 return
             time.sleep(2)
@@ -57,15 +64,31 @@ def show(
 
 
 @app.command()
+def digest(as_json: Json = False) -> None:
+    """Show what waits for you with equal requests together, so that they can be decided at once."""
+    with api() as client:
+        found = client.get("/api/v1/approvals/digest").json()
+    shown = "\n\n".join(_group(each) for each in found["items"]) or "Nothing waits."
+    emit(found, shown, as_json)
+
+
+@app.command()
 def approve(
-    approval: Approval,
+    approvals: Approvals,
     reason: Annotated[str, typer.Option(help="Why, if there is anything to say.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Several: do not ask again.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Let the call pass as it was asked. It is executed at once, under the policy of that moment."""
+    """Let a call pass as it was asked. It is executed at once, under the policy of that moment.
+
+    Several are shown first, and each is decided for itself. Where it takes two people, this is one yes.
+    """
+    if len(approvals) > 1:
+        _together("approve", approvals, reason, yes=yes, as_json=as_json)
+        return
     with api() as client:
-        done = client.post(f"/api/v1/approvals/{approval}/approve", json={"reason": reason}).json()
-    emit(done, f"Approved by {line(done['decided_by'])}; {line(done['action'])} is carried out.", as_json)
+        done = client.post(f"/api/v1/approvals/{approvals[0]}/approve", json={"reason": reason}).json()
+    emit(done, _approved(done), as_json)
 
 
 @app.command()
@@ -94,14 +117,79 @@ def modify(
 
 @app.command()
 def reject(
-    approval: Approval,
+    approvals: Approvals,
     reason: Annotated[str, typer.Option(help="Why; the agent is told.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Several: do not ask again.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Turn the call down. It never runs."""
+    """Turn a call down. It never runs. Several are shown first."""
+    if len(approvals) > 1:
+        _together("reject", approvals, reason, yes=yes, as_json=as_json)
+        return
     with api() as client:
-        done = client.post(f"/api/v1/approvals/{approval}/reject", json={"reason": reason}).json()
+        done = client.post(f"/api/v1/approvals/{approvals[0]}/reject", json={"reason": reason}).json()
     emit(done, f"Rejected by {line(done['decided_by'])}.", as_json)
+
+
+def _together(act: str, names: list[str], reason: str, *, yes: bool, as_json: bool) -> None:
+    """Show several requests, and decide exactly what was shown. Raises `UsageError` for what was cut."""
+    wanted = list(dict.fromkeys(names))
+    if len(wanted) > _MOST_TOGETHER:
+        raise UsageError(f"At most {_MOST_TOGETHER} are decided together.")
+    with api() as client:
+        found = [client.get(f"/api/v1/approvals/{each}").json() for each in wanted]
+        if cut := [each["id"] for each in found if _cut(each)]:
+            raise UsageError(
+                f"The arguments of {line(cut[0])} are too long to be shown beside others.",
+                hint="Decide it by itself.",
+            )
+        if not as_json:
+            for each in found:
+                console.print(_row(each["id"], each["call"]["tool"], each["call"]["arguments"]))
+        if not yes and not typer.confirm(f"{act.capitalize()} these {len(found)}?"):
+            raise typer.Exit(1)
+        items = [{"id": each["id"], "digest": each["call"]["digest"]} for each in found]
+        body = {"act": act, "items": items, "reason": reason}
+        done = client.post("/api/v1/approvals/decisions", json=body).json()
+    emit(done, "\n".join(_outcome(each) for each in done["items"]), as_json)
+    if any(each["error"] for each in done["items"]):
+        raise typer.Exit(1)
+
+
+def _outcome(each: dict[str, Any]) -> str:
+    if each["error"]:
+        return f"{line(each['id'])}  [red]not decided[/red]: {line(each['error']['message'])}"
+    decided = each["approval"]
+    return f"{line(each['id'])}  {_approved(decided) if decided['state'] != 'rejected' else 'Rejected.'}"
+
+
+def _approved(done: dict[str, Any]) -> str:
+    if done["state"] == "pending":
+        return f"Agreed, {_agreed(done)}: it waits for another person."
+    return f"Approved by {line(done['decided_by'])}; {line(done['action'])} is carried out."
+
+
+def _agreed(found: dict[str, Any]) -> str:
+    """Say how many have agreed, where it takes more than one."""
+    return f"{len(found['votes'])} of {found['needs']}"
+
+
+def _group(group: dict[str, Any]) -> str:
+    """Return equal requests as one block: what they share, and each with its whole arguments."""
+    ids = " ".join(line(each["id"]) for each in group["items"])
+    reasons = line(", ".join(group["reasons"]))
+    return "\n".join(
+        [
+            f"[bold]{len(group['items'])} x {line(group['tool'])}[/bold] of {line(group['workflow'])} "
+            f"({line(group['tier'])}; {reasons})",
+            *(_row(each["id"], each["agent"], each["arguments"]) for each in group["items"]),
+            f"  interlock approvals approve {ids}",
+        ]
+    )
+
+
+def _row(name: str, what: str, arguments: object) -> str:
+    return f"  {line(name)}  {line(what)}  {line(arguments, cap=_ARGUMENTS)}"
 
 
 def view(found: dict[str, Any]) -> str:
@@ -115,8 +203,10 @@ def view(found: dict[str, Any]) -> str:
         f"  asked by     {line(call['agent'])} for {line(call['workflow'])}, {line(call['run'])}",
         f"  owner        {line(found['owner'])}" + _started(found),
         f"  requested    {moment(found['requested_at'])}",
-        f"  expires      {moment(found['expires_at'])}",
-        f"  approvers    {line(', '.join(found['approvers']) or 'whoever holds the role approver')}",
+        f"  expires      {_end(found)}",
+        f"  approvers    {_approvers(found)}",
+        *_stages(found),
+        *_votes(found),
         *_reach(tool),
         *_measured(tool, found["reach"]),
         *_why(found["reasons"]),
@@ -143,6 +233,48 @@ def _cut(found: dict[str, Any]) -> list[str]:
         f"  [bold red]NOT ALL SHOWN[/bold red] {length - _ARGUMENTS} of {length} characters are missing. "
         f"Read them before you decide: interlock approvals show {line(found['id'])} --json"
     ]
+
+
+def _approvers(found: dict[str, Any]) -> str:
+    names = line(", ".join(found["approvers"]))
+    if names:
+        return names
+    return "nobody: no stage has anybody" if found["stages"] else "whoever holds the role approver"
+
+
+def _end(found: dict[str, Any]) -> str:
+    """Say what silence does: it never lets the call pass, and is never a refusal."""
+    if found["expires_at"] is None:
+        return "never: it is parked until somebody decides, or its run ends"
+    return f"{moment(found['expires_at'])}; then it expires, which is no refusal"
+
+
+def _stages(found: dict[str, Any]) -> list[str]:
+    """Say who is asked now, who is asked next, and when."""
+    names = [each["name"] for each in found["stages"]]
+    if found["state"] != "pending" or not names:
+        return []
+    at = names.index(found["stage"])
+    until = f" until {moment(found['stage_ends_at'])}" if found["stage_ends_at"] else ""
+    after = found["stages"][at + 1] if at + 1 < len(names) else None
+    following = (
+        f"; then {line(after['name'])}: {line(', '.join(after['people']) or 'nobody')}"
+        if after
+        else "; then an incident is opened"
+    )
+    return [f"  stage        {line(found['stage'])}{until}{following}"]
+
+
+def _votes(found: dict[str, Any]) -> list[str]:
+    """Say who has agreed, where it takes two people."""
+    if found["needs"] < 2:
+        return []
+    said = [
+        f"{line(each['person'])} at {moment(each['at'])}"
+        + (f" ({line(each['reason'])})" if each["reason"] else "")
+        for each in found["votes"]
+    ]
+    return [f"  agreed       {_agreed(found)}" + (f": {', '.join(said)}" if said else "")]
 
 
 def _state(found: dict[str, Any]) -> str:
@@ -207,7 +339,9 @@ def _rows(found: list[dict[str, Any]]) -> list[dict[str, object]]:
             "state": each["state"],
             "tool": each["call"]["tool"],
             "agent": each["call"]["agent"],
-            "expires": moment(each["expires_at"]),
+            "stage": each["stage"],
+            "agreed": _agreed(each) if each["needs"] > 1 else None,
+            "expires": moment(each["expires_at"]) or "never",
         }
         for each in found
     ]

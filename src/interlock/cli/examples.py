@@ -34,6 +34,7 @@ interlock runs show run_01
 interlock runs end run_01 --reason "the agent loops"
 interlock runs score run_01 0.93 --key judged-1 --source judge --evaluator judge@3
 interlock approvals list --watch
+interlock approvals digest
 interlock approvals show apr_01 --wait 30
 interlock approvals approve apr_01 --reason "the charge was a double"
 interlock approvals modify apr_01 --arguments '{"amount_cents": 500}' --reason "the fee only"

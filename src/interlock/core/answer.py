@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from interlock.core.action import Action, ActionState
-from interlock.core.approval import Approval
+from interlock.core.approval import NEVER, Approval
 from interlock.core.model import Decision, Json, Principal, Request
 
 
@@ -79,6 +79,11 @@ class Waiting:
     expires_at: int
     state: str = "waiting_approval"
     due_at: int = 0
+
+    @property
+    def ends_at(self) -> int:
+        """When the request expires, in microseconds; 0 where it never does."""
+        return self.expires_at if self.expires_at < NEVER else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

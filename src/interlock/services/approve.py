@@ -58,22 +58,26 @@ class Approve:
     self_approval: bool = False
     measure: Measuring = _nothing_measures
 
-    async def approve(self, approval: str, person: Decider, *, reason: str = "") -> Approval:
-        """Let the call pass as it was asked. Raises `NotPermitted`, `StateConflict`, `NotFound`."""
+    async def approve(self, approval: str, person: Decider, *, reason: str = "", shown: str = "") -> Approval:
+        """Let the call pass as it was asked, or agree where it takes two.
+
+        With `shown`, only if that is the digest of its arguments. Raises `NotPermitted`, `StateConflict`,
+        `NotFound`.
+        """
         return await self._try(
             approval,
             Act.APPROVE,
             person,
-            lambda transaction: self._approve(transaction, approval, person, reason),
+            lambda transaction: self._approve(transaction, approval, person, reason, shown),
         )
 
-    async def reject(self, approval: str, person: Decider, *, reason: str) -> Approval:
+    async def reject(self, approval: str, person: Decider, *, reason: str, shown: str = "") -> Approval:
         """Turn the call down. Raises `UsageError` without a reason, and as `approve` does."""
         return await self._try(
             approval,
             Act.REJECT,
             person,
-            lambda transaction: self._reject(transaction, approval, person, reason),
+            lambda transaction: self._reject(transaction, approval, person, reason, shown),
         )
 
     async def modify(
@@ -120,8 +124,10 @@ class Approve:
             )
             raise
 
-    def _approve(self, transaction: Transaction, name: str, person: Decider, reason: str) -> Approval:
-        asked, action = self._admissible(transaction, name, Act.APPROVE, person, reason)
+    def _approve(
+        self, transaction: Transaction, name: str, person: Decider, reason: str, shown: str
+    ) -> Approval:
+        asked, action = self._admissible(transaction, name, Act.APPROVE, person, reason, shown)
         if missing_votes(asked) > 1:
             return self._vote(transaction, asked, action, person, reason)
         decided = decide(asked, Act.APPROVE, person, reason=reason, now=transaction.now)
@@ -142,8 +148,10 @@ class Approve:
         actions.record(transaction, "approval.voted", action, person=person.name, body=body)
         return voted
 
-    def _reject(self, transaction: Transaction, name: str, person: Decider, reason: str) -> Approval:
-        asked, action = self._admissible(transaction, name, Act.REJECT, person, reason)
+    def _reject(
+        self, transaction: Transaction, name: str, person: Decider, reason: str, shown: str
+    ) -> Approval:
+        asked, action = self._admissible(transaction, name, Act.REJECT, person, reason, shown)
         decided = decide(asked, Act.REJECT, person, reason=reason, now=transaction.now)
         approvals.settle(transaction, decided)
         moved = actions.move(
@@ -231,7 +239,7 @@ class Approve:
         return decision
 
     def _admissible(
-        self, transaction: Transaction, name: str, act: Act, person: Decider, reason: str
+        self, transaction: Transaction, name: str, act: Act, person: Decider, reason: str, shown: str = ""
     ) -> tuple[Approval, Action]:
         """Return the request, held until the commit, and its action. Raises what speaks against the act."""
         asked = approvals.held(transaction, name) or approvals.get(transaction.connection, name)
@@ -240,6 +248,8 @@ class Approve:
         )
         if against is not None:
             raise _error(against, name)
+        if shown and shown != asked.binding.digest:
+            raise StateConflict("What waits is not what was shown.", hint=f"interlock approvals show {name}")
         return asked, actions.get(transaction.connection, asked.action)
 
     def _refused(self, transaction: Transaction, name: str, act: Act, person: Decider, code: str) -> None:

@@ -14,10 +14,11 @@ import msgspec
 
 from interlock.core import retry
 from interlock.core.alert import Notice
-from interlock.core.model import SECOND
+from interlock.core.model import SECOND, Json
 from interlock.core.recipient import EMAIL
 from interlock.runtime import Runtime
 from interlock.store import alert_events, deliveries, runbooks
+from interlock.store.alert_events import AlertEvent
 from interlock.store.database import Store, Transaction
 from interlock.store.deliveries import Delivery, DeliveryState
 from interlock.upstream.notify import mail
@@ -29,7 +30,10 @@ _REFERENCE = "secret://env/"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deliver:
-    """The use case with its handles. `secret` resolves a reference; `private` lets webhooks reach inside."""
+    """The use case with its handles. `secret` resolves a reference; `private` lets webhooks reach inside.
+
+    `url` is where the API is reached: a notice about a request for approval links to it.
+    """
 
     store: Store
     runtime: Runtime
@@ -38,6 +42,7 @@ class Deliver:
     mail_server: MailServer | None = None
     webhook_key: str = ""
     private: bool = False
+    url: str = ""
 
     async def __call__(self) -> int:
         """Send what is due; return how many were tried."""
@@ -72,8 +77,13 @@ class Deliver:
             entry=alert.entry,
             runbook=alert.runbook,
             incident=event.incident or "",
-            facts=event.facts,
+            facts={**event.facts, **self._link(event)},
         )
+
+    def _link(self, event: AlertEvent) -> dict[str, Json]:
+        """Return where what an event is about can be seen, for those kinds that a person decides on."""
+        what, _, approval = event.subject.partition(":")
+        return {"link": f"{self.url}/api/v1/approvals/{approval}"} if what == "approval" and self.url else {}
 
     async def _send(self, delivery: Delivery, notice: Notice) -> Ending:
         message = Message(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from interlock.core import routing
 from interlock.core.action import Action
@@ -15,7 +16,7 @@ from interlock.core.alert import AlertKind
 from interlock.core.approval import NEVER, Approval, ApprovalState, Binding
 from interlock.core.bundle import Bundle
 from interlock.core.document.workflow import Approvals
-from interlock.core.model import AtEnd, Decision, Json
+from interlock.core.model import SECOND, AtEnd, Decision, Json
 from interlock.core.routing import Roster
 from interlock.store import alert_events, approvals, runs, timers
 from interlock.store.alert_events import Raised
@@ -79,14 +80,17 @@ def begun(memory: Memory, asked: Approval) -> Approval:
 
 
 def put(transaction: Transaction, memory: Memory, asked: Approval, action: Action) -> None:
-    """Write a new request; one that waits is told to whoever is asked first, and its timers are set."""
+    """Write a new request; one that waits is told to whoever is asked first, and its timers are set.
+
+    Where too few are left who may decide, that is told instead, to those who answer for the workflow.
+    """
     approvals.insert(transaction, asked)
     if asked.state is not ApprovalState.PENDING:
         return
     begin(transaction, asked)
-    tell(transaction, memory, asked, action, AlertKind.APPROVAL_REQUESTED, range(asked.level + 1))
-    excluded = _excluded(memory, asked)
-    if not routing.answerable(asked.stages, needs=asked.needs, excluded=excluded):
+    if routing.answerable(asked.stages, needs=asked.needs, excluded=_excluded(memory, asked)):
+        tell(transaction, memory, asked, action, AlertKind.APPROVAL_REQUESTED, range(asked.level + 1))
+    else:
         tell(transaction, memory, asked, action, AlertKind.APPROVAL_UNANSWERED, ())
 
 
@@ -141,10 +145,14 @@ def _facts(asked: Approval, action: Action) -> dict[str, Json]:
         "agent": action.agent,
         "stage": asked.stage,
         "approved": f"{len(asked.votes)} of {asked.needs}",
-        "decide_by": asked.level_at + asked.sla,
-        "expires_at": None if asked.expires_at == NEVER else asked.expires_at,
+        "decide_by": _moment(asked.level_at + asked.sla),
+        "expires": "never" if asked.expires_at == NEVER else _moment(asked.expires_at),
         "decide": f"interlock approvals show {asked.id}",
     }
+
+
+def _moment(at: int) -> str:
+    return f"{datetime.fromtimestamp(at // SECOND, tz=UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
 def _told(memory: Memory, asked: Approval, stages: Iterable[int], now: int) -> Sequence[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -13,14 +12,15 @@ from starlette.routing import Route
 
 from interlock.core import canonical
 from interlock.core.action import Action
-from interlock.core.approval import Approval, ApprovalState, Binding, Decider, stale
+from interlock.core.approval import Approval, ApprovalState, Binding, stale
 from interlock.core.document.tool import Tool
 from interlock.core.model import Json
 from interlock.errors import NotPermitted, UsageError
-from interlock.services.approve import Approve
 from interlock.store import actions, approvals
+from interlock.web import approval_batches
 from interlock.web.actions import summary
-from interlock.web.auth import READERS, Person, in_their_own_name, person_of
+from interlock.web.approval_view import decider, may_see, plain, use
+from interlock.web.auth import in_their_own_name, person_of
 from interlock.web.body import ReasonBody, read_body
 from interlock.web.choice import one_of
 from interlock.web.errors import json_response
@@ -46,19 +46,31 @@ class ModifyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def listing(request: Request) -> Response:
-    """List requests for approval, newest first; `state=` (empty) lists those that were decided too."""
+    """List requests for approval, newest first; `state=` (empty) lists those that were decided too.
+
+    `workflow`, `tool` and `mine=true` (whose decision is asked for by name, now) narrow the list.
+    """
     person = await person_of(request)
     wired: Wired = request.app.state.wired
     state = one_of(request, "state", ApprovalState, called="approval state", otherwise=ApprovalState.PENDING)
-    page = page_of(request)
+    mine = one_of(request, "mine", ("true", "false"), otherwise="false")
+    page, asked = page_of(request), request.query_params
 
     def found(connection: sa.Connection) -> list[tuple[Approval, Action]]:
-        every = approvals.listed(connection, state=state, before=page.before, limit=page.rows)
+        every = approvals.listed(
+            connection,
+            state=state,
+            workflow=asked.get("workflow", ""),
+            tool=asked.get("tool", ""),
+            person=person.name if mine == "true" else "",
+            before=page.before,
+            limit=page.rows,
+        )
         return [(each, actions.get(connection, each.action)) for each in every]
 
     kept, following = page.cut(await wired.store.read(found), lambda each: each[0].id)
-    seen = ((each, action) for each, action in kept if _may_see(person, each))
-    return list_response(({**_plain(each), "call": summary(action)} for each, action in seen), following)
+    seen = ((each, action) for each, action in kept if may_see(person, each))
+    return list_response(({**plain(each), "call": summary(action)} for each, action in seen), following)
 
 
 async def one(request: Request) -> Response:
@@ -70,7 +82,7 @@ async def one(request: Request) -> Response:
     ends = wired.runtime.clock.monotonic() + wait
     while True:
         approval = await wired.store.read(lambda connection: approvals.get(connection, name))
-        if not _may_see(person, approval):
+        if not may_see(person, approval):
             raise NotPermitted(f"{person.name} may not see this approval.")
         left = ends - wired.runtime.clock.monotonic()
         if approval.state is not ApprovalState.PENDING or left <= 0:
@@ -85,9 +97,9 @@ async def approve(request: Request) -> Response:
     in_their_own_name(person, "approver")
     wired: Wired = request.app.state.wired
     body = await read_body(request, ReasonBody)
-    done = await _use(wired).approve(request.path_params["id"], _decider(person), reason=body.reason)
+    done = await use(wired).approve(request.path_params["id"], decider(person), reason=body.reason)
     wired.calls.decided(done.action)
-    return json_response(_plain(done))
+    return json_response(plain(done))
 
 
 async def reject(request: Request) -> Response:
@@ -96,8 +108,8 @@ async def reject(request: Request) -> Response:
     in_their_own_name(person, "approver")
     wired: Wired = request.app.state.wired
     body = await read_body(request, RejectBody)
-    done = await _use(wired).reject(request.path_params["id"], _decider(person), reason=body.reason)
-    return json_response(_plain(done))
+    done = await use(wired).reject(request.path_params["id"], decider(person), reason=body.reason)
+    return json_response(plain(done))
 
 
 async def modify(request: Request) -> Response:
@@ -110,35 +122,15 @@ async def modify(request: Request) -> Response:
         arguments = canonical.parse_object(bytes(body.arguments))
     except canonical.NotCanonical as error:
         raise UsageError(f"The arguments are not acceptable: {error}.") from error
-    done = await _use(wired).modify(
+    done = await use(wired).modify(
         request.path_params["id"],
-        _decider(person),
+        decider(person),
         arguments=arguments,
         reason=body.reason,
         four_eyes=body.four_eyes,
     )
     wired.calls.decided(done.action)
-    return json_response(_plain(done))
-
-
-def _use(wired: Wired) -> Approve:
-    settings = wired.settings
-    return Approve(
-        store=wired.store,
-        memory=wired.memory,
-        runtime=wired.runtime,
-        process=wired.calls.process,
-        self_approval=settings.self_approve and settings.environment == "dev",
-        measure=partial(wired.calls.measure.reach, own=1),
-    )
-
-
-def _decider(person: Person) -> Decider:
-    return Decider(name=person.name, roles=person.roles)
-
-
-def _may_see(person: Person, approval: Approval) -> bool:
-    return person.may(*READERS) or person.name in approval.approvers
+    return json_response(plain(done))
 
 
 def _seconds(asked: str) -> float:
@@ -151,23 +143,6 @@ def _seconds(asked: str) -> float:
     return wait
 
 
-def _plain(approval: Approval) -> dict[str, Json]:
-    return {
-        "id": approval.id,
-        "state": approval.state.value,
-        "action": approval.action,
-        "requested_at": approval.requested_at,
-        "expires_at": approval.expires_at,
-        "approvers": list(approval.approvers),
-        "requester": approval.requester or None,
-        "revision_of": approval.revision_of or None,
-        "revised_by": approval.revised_by or None,
-        "decided_by": approval.decided_by or None,
-        "decided_at": approval.decided_at or None,
-        "reason": approval.reason or None,
-    }
-
-
 async def _view(wired: Wired, approval: Approval) -> dict[str, Any]:
     def read(connection: sa.Connection) -> tuple[Action, list[Action]]:
         action = actions.get(connection, approval.action)
@@ -175,7 +150,7 @@ async def _view(wired: Wired, approval: Approval) -> dict[str, Any]:
 
     action, earlier = await wired.store.read(read)
     return {
-        **_plain(approval),
+        **plain(approval),
         "call": {**summary(action), "arguments": action.arguments},
         "reasons": action.decision.get("reasons", []),
         "owner": action.principal.get("owner"),
@@ -222,6 +197,7 @@ def _changed(wired: Wired, approval: Approval, action: Action) -> str | None:
 
 routes = [
     Route("/api/v1/approvals", listing),
+    *approval_batches.routes,
     Route("/api/v1/approvals/{id}", one),
     Route("/api/v1/approvals/{id}/approve", approve, methods=["POST"]),
     Route("/api/v1/approvals/{id}/reject", reject, methods=["POST"]),

@@ -133,7 +133,7 @@ def said(answer: Answer) -> dict[str, Json]:
             message = decision.reason.message
             return {"state": "denied", "action": answer.action, "message": message, "reasons": reasons}
         case Waiting():
-            waits = {"approval": answer.approval or None, "expires_at": answer.expires_at or None}
+            waits = {"approval": answer.approval or None, "expires_at": answer.ends_at or None}
             message = "It waits for a person." if answer.approval else "It waits for its time."
             due: dict[str, Json] = {"due_at": answer.due_at or None, "message": message}
             return {"state": answer.state, "action": answer.action, **waits, **due}

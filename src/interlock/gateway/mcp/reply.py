@@ -155,8 +155,8 @@ def _waiting(answer: Waiting) -> dict[str, Json]:
         "action": answer.action,
         "state": answer.state,
     }
-    if answer.expires_at:
-        pending["expires_at"] = iso(answer.expires_at)
+    if answer.ends_at:
+        pending["expires_at"] = iso(answer.ends_at)
     if answer.due_at:
         pending["due_at"] = iso(answer.due_at)
     return {

@@ -1,0 +1,60 @@
+"""How the API shows a request for a decision, and who acts on it."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from interlock.core.approval import NEVER, Approval, ApprovalState, Decider, missing_votes
+from interlock.core.model import Json
+from interlock.services.approve import Approve
+from interlock.web.auth import READERS, Person
+from interlock.wiring import Wired
+
+
+def use(wired: Wired) -> Approve:
+    """Return the use case of people's decisions."""
+    settings = wired.settings
+    return Approve(
+        store=wired.store,
+        memory=wired.memory,
+        runtime=wired.runtime,
+        process=wired.calls.process,
+        self_approval=settings.self_approve and settings.environment == "dev",
+        measure=partial(wired.calls.measure.reach, own=1),
+    )
+
+
+def decider(person: Person) -> Decider:
+    """Return the person as one who wants to decide."""
+    return Decider(name=person.name, roles=person.roles)
+
+
+def may_see(person: Person, approval: Approval) -> bool:
+    """Return whether the person may read a request: by a role, or because its route names them."""
+    return person.may(*READERS) or any(person.name in each.people for each in approval.stages)
+
+
+def plain(approval: Approval) -> dict[str, Json]:
+    """Return a request as JSON. A parked one has no end."""
+    waits = approval.state is ApprovalState.PENDING
+    return {
+        "id": approval.id,
+        "state": approval.state.value,
+        "action": approval.action,
+        "requested_at": approval.requested_at,
+        "expires_at": None if approval.expires_at == NEVER else approval.expires_at,
+        "at_end": approval.at_end.value,
+        "approvers": list(approval.approvers),
+        "stage": approval.stage or None,
+        "stages": [{"name": each.name, "people": list(each.people)} for each in approval.stages],
+        "stage_ends_at": approval.level_at + approval.sla if waits and approval.sla else None,
+        "needs": approval.needs,
+        "missing": max(0, missing_votes(approval)) if waits else 0,
+        "votes": [{"person": each.person, "at": each.at, "reason": each.reason} for each in approval.votes],
+        "requester": approval.requester or None,
+        "revision_of": approval.revision_of or None,
+        "revised_by": approval.revised_by or None,
+        "decided_by": approval.decided_by or None,
+        "decided_at": approval.decided_at or None,
+        "reason": approval.reason or None,
+    }
