@@ -16,7 +16,16 @@ from typing import Any
 import pytest
 
 import interlock
-from interlock.errors import Denied, InDoubt, OutcomeUnknown, Pending, TurnedDown, UsageError
+from interlock.errors import (
+    Denied,
+    InDoubt,
+    OutcomeUnknown,
+    Pending,
+    StateConflict,
+    ToolFailed,
+    TurnedDown,
+    UsageError,
+)
 from support.served import MAP, apply, environment, serving
 from support.warm import INTERLOCK
 
@@ -270,6 +279,34 @@ def test_threads_of_one_program_share_its_run(place: Place) -> None:
     assert sorted(EFFECTS.charged) == ["t0", "t1", "t2", "t3"]
     assert set(EFFECTS.threads) == {each.ident for each in threads}
     assert len(place.cli("actions", "list", "--run", run.id)["items"]) == 4
+
+
+def test_the_same_key_runs_once_and_gives_the_first_outcome(place: Place) -> None:
+    with place.run() as run:
+        first = charge.keyed("order-1")("ann")
+        assert charge.keyed("order-1")("ann") == first
+        assert charge("ann") == first
+    assert EFFECTS.charged == ["ann", "ann"]
+    assert len(place.cli("actions", "list", "--run", run.id)["items"]) == 2
+
+
+def test_the_outcome_of_a_failed_call_is_told_again_and_not_run_again(place: Place) -> None:
+    EFFECTS.fail = ValueError("no such customer")
+    with place.run():
+        with pytest.raises(ValueError, match="no such customer"):
+            charge.keyed("order-2")("bob")
+        EFFECTS.fail = None
+        with pytest.raises(ToolFailed, match="no such customer"):
+            charge.keyed("order-2")("bob")
+    assert EFFECTS.charged == []
+
+
+def test_the_same_key_with_other_arguments_is_refused(place: Place) -> None:
+    with place.run():
+        charge.keyed("order-3")("ann")
+        with pytest.raises(Denied, match="another call"):
+            charge.keyed("order-3")("bob")
+    assert EFFECTS.charged == ["ann"]
 
 
 def test_a_program_whose_undo_is_not_the_reviewed_one_opens_no_run(place: Place, tmp_path: Path) -> None:
