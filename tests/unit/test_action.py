@@ -33,7 +33,7 @@ def test_what_is_over_is_only_resolved_settled_or_undone() -> None:
         ActionState.IN_DOUBT: {_S.SUCCEEDED, _S.FAILED, _S.RETRY, _S.COMPENSATING},
         ActionState.SUCCEEDED: {_S.PENDING_SETTLEMENT, _S.COMPENSATING},
         ActionState.PENDING_SETTLEMENT: {_S.SETTLED, _S.VOIDED, _S.COMPENSATING},
-        ActionState.COMPENSATING: {_S.COMPENSATED, _S.COMPENSATION_FAILED},
+        ActionState.COMPENSATING: {_S.COMPENSATED, _S.COMPENSATION_FAILED, _S.SUCCEEDED, _S.IN_DOUBT},
         ActionState.COMPENSATION_FAILED: {_S.COMPENSATING, _S.COMPENSATED},
     }
     for state in ActionState:
@@ -42,6 +42,12 @@ def test_what_is_over_is_only_resolved_settled_or_undone() -> None:
             assert following == later.get(state, set())
         else:
             assert following
+
+
+def test_only_an_undo_is_tried_again_once_it_failed_or_was_stopped() -> None:
+    for state, following in ((_S.FAILED, _S.RETRY), (_S.CANCELLED, _S.APPROVED)):
+        assert not an_action(state).may_become(following)
+        assert an_action(state, comp_of="act_0").may_become(following)
 
 
 def test_what_was_sent_is_never_cancelled() -> None:

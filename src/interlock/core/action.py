@@ -73,9 +73,11 @@ _MOVES: dict[ActionState, frozenset[ActionState]] = {
     _S.IN_DOUBT: frozenset({_S.SUCCEEDED, _S.FAILED, _S.RETRY, _S.COMPENSATING}),
     _S.SUCCEEDED: frozenset({_S.PENDING_SETTLEMENT, _S.COMPENSATING}),
     _S.PENDING_SETTLEMENT: frozenset({_S.SETTLED, _S.VOIDED, _S.COMPENSATING}),
-    _S.COMPENSATING: frozenset({_S.COMPENSATED, _S.COMPENSATION_FAILED}),
+    _S.COMPENSATING: frozenset({_S.COMPENSATED, _S.COMPENSATION_FAILED, _S.SUCCEEDED, _S.IN_DOUBT}),
     _S.COMPENSATION_FAILED: frozenset({_S.COMPENSATING, _S.COMPENSATED}),
 }
+UNDO_AGAIN = frozenset({(_S.FAILED, _S.RETRY), (_S.CANCELLED, _S.APPROVED)})
+"""Moves of an undo alone: there is one of an action at most, so a person has it tried again (invariant 8)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +132,8 @@ class Action:
 
     def may_become(self, following: ActionState) -> bool:
         """Whether the move is one of the machine's. What may have happened never becomes what did not."""
+        if self.comp_of and (self.state, following) in UNDO_AGAIN:
+            return True
         return self.state.may_become(following) and not (self.attempt and following in _NEVER_SENT)
 
 

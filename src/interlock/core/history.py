@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from interlock.core.action import Action, ActionState
+from interlock.core.action import UNDO_AGAIN, Action, ActionState
 from interlock.core.model import EffectClass
 
 _S = ActionState
@@ -30,7 +30,7 @@ class Step:
 
 def flaws(action: Action, steps: Sequence[Step]) -> list[str]:
     """Return everything that is wrong with the history of `action`, given oldest first."""
-    return [*_order(action, steps), *_walk(steps), *_counts(action, steps)]
+    return [*_order(action, steps), *_walk(action, steps), *_counts(action, steps)]
 
 
 def _order(action: Action, steps: Sequence[Step]) -> Iterator[str]:
@@ -42,18 +42,22 @@ def _order(action: Action, steps: Sequence[Step]) -> Iterator[str]:
         yield f"it is {action.state.value}, but moved to {steps[-1].to_state} last"
 
 
-def _walk(steps: Sequence[Step]) -> Iterator[str]:
+def _walk(action: Action, steps: Sequence[Step]) -> Iterator[str]:
     known = ""
     for step in steps:
         if step.from_state != known:
             yield f"step {step.seq} leaves {step.from_state!r}, but it was {known!r}"
-        following = ActionState(step.to_state)
-        allowed = (
-            following in FIRST if not step.from_state else ActionState(step.from_state).may_become(following)
-        )
-        if not allowed:
+        if not _allowed(action, step):
             yield f"step {step.seq} goes from {step.from_state!r} to {step.to_state!r}"
         known = step.to_state
+
+
+def _allowed(action: Action, step: Step) -> bool:
+    following = ActionState(step.to_state)
+    if not step.from_state:
+        return following in FIRST
+    state = ActionState(step.from_state)
+    return state.may_become(following) or (bool(action.comp_of) and (state, following) in UNDO_AGAIN)
 
 
 def _counts(action: Action, steps: Sequence[Step]) -> Iterator[str]:
@@ -63,7 +67,7 @@ def _counts(action: Action, steps: Sequence[Step]) -> Iterator[str]:
         yield f"it counts {action.attempt} attempts, begun {sent} times, asked for input {asked} times"
     if action.attempt and action.state in _NOTHING_HAPPENED:
         yield f"it is {action.state.value}, and may have happened"
-    if action.attempt > 1 and action.effect is EffectClass.ONCE:
+    if action.attempt > 1 and action.effect is EffectClass.ONCE and not action.comp_of:
         yield "it may happen once, and was sent again"
     if bool(action.ended_at) is not action.state.final:
         yield f"it is {action.state.value}, and ended at {action.ended_at}"

@@ -28,6 +28,11 @@ class Cancel:
 
     def _cancel(self, transaction: Transaction, name: str, person: str, reason: str) -> Action:
         action = actions.get(transaction.connection, name)
+        if action.comp_of:
+            raise StateConflict(
+                f"{name} undoes {action.comp_of}: it is stopped as an undo.",
+                hint=f"interlock undo stop {action.comp_of} --reason TEXT",
+            )
         if not action.cancellable:
             raise StateConflict(
                 f"The action {name} is {action.state.value}: it cannot be cancelled any more.",

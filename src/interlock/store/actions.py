@@ -146,6 +146,9 @@ def move(
 
     Raises `StateConflict` when somebody else moved it first, or when the machine has no such move.
     """
+    if transaction.landing is not None:
+        to, more = transaction.landing(transaction, action, to)
+        changes = {**changes, **more}
     if not action.may_become(to):
         raise StateConflict(f"The action {action.id} is {action.state.value}; it cannot become {to.value}.")
     moved = advance(action, to, now=transaction.now, **changes)
@@ -290,8 +293,10 @@ def in_state(connection: sa.Connection, *states: ActionState) -> list[Action]:
 
 
 def unsettled(connection: sa.Connection, *, run: str = "", agent: str = "") -> list[Action]:
-    """Return the open actions of a run or an agent, oldest first."""
-    query = sa.select(actions).where(actions.c.state.in_([each.value for each in OPEN]))
+    """Return the open actions of a run or an agent, oldest first: undos are nobody's but recovery's."""
+    query = sa.select(actions).where(
+        actions.c.state.in_([each.value for each in OPEN]), actions.c.comp_of.is_(None)
+    )
     for name, value in (("run", run), ("agent", agent)):
         query = query.where(actions.c[name] == value) if value else query
     return [action_of(row) for row in connection.execute(query.order_by(actions.c.id)).mappings()]
@@ -301,7 +306,7 @@ def load_live(connection: sa.Connection) -> list[LiveAction]:
     """Return what identical calls attach to: open actions, and outcomes nobody collected in open runs."""
     wanted = sa.or_(
         actions.c.state.in_([each.value for each in OPEN]),
-        sa.and_(actions.c.collected.is_(False), runs.c.state == "open"),
+        sa.and_(actions.c.collected.is_(False), runs.c.state == "open", actions.c.comp_of.is_(None)),
     )
     query = sa.select(actions).outerjoin(runs, runs.c.id == actions.c.run).where(wanted)
     found = [action_of(row) for row in connection.execute(query.order_by(actions.c.id)).mappings()]

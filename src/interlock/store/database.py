@@ -26,7 +26,7 @@ from interlock.store.listening import listen
 from interlock.store.lock import DirectoryLock
 from interlock.store.migrate import migrate
 from interlock.store.place import settle_in
-from interlock.store.transaction import Follower, Transaction
+from interlock.store.transaction import Follower, Landing, Transaction
 from interlock.store.writer import Unit, Writer
 
 __all__ = ["JournalEntry", "Store", "Transaction"]
@@ -150,6 +150,10 @@ class Store:
         self._writer.refuse(entry)
 
     def follow(self, follower: Follower) -> None:
+    def land(self, landing: Landing) -> None:
+        """From now on ask `landing` where an action goes that is about to move."""
+        self._writer.landing = landing
+
         """From now on call `follower` in the commit of every move of an action."""
         self._writer.followers.append(follower)
 

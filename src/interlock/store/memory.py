@@ -30,7 +30,8 @@ _NOT_ASKED = Measured(bundle="")
 class LiveAction:
     """An action that is open, or whose outcome nobody has collected yet.
 
-    `successor` names the revision that took its place when a person changed its arguments.
+    `successor` names the revision that took its place when a person changed its arguments, `comp_of` the
+    action that it undoes: nobody's call is identical to an undo.
     """
 
     id: str
@@ -250,7 +251,8 @@ class Memory:
     def put_action(self, action: LiveAction) -> None:
         """Remember where an action stands and tell who watches."""
         self.actions[action.id] = action
-        self.calls[action.key] = action.id
+        if not action.comp_of:
+            self.calls[action.key] = action.id
         for watcher in self.watchers:
             watcher(action)
 

@@ -20,7 +20,7 @@ class RunState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run as the store knows it."""
+    """One run as the store knows it. `aborting` names the run with which it is undone, "" where none is."""
 
     id: str
     workflow: str
@@ -39,6 +39,7 @@ class Run:
     attended: bool
     direct_models: bool
     ungoverned: bool = False
+    aborting: str = ""
 
 
 def run_of(row: sa.RowMapping) -> Run:
@@ -61,6 +62,7 @@ def run_of(row: sa.RowMapping) -> Run:
         attended=bool(row["attended"]),
         direct_models=bool(row["direct_models"]),
         ungoverned=bool(row["ungoverned"]),
+        aborting=row["aborting"],
     )
 
 

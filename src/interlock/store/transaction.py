@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from interlock.core.action import Action
+from interlock.core.action import Action, ActionState
 from interlock.core.model import Json
 from interlock.runtime import Ids
 from interlock.store.audit import Draft
@@ -22,6 +22,9 @@ Follower = Callable[["Transaction", Action | None, Action], None]
 It must not move that action again, and what it changes in memory it does by `on_commit`.
 """
 
+Landing = Callable[["Transaction", Action, ActionState], tuple[ActionState, Mapping[str, Any]]]
+"""Where an action really goes that is about to move, and what else of it changes, in the same commit."""
+
 
 class Transaction:
     """What a unit of work may use. It lives only while the unit runs; the store commits, never the unit.
@@ -30,15 +33,22 @@ class Transaction:
     unit that ran before.
     """
 
-    __slots__ = ("connection", "drafts", "effects", "followers", "ids", "news", "now")
+    __slots__ = ("connection", "drafts", "effects", "followers", "ids", "landing", "news", "now")
 
     def __init__(
-        self, connection: sa.Connection, *, now: int, ids: Ids, followers: Sequence[Follower] = ()
+        self,
+        connection: sa.Connection,
+        *,
+        now: int,
+        ids: Ids,
+        followers: Sequence[Follower] = (),
+        landing: Landing | None = None,
     ) -> None:
         self.connection = connection
         self.now = now
         self.ids = ids
         self.followers = followers
+        self.landing = landing
         self.drafts: list[Draft] = []
         self.effects: list[Callable[[], None]] = []
         self.news: list[Item] = []

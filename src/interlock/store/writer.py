@@ -27,7 +27,7 @@ from interlock.store.dialect import Dialect
 from interlock.store.journal import WINDOW, Journal, JournalEntry
 from interlock.store.news import Item, publish
 from interlock.store.refused import Refused
-from interlock.store.transaction import Follower, Transaction, draft
+from interlock.store.transaction import Follower, Landing, Transaction, draft
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +87,7 @@ class Writer:
         self._clock = clock
         self._ids = ids
         self.followers: list[Follower] = []
+        self.landing: Landing | None = None
         self._asks = asks
         self._queue: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
         self._closing = False
@@ -236,7 +237,7 @@ class Writer:
 
     def _run_unit(self, connection: sa.Connection, unit: Unit, now: int, *, alone: bool) -> None:
         """Run one unit, in a savepoint unless it is `alone`. Raises only what concerns the whole store."""
-        transaction = Transaction(connection, now=now, ids=self._ids, followers=self.followers)
+        transaction = Transaction(connection, now=now, ids=self._ids, followers=self.followers, landing=self.landing)
         if not alone:
             self._dialect.command(connection, "SAVEPOINT unit")
         try:

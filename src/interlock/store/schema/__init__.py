@@ -76,6 +76,10 @@ __all__ = [
     "action_moves",
     "actions",
     "agents",
+from interlock.store.schema.undos import (
+    exercises,
+    undos,
+)
     "alert_events",
     "alerts",
     "api_tokens",
@@ -102,6 +106,7 @@ __all__ = [
     "kill_reports",
     "kills",
     "metadata",
+    "exercises",
     "model_calls",
     "news",
     "news_numbers",
@@ -120,3 +125,4 @@ __all__ = [
     "slices",
     "timers",
 ]
+    "undos",

@@ -83,6 +83,7 @@ runs = table(
     number("attended", 0),
     number("direct_models", 0),
     number("ungoverned", 0),
+    text("aborting", ""),
     sa.Index("runs_by_state", "state", "agent"),
 )
 
