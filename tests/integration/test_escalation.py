@@ -266,7 +266,7 @@ def test_of_two_who_agree_at_once_both_count_and_it_runs_once(tmp_path: Path, po
         async with a_world(tmp_path, postgres_url, **EYES) as world:
             call = await asked(world)
             settings = a_settings(tmp_path / "beside", database=postgres_url)
-            other = Store.open(settings, world.runtime, engine=False)
+            other = Store.open(settings, world.runtime)
             memory = Memory(environment=world.settings.environment)
             try:
                 second = Approve(store=other, memory=memory, runtime=world.runtime)
