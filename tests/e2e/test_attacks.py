@@ -377,6 +377,10 @@ DECLARED: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/api/v1/breakers/{breaker}"): ANYONE,
     ("POST", "/api/v1/breakers/{breaker}/trip"): ANYONE,  # decided by what is opened: the tests of breakers
     ("POST", "/api/v1/breakers/{breaker}/sign-off"): ANYONE,  # operators and admins; a refusal is on record
+    ("GET", "/api/v1/deployments"): EVERY_ROLE,
+    ("POST", "/api/v1/deployments"): frozenset({"developer", "agent_owner", "operator", "admin"}),
+    ("POST", "/api/v1/deployments/{deployment}/stable"): STOPPERS,
+    ("POST", "/api/v1/workflows/{workflow}/rollback"): STOPPERS,
     ("GET", "/api/v1/incidents"): ANYONE,
     ("GET", "/api/v1/incidents/{incident}"): ANYONE,
     ("POST", "/api/v1/incidents/{incident}/close"): STOPPERS,

@@ -21,7 +21,6 @@ from interlock.errors import (
     InDoubt,
     OutcomeUnknown,
     Pending,
-    StateConflict,
     ToolFailed,
     TurnedDown,
     UsageError,

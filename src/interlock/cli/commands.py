@@ -34,6 +34,8 @@ _NOUNS = (
     "breaker",
     "alerts",
     "incidents",
+    "deployments",
+    "rollback",
     "token",
     "tools",
     "budget",

@@ -74,6 +74,10 @@ interlock alerts deliveries --state given_up
 interlock incidents list
 interlock incidents show inc_01
 interlock incidents close inc_01 --reason "the price list is mended"
+interlock deployments list --workflow refunds
+interlock deployments register refunds --code 3f9c2ab
+interlock deployments stable dep_01 --reason "two weeks without an incident"
+interlock rollback code refunds --reason "it mails the wrong customers"
 interlock token login --person maria
 interlock token create --label ci --role viewer --days 30
 interlock token list --all

@@ -12,7 +12,7 @@ from interlock.core.bundle import Bundle
 from interlock.core.document.identity import Agent, Person
 from interlock.core.document.runbook import Runbook
 from interlock.errors import SnapshotMoved
-from interlock.store import agents, changes, documents, people, runbooks
+from interlock.store import agents, changes, deployments, documents, people, runbooks
 from interlock.store.documents import Name
 from interlock.store.memory import Memory
 from interlock.store.news import Topic
@@ -42,6 +42,7 @@ def put_in_force(
     version = documents.put(
         transaction, bundle.environment, bundle.documents, versions=versions, digest=bundle.digest, by=by
     )
+    deployments.follow(transaction, bundle, version=version, by=by)
     changes.supersede(transaction, by=by, reason=f"version {version} was applied")
 
     transaction.tell(Topic.BUNDLE, str(version), environment=bundle.environment)

@@ -95,6 +95,13 @@ def in_force(connection: sa.Connection, environment: str) -> InForce | None:
     )
 
 
+def as_applied(connection: sa.Connection, environment: str, version: int) -> tuple[AnyDocument, ...]:
+    """Return the documents of the bundle `version`, as they were applied; none where there was no such."""
+    here = sa.and_(bundles.c.environment == environment, bundles.c.version == version)
+    body = connection.execute(sa.select(bundles.c.body).where(here)).scalar_one_or_none()
+    return () if body is None else decode(body)[0]
+
+
 def last_versions(connection: sa.Connection) -> dict[Name, tuple[int, str]]:
     """Return the last version and content digest of every document there ever was."""
     rows = connection.execute(sa.select(documents))

@@ -21,6 +21,12 @@ from interlock.store.schema.calls import (
     timers,
 )
 from interlock.store.schema.column import metadata
+from interlock.store.schema.deployments import (
+    deployments,
+    rollback_plans,
+    state_decisions,
+    state_reviews,
+)
 from interlock.store.schema.identities import (
     agents,
     api_tokens,
@@ -70,16 +76,16 @@ from interlock.store.schema.records import (
     chains,
     checkpoints,
 )
+from interlock.store.schema.undos import (
+    exercises,
+    undos,
+)
 
 __all__ = [
     "accounts",
     "action_moves",
     "actions",
     "agents",
-from interlock.store.schema.undos import (
-    exercises,
-    undos,
-)
     "alert_events",
     "alerts",
     "api_tokens",
@@ -96,9 +102,11 @@ from interlock.store.schema.undos import (
     "context_sizes",
     "deliveries",
     "delivery_attempts",
+    "deployments",
     "documents",
     "enrolments",
     "epochs",
+    "exercises",
     "failure_modes",
     "heads",
     "holds",
@@ -106,7 +114,6 @@ from interlock.store.schema.undos import (
     "kill_reports",
     "kills",
     "metadata",
-    "exercises",
     "model_calls",
     "news",
     "news_numbers",
@@ -116,6 +123,7 @@ from interlock.store.schema.undos import (
     "price_lists",
     "prices",
     "revocations",
+    "rollback_plans",
     "run_calls",
     "run_scores",
     "runbooks",
@@ -123,6 +131,8 @@ from interlock.store.schema.undos import (
     "seen_assertions",
     "signing_keys",
     "slices",
+    "state_decisions",
+    "state_reviews",
     "timers",
-]
     "undos",
+]
