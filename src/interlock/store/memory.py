@@ -45,6 +45,7 @@ class LiveAction:
     due_at: int = 0
     successor: str = ""
     idempotency_key: str = ""
+    comp_of: str = ""
 
     @property
     def key(self) -> CallKey:
@@ -175,6 +176,14 @@ class Memory:
         for facts in self._line(run):
             counts = _counts(facts)
             counts[tool] = max(0, counts.get(tool, 0) - 1)
+
+    def recount(self, run: str, counts: Mapping[str, int]) -> None:
+        """Count calls that other processes made in a run; what is reserved here and not on disk stays so."""
+        facts = self.runs.get(run)
+        if facts is not None:
+            known = _counts(facts)
+            for tool, count in counts.items():
+                known[tool] = max(count, known.get(tool, 0))
 
     def _line(self, run: str) -> Sequence[RunFacts]:
         """Return a run and those above it, as far as they are known."""
