@@ -1,6 +1,6 @@
 """One environment served by processes of different roles: calls, the API and tools, each in its own.
 
-A gateway for models, the API by itself, and the process that has the tools and the clock, on one PostgreSQL.
+A gateway, the API and the clock, each a process of its own, on one PostgreSQL.
 """
 
 from __future__ import annotations
@@ -45,11 +45,13 @@ LEFT_OUT = ("pydantic_core", "jsonschema_rs", "ruamel")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Office:
-    """The three processes and the manifest that is in force."""
+    """The three processes, the manifest in force, and what the gateway was like before there were tools."""
 
     gateway: Served
     control: Served
-    tools: Served
+    worker: Served
+    held: int
+    mapped: str
     manifest: str
     settings: dict[str, str]
 
@@ -68,7 +70,7 @@ class Office:
         return said.json()
 
 
-def a_manifest(upstream: str, models: str = "gpt-test") -> str:
+def a_manifest(upstream: str, *, tools: bool = True) -> str:
     """Return a manifest with a model, and a tool whose calls wait for a person."""
     provider = f"""---
 apiVersion: interlock/v1
@@ -79,7 +81,13 @@ spec:
   wire_format: openai
   models: [{{name: gpt-test, price: {{input: 2, output: 8}}, window: 100000, max_output: 4096}}]
 """
-    more = f", models: {{allow: [{models}]}}, approvals: {{approvers: [maria]}}"
+    more = ", models: {allow: [gpt-test]}, approvals: {approvers: [maria]}"
+    if not tools:
+        return (
+            SHOP.partition("---\napiVersion: interlock/v1\nkind: ToolServer")[0]
+            + provider
+            + workflow(more=more)
+        )
     return SHOP + provider + tool("shop.echo") + workflow("shop.echo", more=more)
 
 
@@ -94,13 +102,23 @@ def office(tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresFo
         "INTERLOCK_SELF_APPROVE": "1",
     }
     with ModelServer() as upstream, ExitStack() as stack:
-        manifest = a_manifest(upstream.url)
-        apply(folder / "control", manifest, **shared)
-        control, tools, gateway = (
-            stack.enter_context(serving(folder / name, **shared, INTERLOCK_ROLE=role))
-            for name, role in (("control", "control"), ("tools", "gateway,worker"), ("gateway", "gateway"))
+        apply(folder / "control", a_manifest(upstream.url, tools=False), **shared)
+        control, worker, gateway = (
+            stack.enter_context(serving(folder / role, **shared, INTERLOCK_ROLE=role))
+            for role in ("control", "worker", "gateway")
         )
-        yield Office(gateway=gateway, control=control, tools=tools, manifest=manifest, settings=shared)
+        pid, manifest = gateway.process.pid, a_manifest(upstream.url)
+        held, mapped = memory(pid), Path(f"/proc/{pid}/maps").read_text()
+        apply(folder / "control", manifest, **shared)
+        yield Office(
+            gateway=gateway,
+            control=control,
+            worker=worker,
+            held=held,
+            mapped=mapped,
+            manifest=manifest,
+            settings=shared,
+        )
 
 
 def test_a_run_that_one_process_opens_calls_models_through_another(office: Office) -> None:
@@ -108,7 +126,7 @@ def test_a_run_that_one_process_opens_calls_models_through_another(office: Offic
     assert office.ask(token).status_code == 200
     jwks = "/.well-known/jwks.json"
     known = httpx2.get(office.control.url + jwks).json()
-    for each in (office.gateway, office.control, office.tools):
+    for each in (office.gateway, office.control, office.worker):
         assert httpx2.get(each.url + jwks).json() == known
         assert httpx2.get(f"{each.url}/healthz").status_code == 200
         assert httpx2.get(f"{each.url}/readyz").json()["ready"], each
@@ -117,21 +135,18 @@ def test_a_run_that_one_process_opens_calls_models_through_another(office: Offic
 def test_each_process_serves_what_its_role_says_and_names_who_serves_the_rest(office: Office) -> None:
     api = httpx2.get(f"{office.gateway.url}/api/v1/runs")
     assert (api.status_code, api.json()["error"]["code"]) == (404, "not_served_here")
-    tools = httpx2.post(f"{office.gateway.url}/mcp", json={})
-    assert tools.status_code == 503
-    assert "gateway and worker" in tools.json()["error"]["message"]
+    assert httpx2.post(f"{office.gateway.url}/mcp", json={}).status_code == 401
+    assert httpx2.post(f"{office.worker.url}/mcp", json={}).status_code == 404
     assert httpx2.post(f"{office.control.url}/v1/chat/completions", json={}).status_code == 404
-    assert httpx2.get(f"{office.tools.url}/api/v1/runs").status_code == 404
+    assert httpx2.get(f"{office.worker.url}/api/v1/runs").status_code == 404
     proposed = "/api/v1/actions"
-    assert httpx2.post(office.tools.url + proposed, json={}).status_code == 401
+    assert httpx2.post(office.gateway.url + proposed, json={}).status_code == 401
     assert httpx2.post(office.control.url + proposed, json={}).status_code == 405
 
 
-def test_a_process_for_model_calls_alone_loads_nothing_else(office: Office) -> None:
-    pid = office.gateway.process.pid
-    mapped = Path(f"/proc/{pid}/maps").read_text()
-    assert not [each for each in LEFT_OUT if each in mapped]
-    assert memory(pid) < HELD
+def test_a_gateway_loads_nothing_but_what_model_calls_need_until_there_are_tools(office: Office) -> None:
+    assert not [each for each in LEFT_OUT if each in office.mapped]
+    assert office.held < HELD
 
 
 def test_an_ended_run_and_a_narrower_policy_refuse_on_the_gateway_within_two_seconds(
@@ -158,7 +173,7 @@ def test_a_call_that_waits_in_one_process_is_decided_in_another_and_carried_out_
     office: Office,
 ) -> None:
     async def story() -> str:
-        async with office.tools.over_http(office.control.token("work")) as client:
+        async with office.gateway.over_http(office.control.token("work")) as client:
             calling = asyncio.ensure_future(client.call_tool("echo", {"text": "hello"}))
             waits = await asyncio.to_thread(until, lambda: office.control.api("approvals")["items"])
             await asyncio.to_thread(office.post, f"approvals/{waits[0]['id']}/approve", reason="fine")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 from interlock.app.clock import jobs_of, sweep_job
 from interlock.app.compose import wire_models
 from interlock.app.roles import ALL, Role, Roles
-from interlock.app.tool_gateway import ToolGateway, no_tools
+from interlock.app.tool_gateway import ToolGateway, is_of_programs, open_for_agents, open_mcp, open_tools
 from interlock.gateway.health import Health
 from interlock.gateway.llm.front import LlmGateway
 from interlock.listen import Asgi
@@ -21,8 +22,8 @@ from interlock.worker.jobs import start as start_jobs
 
 _MODEL_PATHS = "/v1/"
 _METADATA = "/.well-known/oauth-protected-resource"
-_PROGRAM_PATHS = ("/api/v1/actions", "/api/v1/functions/")
-_WITH_TOOLS = frozenset({Role.GATEWAY, Role.WORKER})
+_CONTROL = frozenset({Role.CONTROL})
+"""The one set of roles that carries out no calls."""
 
 
 @asynccontextmanager
@@ -42,18 +43,22 @@ async def application(
         if agents:
             await _open_money(wired, roles)
         rest: Asgi = Health(wired, role=", ".join(sorted(roles)))
-        tools: Asgi = no_tools
+        tools: Asgi = rest
         if roles & {Role.CONTROL, Role.WORKER}:
             whole = _with_tools(wired, roles)
             tools = await _open_tools(whole, roles, closing, jobs, agents=agents)
             rest = _api(whole, roles) if Role.CONTROL in roles else rest
-            if roles == _WITH_TOOLS:
-                rest = _for_programs(whole, rest)
+        else:
+            tools = ToolGateway(wired, partial(open_tools, wired))
+            closing.push_async_callback(tools.close)
+            await tools.open_for_tools()
         wired.follow.start()
         closing.callback(wired.follow.close)
         closing.callback(start_jobs(jobs, wired.runtime))
-        models = LlmGateway(wired) if Role.GATEWAY in roles else rest
-        yield _dispatch(tools if Role.GATEWAY in roles else rest, models, rest)
+        if Role.GATEWAY in roles:
+            yield _dispatch(tools, LlmGateway(wired), rest, programs=Role.CONTROL not in roles)
+        else:
+            yield rest
 
 
 async def _open_money(wired: WiredModels, roles: Roles) -> None:
@@ -67,7 +72,7 @@ async def _open_money(wired: WiredModels, roles: Roles) -> None:
 def _with_tools(wired: WiredModels, roles: Roles) -> Wired:
     from interlock.app.tools import with_tools
 
-    return with_tools(wired, engine=Role.WORKER in roles)
+    return with_tools(wired, engine=roles != _CONTROL)
 
 
 async def _open_tools(
@@ -77,46 +82,35 @@ async def _open_tools(
     closing.push_async_callback(wired.servers.close)
     closing.push_async_callback(wired.calls.close)
     jobs.append(sweep_job(wired))
-    served = roles >= _WITH_TOOLS
-    gateway = ToolGateway(wired)
+    gateway = ToolGateway(wired, partial(open_mcp if Role.CONTROL in roles else open_for_agents, wired))
     closing.push_async_callback(gateway.close)
-    if agents and served:
+    if agents and Role.GATEWAY in roles:
         await gateway.open_for_tools()
     await wired.registrar.start()
-    if Role.WORKER in roles:
+    if roles != _CONTROL:
         await wired.calls.start(lasting=agents)
-    return gateway if served else no_tools
+    return gateway
 
 
 def _api(wired: Wired, roles: Roles) -> Asgi:
     from interlock.web.api import build_api
 
-    return build_api(wired, programs=Role.WORKER in roles)
+    return build_api(wired, programs=roles != _CONTROL)
 
 
-def _for_programs(wired: Wired, rest: Asgi) -> Asgi:
-    """Serve the calls of programs where they are carried out, beside `rest`."""
-    from interlock.web.api import build_api
+def _dispatch(tools: Asgi, models: Asgi, rest: Asgi, *, programs: bool) -> Asgi:
+    """Send the call path to the gateways, with no framework on it, and the rest to the API.
 
-    programs = build_api(wired, people=False)
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        taken = scope.get("path", "").startswith(_PROGRAM_PATHS)
-        await (programs if taken else rest)(scope, receive, send)
-
-    return app
-
-
-def _dispatch(front: Asgi, models: Asgi, api: Asgi) -> Asgi:
-    """Send the call path to the gateways, with no framework on it, and the rest to the API."""
+    `programs` says that the calls of programs are served beside tools, not by the API.
+    """
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         path: str = scope.get("path", "")
         if path.startswith(_MODEL_PATHS):
             await models(scope, receive, send)
-        elif path == "/mcp" or path.startswith(_METADATA):
-            await front(scope, receive, send)
+        elif path == "/mcp" or path.startswith(_METADATA) or (programs and is_of_programs(scope)):
+            await tools(scope, receive, send)
         else:
-            await api(scope, receive, send)
+            await rest(scope, receive, send)
 
     return app

@@ -72,8 +72,10 @@ async def _runs(wired: WiredModels, subjects: Subjects) -> None:
 
 async def _actions(wired: Wired, subjects: Subjects) -> None:
     """Go on with the calls that another process decided, or ended."""
-    memory = wired.memory
+    memory, aloft = wired.memory, wired.calls.flights.aloft
     for name in list(memory.actions) if subjects is None else subjects:
+        if aloft(name):
+            continue
         known, found = memory.actions.get(name), await wired.store.read(partial(_live, name=name))
         while memory.actions.get(name) is not known:  # it went on here meanwhile
             known, found = memory.actions.get(name), await wired.store.read(partial(_live, name=name))

@@ -8,7 +8,7 @@ from interlock.errors import UsageError
 
 
 class Role(StrEnum):
-    """`gateway` takes calls, `control` serves the API, `worker` does what is due and owns the tool calls."""
+    """`gateway` takes calls, `control` serves the API, `worker` does what is due."""
 
     GATEWAY = "gateway"
     CONTROL = "control"

@@ -48,7 +48,7 @@ def serve(
             place = f"http://{settings.host}:{bound}"
             split = "" if roles == ALL else f" (role {', '.join(sorted(roles))})"
             notes.print(f"Interlock serves [bold]{safe(settings.environment)}[/bold] at {place}{split}")
-            if {Role.GATEWAY, Role.WORKER} <= roles:
+            if Role.GATEWAY in roles:
                 notes.print(f"  MCP gateway  {place}/mcp")
             notes.print(f"  data         {safe(str(settings.data.absolute()))}")
             notes.print("  stop with Ctrl-C")
