@@ -415,6 +415,45 @@ def test_a_signature_needs_a_reason_a_role_and_nobody_with_a_stake(told: Callabl
     told(story)
 
 
+def test_what_was_approved_is_parked_while_open_and_goes_on_as_a_person_signs(
+    told: Callable[..., None],
+) -> None:
+    async def story(world: Guarded) -> None:
+        waiting = await world.propose("shop.refund", wait=0)
+        assert isinstance(waiting, Waiting)
+        await world.trip(AGENT, "bot")
+        await world.trip(TOOL, "shop.refund")
+        await world.approve(waiting.approval)
+        await world.until(waiting.action, "parked")
+        await world.sign(AGENT, "bot", CLOSED)
+        await world.until(waiting.action, "parked")
+        assert world.script.effects == []
+        await world.sign(TOOL, "shop.refund", CLOSED)
+        await world.until(waiting.action, "succeeded")
+        assert len(world.script.effects) == 1
+
+    told(story)
+
+
+def test_a_write_reads_the_breaker_in_the_commit_of_its_intent(told: Callable[..., None]) -> None:
+    """Memory does not know yet what another process, or a commit of just now, has opened."""
+
+    async def story(world: Guarded) -> None:
+        for kind, name in ((WORKFLOW, "orders"), (TOOL, "shop.refund")):
+            await world.trip(kind, name)
+            world.memory.breakers.clear()
+        assert isinstance(await world.propose("shop.write", wait=5), Broken)
+        await world.sign(WORKFLOW, "orders", HALF_OPEN)
+        world.memory.breakers.clear()
+        assert isinstance(await world.propose("shop.write", wait=5), Broken)
+        assert world.script.effects == []
+        await world.sign(WORKFLOW, "orders", CLOSED)
+        world.memory.breakers.clear()
+        assert isinstance(await world.propose("shop.write", wait=5), Completed), "another tool is open"
+
+    told(story)
+
+
 def test_another_process_of_the_database_decides_by_what_was_recorded(told: Callable[..., None]) -> None:
     async def story(world: Guarded) -> None:
         await world.trip(AGENT, "bot")

@@ -22,7 +22,7 @@ from interlock.core.model import SECOND, Decision, EffectClass, Gate, Json, Requ
 from interlock.core.reach import Measured, numbers
 from interlock.errors import SnapshotMoved, StateConflict, StoreUnavailable
 from interlock.runtime import Runtime
-from interlock.store import actions, requests
+from interlock.store import actions, breakers, openings, requests
 from interlock.store.database import JournalEntry, Store, Transaction
 from interlock.store.memory import Memory
 
@@ -285,8 +285,18 @@ class Admit:
             run=principal.run,
             agent=principal.agent,
             workflow=principal.workflow,
+            or (found.tripped and self._tripped_since(transaction, action, decision))
             tool=request.tool,
         )
+
+    def _tripped_since(self, transaction: Transaction, action: Action, decision: Decision) -> bool:
+        """Whether a breaker of the call is not what the decision read: a claim reads it in its own commit."""
+        subjects = openings.subjects_of(
+            self.memory, run=action.run, workflow=action.workflow, agent=action.agent, tool=action.tool
+        )
+        found = breakers.standing(transaction.connection, self.memory.environment, subjects)
+        known = decision.read.get("breakers", {})
+        return any(known.get(f"{kind}:{name}") != state for (kind, name), state in found.items())
 
 
 def is_read(decision: Decision) -> bool:

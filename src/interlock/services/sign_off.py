@@ -13,7 +13,7 @@ from interlock.core.model import BreakerState
 from interlock.errors import InterlockError, NotPermitted, StateConflict, StoreError, UsageError
 from interlock.runtime import Runtime
 from interlock.settings import Settings
-from interlock.store import breakers
+from interlock.store import breakers, claims
 from interlock.store.breakers import Record
 from interlock.store.database import JournalEntry, Store, Transaction
 from interlock.store.memory import Memory
@@ -74,6 +74,7 @@ class SignOff:
                 hint=f"interlock breaker sign-off {now.label}, by somebody else",
             )
         breakers.sign(transaction, self.memory, record, to, person=by, reason=reason)
+        claims.release_parked(transaction, self.memory)  # what another breaker stops is parked anew
         return breakers.get(transaction.connection, environment, kind, name)
 
     async def _refused(

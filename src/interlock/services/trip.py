@@ -148,7 +148,7 @@ class Breakers:
             breakers.count(transaction, environment, counted)
         failures = 0 if cause is not None else counted.failures
         transaction.on_commit(lambda: self._put(tool, failures))
-        subjects = [("tool", tool), ("workflow", workflow), ("agent", agent), *self._above(run)]
+        subjects = openings.subjects_of(self.memory, run=run, workflow=workflow, agent=agent, tool=tool)
         for (kind, name), state in sorted(
             breakers.standing(transaction.connection, environment, subjects).items()
         ):
@@ -177,13 +177,6 @@ class Breakers:
         """Return the run that a tree began with, and its workflow (B9)."""
         facts = self.memory.runs.get(run)
         return facts.above[-1] if facts is not None and facts.above else (run, workflow)
-
-    def _above(self, run: str) -> list[tuple[str, str]]:
-        """Return the breakers of the runs above: of their workflows, and of those workflows' agents."""
-        facts = self.memory.runs.get(run)
-        workflows = [] if facts is None else [workflow for _, workflow in facts.above]
-        agents = [openings.agent_of(self.memory, each) for each in workflows]
-        return [*(("workflow", each) for each in workflows), *(("agent", each) for each in agents)]
 
     def _tree(self, root: str) -> Repeats:
         return self._trees.get(root) or self._trees.setdefault(root, Repeats())

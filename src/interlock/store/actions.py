@@ -32,7 +32,7 @@ from interlock.store.action_rows import (
 from interlock.store.database import Transaction
 from interlock.store.memory import LiveAction
 from interlock.store.prepared import Prepared
-from interlock.store.schema import action_moves, actions, agents, approvals, heads, run_calls, runs
+from interlock.store.schema import action_moves, actions, agents, approvals, breakers, heads, run_calls, runs
 
 _NEVER = 1 << 62
 
@@ -51,12 +51,13 @@ class Move:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """What a decision stands on, as the disk has it: policy bundle, run and agent."""
+    """What a decision stands on, as the disk has it: policy bundle, run, agent, and if anything tripped."""
 
     bundle: str
     run_open: bool
     agent_active: bool
     epoch: int
+    tripped: bool
 
 
 _INSERT = Prepared(sa.insert(actions))
@@ -98,6 +99,12 @@ _STANDING = Prepared(
         runs.c.state,
         agents.c.state,
         agents.c.epoch,
+        sa.exists()
+        .where(
+            breakers.c.environment == sa.bindparam("environment"),
+            breakers.c.state != sa.literal_column("'closed'"),
+        )
+        .label("tripped"),
     )
     .select_from(runs)
     .join(agents, agents.c.name == runs.c.agent)
@@ -111,9 +118,13 @@ def standing(connection: sa.Connection, run: str, environment: str) -> Standing 
     row = _STANDING.run(connection, {"run": run, "environment": environment}).fetchone()
     if row is None:
         return None
-    bundle, run_state, agent_state, epoch = row
+    bundle, run_state, agent_state, epoch, tripped = row
     return Standing(
-        bundle=bundle or "", run_open=run_state == "open", agent_active=agent_state == "active", epoch=epoch
+        bundle=bundle or "",
+        run_open=run_state == "open",
+        agent_active=agent_state == "active",
+        epoch=epoch,
+        tripped=bool(tripped),
     )
 
 

@@ -23,7 +23,7 @@ from interlock.core.document.workflow import BreakerLimits
 from interlock.core.model import BreakerState
 from interlock.store import alert_events, breakers, scores
 from interlock.store.alert_events import Raised
-from interlock.store.breakers import Record
+from interlock.store.breakers import Record, Subject
 from interlock.store.memory import Memory
 from interlock.store.news import Topic
 from interlock.store.run_rows import Run, RunState
@@ -98,6 +98,19 @@ def limits_of(memory: Memory, workflow: str) -> BreakerLimits:
     """Return the limits of a workflow; of one that is not declared any more, the usual ones."""
     compiled = None if memory.bundle is None else memory.bundle.workflows.get(workflow)
     return BreakerLimits() if compiled is None else compiled.document.breaker
+
+
+def subjects_of(memory: Memory, *, run: str, workflow: str, agent: str, tool: str) -> list[Subject]:
+    """Return every breaker that guards a call, those of the runs above among them (B9)."""
+    facts = memory.runs.get(run)
+    above = [] if facts is None else [each for _, each in facts.above]
+    return [
+        ("tool", tool),
+        ("workflow", workflow),
+        ("agent", agent),
+        *(("workflow", each) for each in above),
+        *(("agent", agent_of(memory, each)) for each in above),
+    ]
 
 
 def agent_of(memory: Memory, workflow: str) -> str:
