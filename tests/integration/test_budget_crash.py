@@ -164,11 +164,11 @@ def kill_in_flight(child: subprocess.Popen[str], reading: Settings, *, calls: bo
 async def recovered(tmp_path: Path, database: str, *, strict: bool) -> Purse:
     """Return the purse of a process that has found what the dead one left, with nothing stuck."""
     policy = shared(strict=strict)
-    purse = await Purse.open(tmp_path / "last", database, policy, engine=False)
+    purse = await Purse.open(tmp_path / "last", database, policy)
     own = purse.budgets._books.epoch
     await purse.store.transact(lambda each: epochs.recover(each, "dev", own=own, sole=True))
     await purse.close()
-    purse = await Purse.open(tmp_path / "last", database, policy, engine=False)
+    purse = await Purse.open(tmp_path / "last", database, policy)
     for row in (await purse.books()).values():
         assert 0 <= row.charged <= row.spent <= row.ceiling
         assert row.leased == 0

@@ -131,11 +131,11 @@ def test_a_late_settlement_replaces_what_is_still_charged_for_an_expired_hold(
     tmp_path: Path, postgres_url: str, known: bool
 ) -> None:
     async def story() -> None:
-        slow = await Purse.open(tmp_path / "slow", postgres_url, STRICT, engine=False, lease=60 * SECOND)
+        slow = await Purse.open(tmp_path / "slow", postgres_url, STRICT, lease=60 * SECOND)
         late = slow.hold(60, 100)
         assert await slow.budgets.durable(late) is None
         await expire(slow)
-        other = await Purse.open(tmp_path / "other", postgres_url, STRICT, engine=False)
+        other = await Purse.open(tmp_path / "other", postgres_url, STRICT)
         row = (await other.books())["workflow:day"]
         assert row.spent == 100
         if known:
@@ -207,12 +207,12 @@ def test_a_process_that_was_given_up_and_lives_replaces_the_charge_by_the_truth(
     tmp_path: Path, postgres_url: str, bundle: Bundle
 ) -> None:
     async def story() -> None:
-        slow = await Purse.open(tmp_path / "slow", postgres_url, bundle, engine=False, lease=60 * SECOND)
+        slow = await Purse.open(tmp_path / "slow", postgres_url, bundle, lease=60 * SECOND)
         early, late, unsent = (slow.hold(60, 100) for _ in range(3))
         for each in (early, late, unsent):
             assert await slow.budgets.durable(each) is None
         await expire(slow)
-        other = await Purse.open(tmp_path / "other", postgres_url, bundle, engine=False)
+        other = await Purse.open(tmp_path / "other", postgres_url, bundle)
         charged = (await other.books())["workflow:day"].spent
         assert charged >= 300
         slow.settle(early, 42)

@@ -27,7 +27,7 @@ from interlock.core.document.kind import key
 from interlock.core.document.provider import Provider
 from interlock.core.document.workflow import Workflow
 from interlock.core.kill import KillLevel, KillOrder, KillSource
-from interlock.core.model import WireFamily
+from interlock.core.model import Pin, WireFamily
 from interlock.errors import StoreUnavailable, TokenInvalid, UsageError
 from interlock.gateway.health import Health
 from interlock.gateway.llm.front import LlmGateway
@@ -39,8 +39,8 @@ from interlock.services.revoke import revoke_key, revoke_run_token
 from interlock.services.rotate_keys import rotate_keys
 from interlock.services.suspend import suspend
 from interlock.settings import Settings
-from interlock.store import bundles, documents, kills, news, prices
-from interlock.store.database import Store
+from interlock.store import bundles, documents, kills, news, pins, prices
+from interlock.store.database import Store, Transaction
 from interlock.store.news import Item, Topic
 from interlock.store.people import Person as KnownPerson
 from interlock.store.schema import news as news_rows
@@ -245,7 +245,7 @@ async def test_news_too_old_to_be_known_are_made_good_by_reading_everything(
 
 @story
 async def test_a_process_that_cannot_look_for_news_decides_nothing(tmp_path: Path, postgres_url: str) -> None:
-    store = Store.open(shared(tmp_path, "one", postgres_url), Runtime.real(), engine=False)
+    store = Store.open(shared(tmp_path, "one", postgres_url), Runtime.real())
     follow = Follow(store=store, runtime=Runtime.real(), environment="dev", bound=0.2)
 
     async def fails(_: object) -> None:
@@ -287,7 +287,7 @@ async def test_a_gateway_that_is_behind_says_so_in_the_callers_format(
 
 def test_news_are_numbered_by_commit_and_say_nothing_twice(tmp_path: Path, postgres_url: str) -> None:
     async def story() -> None:
-        store = Store.open(shared(tmp_path, "one", postgres_url), Runtime.real(), engine=False)
+        store = Store.open(shared(tmp_path, "one", postgres_url), Runtime.real())
         began = await store.read(news.number)
 
         def twice(transaction: Any) -> None:
@@ -311,6 +311,21 @@ def test_news_are_numbered_by_commit_and_say_nothing_twice(tmp_path: Path, postg
 def _fails(transaction: Any) -> None:
     transaction.tell(Topic.PRICES)
     raise RuntimeError("no")
+
+
+@story
+async def test_a_tool_that_two_processes_find_at_once_is_registered_by_one(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    stores = [Store.open(shared(tmp_path, name, postgres_url), Runtime.real()) for name in ("one", "two")]
+
+    def register(transaction: Transaction) -> Pin | None:
+        return pins.register(transaction, "shop.echo", digest="d", name="echo", description="", schema={})
+
+    found = await asyncio.gather(*(each.transact(register) for each in stores))
+    assert sorted(found, key=lambda pin: pin is None) == [Pin(tool="shop.echo", digest="d", seen="d"), None]
+    for each in stores:
+        await each.close()
 
 
 def test_roles_are_said_in_words() -> None:

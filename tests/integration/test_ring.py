@@ -101,8 +101,7 @@ def test_a_kind_has_one_handler(sqlite_store: Store) -> None:
 
 def test_two_processes_fire_each_timer_once(tmp_path: Path, postgres_url: str) -> None:
     stores = [
-        Store.open(a_settings(tmp_path / name, database=postgres_url), Runtime.real(), engine=False)
-        for name in ("a", "b")
+        Store.open(a_settings(tmp_path / name, database=postgres_url), Runtime.real()) for name in ("a", "b")
     ]
     rung: Counter[str] = Counter()
     lock = threading.Lock()

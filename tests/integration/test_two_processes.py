@@ -127,19 +127,16 @@ def test_two_processes_write_to_postgres_each_its_own_chain_and_one_is_killed(
     assert {flaw.code for flaw in verify_database(one).flaws} == {"key_missing"}
 
 
-def test_a_second_process_of_one_environment_is_refused_on_postgres_while_the_first_lives(
+def test_processes_of_one_environment_write_side_by_side_on_postgres(
     tmp_path: Path, postgres_url: str
 ) -> None:
     one = a_settings(tmp_path / "one", database=postgres_url)
     other = a_settings(tmp_path / "other", database=postgres_url)
-    with writing(one, "first") as first:
-        assert first.first == "ready"
-        first.wait_for_acks(1)
-        with writing(other, "second") as second:
-            assert second.first.startswith("refused Another Interlock serves the environment 'dev'")
-        first.kill()
-    with writing(other, "third") as third:
-        assert third.first == "ready"
+    with writing(one, "first") as first, writing(other, "second") as second:
+        assert (first.first, second.first) == ("ready", "ready")
+        acknowledged = {*first.wait_for_acks(5), *second.wait_for_acks(5), *first.kill(), *second.kill()}
+    rows, _ = written(one)
+    assert acknowledged <= rows
 
 
 @pytest.mark.parametrize(

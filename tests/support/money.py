@@ -105,14 +105,13 @@ class Purse:
         database: str,
         bundle: Bundle,
         *,
-        engine: bool = True,
         start: bool = True,
         **more: Any,
     ) -> Purse:
         """Open a store and start the budgets on it."""
         clock = ShiftedClock()
         runtime = Runtime(clock=clock, ids=TimeOrderedIds(clock), scheduler=EventLoopScheduler())
-        store = Store.open(a_settings(data, database=database), runtime, engine=engine)
+        store = Store.open(a_settings(data, database=database), runtime)
         purse = cls(store, bundle, clock, **more)
         if start:
             await purse.budgets.start()

@@ -53,7 +53,7 @@ async def spend(purse: Purse, chance: random.Random, name: str) -> None:
 async def main(data: str, database: str, name: str, way: str) -> None:
     """Spend from eight callers at once."""
     policy = shared(strict=way == "strict")
-    purse = await Purse.open(Path(data), database, policy, engine=False, lease=1 * SECOND)
+    purse = await Purse.open(Path(data), database, policy, lease=1 * SECOND)
     say("ready")
     chance = random.Random(name)
     callers = asyncio.gather(*(spend(purse, chance, f"{name}-{each}") for each in range(8)))

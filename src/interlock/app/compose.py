@@ -25,6 +25,7 @@ from interlock.store.budgets import Budgets
 from interlock.store.database import Store
 from interlock.store.keyring import Keyring
 from interlock.store.memory import Memory
+from interlock.store.recoveries import Recoveries
 from interlock.upstream.llm.providers import Providers
 from interlock.upstream.tokenizer import Tokenizer
 from interlock.wiring import Wired, WiredModels
@@ -48,13 +49,12 @@ async def wire_models(
 ) -> AsyncGenerator[WiredModels]:
     """Yield what a process of these roles works with, but for tools, opened in order and closed in reverse.
 
-    Raises `StoreInUse` when another process owns the data directory, or the environment's tool calls where
-    these roles include them; `StoreUnavailable` when the database cannot be used; `UsageError` for a part of
-    the roles on a database that only one process may open.
+    Raises `StoreInUse` when another process owns the data directory, `StoreUnavailable` when the database
+    cannot be used, `UsageError` for a part of the roles on a database that only one process may open.
     """
     require_shared(roles, shared=bool(settings.database))
     world = runtime or Runtime.real()
-    store, tokenizer = Store.open(settings, world, engine=Role.WORKER in roles), Tokenizer()
+    store, tokenizer = Store.open(settings, world), Tokenizer()
     try:
         require_shared(roles, shared=not store.alone)
         yield await _wired(settings, world, store, tokenizer, roles)
@@ -74,6 +74,9 @@ async def _wired(
     switch = KillSwitch(store=store, memory=memory, runtime=runtime, settings=settings, process=process)
     await switch.load()
     breakers = Breakers(store=store, memory=memory)
+    recoveries = Recoveries(memory)
+    store.land(recoveries.land)
+    store.follow(recoveries.follow)
     store.follow(breakers.follow)
     switch.followers.append(breakers.pressed)
     await breakers.load()

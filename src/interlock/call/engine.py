@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from interlock.call.due import Due
 from interlock.call.flight import Flights
 from interlock.call.late import Late
+from interlock.call.others import Others
 from interlock.call.read import Reads
 from interlock.call.rejoin import Rejoin
 from interlock.call.send import Send
+from interlock.call.undo import Undos
 from interlock.call.write import Writes
 from interlock.core.action import Action, ActionState
 from interlock.core.answer import Answer, Broken, Continuation, Proposal, Refused
@@ -30,6 +32,7 @@ from interlock.services.measure import DEADLINE, Measure
 from interlock.services.recover import Recover
 from interlock.services.ring import Ring
 from interlock.services.settle import Counted, Settle, uncounted
+from interlock.services.undo import Undoing
 from interlock.settings import Settings
 from interlock.store import requests
 from interlock.store.collected import Collected
@@ -52,7 +55,8 @@ class Calls:
     """The engine of one process. `start` it before the first call, `close` it after the last.
 
     `ready(tool, run)` says whether an approved call could be sent now; one that could not waits for it.
-    `counts` says what the end of a read counts for breakers.
+    `counts` says what the end of a read counts for breakers. `recovery` carries out undos: no kill and no
+    budget is in its way.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class Calls:
         settings: Settings,
         ready: Callable[[str, str], bool] = _always,
         counts: Callable[[Request, Outcome], Counted] = uncounted,
+        recovery: Executor | None = None,
     ) -> None:
         self.process = process = runtime.ids.new("prc")
         self.watch = Watch(memory, runtime)
@@ -91,6 +96,7 @@ class Calls:
         )  # fmt: skip
         self.flights = Flights(memory=memory, runtime=runtime, attend=attend)
         attend.here = self.flights.aloft
+        self._others = Others(store=store, memory=memory, attend=attend, flights=self.flights)
         self._rejoin = Rejoin(store=store, memory=memory, runtime=runtime, admit=admit, attend=attend)
         self._reads = Reads(
             memory=memory, runtime=runtime, admit=admit, settle=settle, send=send, late=late,
@@ -100,6 +106,13 @@ class Calls:
             runtime=runtime, admit=admit, attend=attend, measure=self.measure, settle=settle,
             recover=self._recover, send=send, flights=self.flights, late=late,
         )  # fmt: skip
+        self._undos = Undos(
+            runtime=runtime,
+            undoing=Undoing(store=store, memory=memory, process=process, call_timeout=timeout),
+            attend=attend,
+            send=Send(executor=recovery or executor, timeout=float(timeout), clock=runtime.clock),
+            late=late,
+        )
         expire = Expire(store=store, memory=memory)
         self.ring = Ring(store=store)
         escalate = Escalate(memory=memory)
@@ -179,15 +192,20 @@ class Calls:
         live = self._memory.actions.get(action_id)
         if live is None or live.state not in (ActionState.APPROVED, ActionState.RETRY):
             return
+        if live.comp_of:
+            if live.due_at <= self._store.now():
+                self.flights.launch(action_id, self._undos.go(action_id))
+            return
         if live.tool not in self._memory.pins:  # after a start: its server has not said yet what it offers
             return  # the clock looks again
         if not self._ready(live.tool, live.run):
             return
         self.flights.launch(action_id, self._writes.go(action_id))
 
-    def _sweep(self) -> Awaitable[object]:
-        """Take up what nobody carries out any more, but for what this process is about."""
-        return self._recover.sweep({*self.flights.aloft_now, *self._late.about})
+    async def _sweep(self) -> None:
+        """Take up what nobody carries out, but for what this process is about; know what others do."""
+        await self._recover.sweep({*self.flights.aloft_now, *self._late.about})
+        await self._others.follow()
 
     async def _propose(self, proposal: Proposal, bridge: Bridge | None, wait: float) -> Answer:
         request = proposal.request
@@ -212,7 +230,9 @@ class Calls:
             try:
                 return await self._writes.begin(proposal, request, decision, bridge, wait)
             except SnapshotMoved:
-                overtaken = overtaken or not self._store.alone
+                if not self._store.alone:
+                    overtaken = True
+                    await self._others.recount(request.principal.run)
         return Broken(message=_KEPT_CHANGING)
 
     async def _identical(self, proposal: Proposal, key: CallKey, *, look: bool) -> LiveAction | None:

@@ -186,11 +186,20 @@ class Admit:
             requests.put(transaction, self.memory, asked, action)
         else:
             actions.insert(transaction, action, process=self.process)
-        actions.count_call(transaction, action.run, action.tool)
+        self._within(action, actions.count_call(transaction, action.run, action.tool))
         actions.record(transaction, f"action.{action.state.value}", action, body=_said(decision))
         live = actions.live_of(action, expires_at=expires_at)
         transaction.on_commit(lambda: self.memory.put_action(live))
         return action
+
+    def _within(self, action: Action, count: int) -> None:
+        """Hold calls of all processes together to the grant's limit; memory sees to it where there is one."""
+        if self.store.alone:
+            return
+        compiled = None if self.memory.bundle is None else self.memory.bundle.workflows.get(action.workflow)
+        grant = None if compiled is None else compiled.grants.get(action.tool)
+        if grant is not None and grant.max_calls is not None and count > grant.max_calls:
+            raise SnapshotMoved("Other processes called it meanwhile.", hint="It is decided anew.")
 
     def _move_on(self, transaction: Transaction, action: Action, decision: Decision) -> Action:
         self._still(transaction, action, decision)

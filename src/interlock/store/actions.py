@@ -81,7 +81,7 @@ _MOVE_DECIDED = _compare_and_set(MOVES_ALWAYS + MOVES_DECIDED)
 _COUNT = Prepared(
     sa.text(
         "INSERT INTO run_calls (run, tool, count) VALUES (:run, :tool, :times) "
-        "ON CONFLICT (run, tool) DO UPDATE SET count = run_calls.count + excluded.count"
+        "ON CONFLICT (run, tool) DO UPDATE SET count = run_calls.count + excluded.count RETURNING count"
     )
 )
 _UNCOUNT = (
@@ -190,9 +190,10 @@ def record(
     )
 
 
-def count_call(transaction: Transaction, run: str, tool: str, times: int = 1) -> None:
-    """Count calls of `tool` in `run`."""
-    _COUNT.run(transaction.connection, {"run": run, "tool": tool, "times": times})
+def count_call(transaction: Transaction, run: str, tool: str, times: int = 1) -> int:
+    """Count calls of `tool` in `run`; return how many there are now, whichever process made them."""
+    row = _COUNT.run(transaction.connection, {"run": run, "tool": tool, "times": times}).fetchone()
+    return 0 if row is None else row[0]
 
 
 def uncount_call(transaction: Transaction, run: str, tool: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 import sqlalchemy as sa
 
-from interlock.core.action import Action, ActionState
+from interlock.core.action import OPEN, Action, ActionState
 from interlock.store import actions
 from interlock.store.action_rows import action_of
 from interlock.store.database import Transaction
@@ -50,13 +50,14 @@ def any_overdue(connection: sa.Connection, environment: str, now: int, busy: Col
     return connection.execute(query.limit(1)).first() is not None
 
 
-def ready(connection: sa.Connection, environment: str, *, before: int) -> list[Action]:
-    """Return what was ready `before` a moment and is still not sent: approved, or due to be sent again."""
-    due = sa.func.coalesce(rows.c.due_at, rows.c.updated_at)
-    query = _here(environment).where(
-        rows.c.state.in_([ActionState.APPROVED.value, ActionState.RETRY.value]), due <= before
+def open_states(connection: sa.Connection, environment: str) -> dict[str, ActionState]:
+    """Return where every open action of an environment stands."""
+    query = (
+        sa.select(rows.c.id, rows.c.state)
+        .join(runs, runs.c.id == rows.c.run)
+        .where(runs.c.environment == environment, rows.c.state.in_([each.value for each in OPEN]))
     )
-    return [action_of(row) for row in connection.execute(query.order_by(rows.c.id)).mappings()]
+    return {row[0]: ActionState(row[1]) for row in connection.execute(query)}
 
 
 def release_parked(

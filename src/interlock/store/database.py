@@ -49,21 +49,18 @@ class Store:
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="interlock-reader")
 
     @classmethod
-    def open(
-        cls, settings: Settings, runtime: Runtime, *, patience: float = 5.0, engine: bool = True
-    ) -> Store:
+    def open(cls, settings: Settings, runtime: Runtime, *, patience: float = 5.0) -> Store:
         """Take the data directory's lock, open and migrate the database, start the writer.
 
-        `patience`: seconds to wait for a database lock or a connection. Without `engine` the process carries
-        out no tool calls, and several may serve one environment on PostgreSQL, each with a data directory of
-        its own. Raises `StoreInUse` when another process has the directory or is the environment's engine,
-        `StoreUnavailable` when the database cannot be used, `UsageError` when the directory is of another
-        environment; each says what to do.
+        `patience`: seconds to wait for a database lock or a connection. Several processes may serve one
+        environment on PostgreSQL, each with a data directory of its own. Raises `StoreInUse` when another
+        process has the directory, `StoreUnavailable` when the database cannot be used, `UsageError` when the
+        directory is of another environment; each says what to do.
         """
         lock = DirectoryLock.take(settings.data)
         try:
             settle_in(settings.data, settings.environment)
-            dialect = dialect_of(settings, patience=patience, engine=engine)
+            dialect = dialect_of(settings, patience=patience)
             key = audit_key(settings.data)
             clock = SteadyClock(runtime.clock)
             _prepare(dialect, clock)
@@ -150,12 +147,12 @@ class Store:
         self._writer.refuse(entry)
 
     def follow(self, follower: Follower) -> None:
+        """From now on call `follower` in the commit of every move of an action."""
+        self._writer.followers.append(follower)
+
     def land(self, landing: Landing) -> None:
         """From now on ask `landing` where an action goes that is about to move."""
         self._writer.landing = landing
-
-        """From now on call `follower` in the commit of every move of an action."""
-        self._writer.followers.append(follower)
 
     async def listen(self, heard: Callable[[], None]) -> None:
         """Call `heard` for every commit that has news, for ever. Raises `StoreUnavailable`."""

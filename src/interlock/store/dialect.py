@@ -55,11 +55,10 @@ class Dialect(Protocol):
         ...
 
 
-def dialect_of(settings: Settings, *, patience: float, engine: bool = True) -> Dialect:
+def dialect_of(settings: Settings, *, patience: float) -> Dialect:
     """Return the dialect of the configured database. `patience`: seconds to wait for a lock or a connection.
 
-    `engine`: whoever writes is the one engine of the environment. Raises `StoreUnavailable` for a URL that is
-    neither, or a place where SQLite must not lie.
+    Raises `StoreUnavailable` for a URL that is neither, or a place where SQLite must not lie.
     """
     try:
         url = sa.make_url(settings.database_url)
@@ -73,8 +72,7 @@ def dialect_of(settings: Settings, *, patience: float, engine: bool = True) -> D
         case "postgresql":
             from interlock.store.postgres import Postgres
 
-            owned = settings.environment if engine else ""
-            return Postgres(url, environment=owned, patience=patience, readers=READERS)
+            return Postgres(url, patience=patience, readers=READERS)
         case other:
             raise StoreUnavailable(
                 f"The database URL names {other}, which is not supported.",

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from interlock.errors import CommitUnknown, SnapshotMoved, StoreError, StoreInUse, StoreUnavailable
-
-if TYPE_CHECKING:
-    import psycopg
+from interlock.errors import CommitUnknown, SnapshotMoved, StoreError, StoreUnavailable
 
 _IDLE = 10_000
 """Milliseconds after which the server ends a transaction of a process that stands still: others may wait."""
 
 
 class Postgres:
-    """A PostgreSQL server. With an `environment`, its writer is the one engine of it."""
+    """A PostgreSQL server, which several processes may use at once."""
 
     shared = True
 
-    def __init__(self, url: sa.URL, *, environment: str, patience: float, readers: int) -> None:
+    def __init__(self, url: sa.URL, *, patience: float, readers: int) -> None:
         if find_spec("psycopg") is None:
             raise StoreUnavailable(
                 "The PostgreSQL driver is not installed.", hint="Install interlock[postgres]."
@@ -43,11 +39,6 @@ class Postgres:
             },
         )
 
-        @event.listens_for(self.writer, "connect")
-        def _own(connection: psycopg.Connection, _record: object) -> None:
-            if environment:
-                self._own(connection, environment)
-
         self.readers = sa.create_engine(
             url,
             pool_size=readers,
@@ -55,23 +46,6 @@ class Postgres:
             isolation_level="REPEATABLE READ",  # a reader sees one moment, as on SQLite
             connect_args={**common, "options": "-c default_transaction_read_only=on"},
         )
-
-    def _own(self, connection: psycopg.Connection, environment: str) -> None:
-        """Be the one writer of this environment for as long as the connection lasts.
-
-        What another process is executing would look like what a dead one left behind. Waits for a lock
-        whose holder has just died. Raises `StoreInUse`.
-        """
-        import psycopg
-
-        try:
-            connection.execute("SELECT pg_advisory_lock(7412, hashtext(%s))", (environment,))
-            connection.commit()
-        except psycopg.errors.LockNotAvailable as error:
-            raise StoreInUse(
-                f"Another Interlock serves the environment {environment!r} on {self._where}.",
-                hint="Stop it, or give this one a database or an environment of its own.",
-            ) from error
 
     def clock(self, connection: sa.Connection) -> int | None:
         """Ask the server, so that all processes share one clock."""
