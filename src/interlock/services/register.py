@@ -47,6 +47,8 @@ class Registrar:
         for each in await self.store.read(pins.all_pins):
             if tools is None or each.pin.tool in tools:
                 self.memory.set_pin(each.pin, schema_check(each.schema))
+        for server in sorted({tool.partition(".")[0] for tool in tools or ()}):
+            self.servers.tell(server, "", "interlock/registered", {})
 
     def bundle_changed(self) -> None:
         """Follow the servers of the new bundle, and register the tools that it names first."""
@@ -96,7 +98,11 @@ class Registrar:
         def work(transaction: Transaction) -> Pin:
             body = {"before": known.digest, "after": pin_digest(definition), "reason": reason}
             transaction.audit("tool.accepted", tool=tool, person=person, body=body)
-            return self._register(transaction, tool, definition)
+            pins.forget(transaction, tool)
+            pin = self._register(transaction, tool, definition)
+            if pin is None:
+                raise StateConflict(f"The tool {tool!r} was registered by another process just now.")
+            return pin
 
         pin = await self.store.transact(work)
         self.servers.tell(server, "", "interlock/registered", {})
@@ -116,14 +122,15 @@ class Registrar:
     def _write(self, transaction: Transaction, moved: Mapping[str, Mapping[str, Json]]) -> None:
         for tool, definition in moved.items():
             known = pins.find_pin(transaction.connection, tool)
-            if known is None:
+            if known is None and self._register(transaction, tool, definition) is not None:
                 body = {"pin": pin_digest(definition)}
                 transaction.audit("tool.registered", tool=tool, body=body)
-                self._register(transaction, tool, definition)
-            else:
+                continue
+            known = known or pins.find_pin(transaction.connection, tool)
+            if known is not None:
                 self._see(transaction, known.pin, pin_digest(definition))
 
-    def _register(self, transaction: Transaction, tool: str, definition: Mapping[str, Json]) -> Pin:
+    def _register(self, transaction: Transaction, tool: str, definition: Mapping[str, Json]) -> Pin | None:
         schema = definition.get("inputSchema")
         pin = pins.register(
             transaction,
@@ -134,7 +141,8 @@ class Registrar:
             schema=schema,
         )
         check = schema_check(schema)
-        transaction.on_commit(lambda: self.memory.set_pin(pin, check))
+        if pin is not None:
+            transaction.on_commit(lambda: self.memory.set_pin(pin, check))
         return pin
 
     def _see(self, transaction: Transaction, pin: Pin, seen: str) -> None:

@@ -13,6 +13,11 @@ from interlock.store.news import Topic
 from interlock.store.transaction import Transaction
 
 _PINS = schema.pins
+_COLUMNS = tuple(_PINS.columns.keys())
+_ADD = sa.text(
+    f"INSERT INTO pins ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{each}' for each in _COLUMNS)})"
+    " ON CONFLICT (tool) DO NOTHING"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,24 +44,27 @@ def find_pin(connection: sa.Connection, tool: str) -> PinnedTool | None:
 
 def register(
     transaction: Transaction, tool: str, *, digest: str, name: str, description: str, schema: Json
-) -> Pin:
-    """Pin a tool as it is now; what was pinned before is replaced."""
-    transaction.execute(sa.delete(_PINS).where(_PINS.c.tool == tool))
-    transaction.execute(
-        sa.insert(_PINS),
-        {
-            "tool": tool,
-            "digest": digest,
-            "seen": digest,
-            "name": name,
-            "description": description,
-            "schema": json.dumps(schema, sort_keys=True),
-            "registered_at": transaction.now,
-            "disabled": False,
-        },
-    )
+) -> Pin | None:
+    """Pin a tool as it is now, or return None where another process has just done it."""
+    values = {
+        "tool": tool,
+        "digest": digest,
+        "seen": digest,
+        "name": name,
+        "description": description,
+        "schema": json.dumps(schema, sort_keys=True),
+        "registered_at": transaction.now,
+        "disabled": False,
+    }
+    if transaction.execute(_ADD, values).rowcount == 0:
+        return None
     transaction.tell(Topic.PIN, tool)
     return Pin(tool=tool, digest=digest, seen=digest)
+
+
+def forget(transaction: Transaction, tool: str) -> None:
+    """Forget how a tool was registered: it is registered anew in the same commit."""
+    transaction.execute(sa.delete(_PINS).where(_PINS.c.tool == tool))
 
 
 def see(transaction: Transaction, pin: Pin, seen: str) -> Pin:
