@@ -282,8 +282,18 @@ class Admit:
             or not found.run_open
             or not found.agent_active
             or found.epoch > int(action.principal["epoch"])
+            or (found.tripped and self._tripped_since(transaction, action, decision))
         ):
             raise SnapshotMoved("What this call was decided on has changed.", hint="It is decided anew.")
+
+    def _tripped_since(self, transaction: Transaction, action: Action, decision: Decision) -> bool:
+        """Whether a breaker of the call is not what the decision read: a claim reads it in its own commit."""
+        subjects = openings.subjects_of(
+            self.memory, run=action.run, workflow=action.workflow, agent=action.agent, tool=action.tool
+        )
+        found = breakers.standing(transaction.connection, self.memory.environment, subjects)
+        known = decision.read.get("breakers", {})
+        return any(known.get(f"{kind}:{name}") != state for (kind, name), state in found.items())
 
     def _entry(self, kind: str, request: Request, decision: Decision) -> JournalEntry:
         principal = request.principal
@@ -294,18 +304,8 @@ class Admit:
             run=principal.run,
             agent=principal.agent,
             workflow=principal.workflow,
-            or (found.tripped and self._tripped_since(transaction, action, decision))
             tool=request.tool,
         )
-
-    def _tripped_since(self, transaction: Transaction, action: Action, decision: Decision) -> bool:
-        """Whether a breaker of the call is not what the decision read: a claim reads it in its own commit."""
-        subjects = openings.subjects_of(
-            self.memory, run=action.run, workflow=action.workflow, agent=action.agent, tool=action.tool
-        )
-        found = breakers.standing(transaction.connection, self.memory.environment, subjects)
-        known = decision.read.get("breakers", {})
-        return any(known.get(f"{kind}:{name}") != state for (kind, name), state in found.items())
 
 
 def is_read(decision: Decision) -> bool:
