@@ -430,6 +430,11 @@ DECLARED: dict[tuple[str, str], frozenset[str]] = {
     ("POST", "/api/v1/prices/update"): frozenset({"admin"}),
     ("GET", "/api/v1/runs/{run}/context"): ANYONE,
     ("GET", "/api/v1/signals/context"): ANYONE,
+    ("GET", "/api/v1/state-reviews"): EVERY_ROLE,
+    ("GET", "/api/v1/state-reviews/{review}"): EVERY_ROLE,
+    ("POST", "/api/v1/state-reviews/{review}/keep"): frozenset({"approver", *STOPPERS}),
+    ("POST", "/api/v1/state-reviews/{review}/plan"): frozenset({"approver", *STOPPERS}),
+    ("POST", "/api/v1/state-reviews/{review}/undo"): frozenset({"approver", *STOPPERS}),
     ("GET", "/api/v1/signals/context/{workflow}"): ANYONE,
 }  # fmt: skip
 

@@ -78,6 +78,10 @@ interlock deployments list --workflow refunds
 interlock deployments register refunds --code 3f9c2ab
 interlock deployments stable dep_01 --reason "two weeks without an incident"
 interlock rollback code refunds --reason "it mails the wrong customers"
+interlock rollback list
+interlock rollback state rev_01
+interlock rollback keep rev_01 act_01 --reason "the customer was told"
+interlock rollback undo rev_01 --all --reason "wrong customers"
 interlock token login --person maria
 interlock token create --label ci --role viewer --days 30
 interlock token list --all

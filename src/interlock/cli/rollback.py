@@ -7,12 +7,17 @@ from typing import Annotated, Any
 import typer
 
 from interlock.cli.client import api
-from interlock.cli.options import Json
-from interlock.cli.output import emit, safe
+from interlock.cli.moment import moment
+from interlock.cli.options import Before, Json, Limit
+from interlock.cli.output import emit, notes, safe, table
+from interlock.cli.page import emit_page
 
 app = typer.Typer(
     name="rollback", help="Roll back a workflow's code, and review what it did.", no_args_is_help=True
 )
+
+
+Review = Annotated[str, typer.Argument(help="The id of a state review, rev_….")]
 
 
 @app.command()
@@ -41,3 +46,85 @@ def _moved(workflow: str, done: dict[str, Any]) -> str:
         f"{stable} may do what {gone} may not, so a second person must agree: interlock changes list. "
         "Until then nothing has moved; interlock kill stops what must not run."
     )
+
+
+@app.command("list")
+def list_(
+    everything: Annotated[bool, typer.Option("--all", help="Closed ones too.")] = False,
+    before: Before = "",
+    limit: Limit = 50,
+    as_json: Json = False,
+) -> None:
+    """List the reviews of what withdrawn versions did, newest first."""
+    wanted = {"state": "all" if everything else "", "before": before, "limit": str(limit)}
+    with api() as client:
+        found = client.get("/api/v1/state-reviews", params=wanted).json()
+    rows = [
+        {**each, "opened": moment(each["opened_at"]), "state": "closed" if each["closed_at"] else "open"}
+        for each in found["items"]
+    ]
+    columns = ("id", "workflow", "state", "owner", "opened", "reason")
+    emit_page(found, table(rows, columns, spare=("reason", "opened")), as_json)
+
+
+@app.command()
+def state(review: Review, as_json: Json = False) -> None:
+    """Show what a withdrawn version did, action by action, and what is left to decide."""
+    with api() as client:
+        found = client.get(f"/api/v1/state-reviews/{review}").json()
+    rows = [
+        {**each, "decided": each["decision"]["decision"] if each["decision"] else ""}
+        for each in found["actions"]
+    ]
+    listed = table(rows, ("action", "tool", "mark", "decided", "why"), spare=("why",))
+    left = len(found["left"])
+    said = f"{left} left to decide." if left else "Everything is decided."
+    closed = " The review is closed." if found["closed_at"] else ""
+    emit(found, f"{listed}\n{said}{closed}", as_json)
+
+
+@app.command()
+def keep(
+    review: Review,
+    actions: Annotated[list[str], typer.Argument(help="The actions that stand, act_….")],
+    reason: Annotated[str, typer.Option(help="Why they may stand.")],
+    as_json: Json = False,
+) -> None:
+    """Let actions stand as they are."""
+    with api() as client:
+        body = {"actions": actions, "reason": reason}
+        done = client.post(f"/api/v1/state-reviews/{review}/keep", json=body).json()
+    emit(done, _left(done), as_json)
+
+
+@app.command()
+def undo(
+    review: Review,
+    reason: Annotated[str, typer.Option(help="Why they are undone.")],
+    actions: Annotated[list[str] | None, typer.Argument(help="The actions, act_….")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every action marked undoable that is not decided yet.")
+    ] = False,
+    plan: Annotated[str, typer.Option(help="The plan's hash, as it was shown; else you are asked.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Undo actions, newest first: the plan is shown, and its hash confirmed and signed."""
+    path = f"/api/v1/state-reviews/{review}"
+    with api() as client:
+        chosen = list(actions or ())
+        if everything:
+            found = client.get(path).json()
+            open_ = [each for each in found["actions"] if each["action"] in found["left"]]
+            chosen += [each["action"] for each in open_ if each["mark"] == "undoable"]
+        shown = client.post(f"{path}/plan", json={"actions": chosen}).json()
+        if not plan:
+            notes.print("Undone in this order: " + safe(", ".join(shown["actions"])))
+            typer.confirm(f"Plan {shown['digest'][:16]}…: undo these?", abort=True, err=True)
+        body = {"actions": chosen, "plan": plan or shown["digest"], "reason": reason}
+        done = client.post(f"{path}/undo", json=body).json()
+    emit(done, _left(done), as_json)
+
+
+def _left(done: dict[str, Any]) -> str:
+    left = len(done["left"])
+    return f"{left} left to decide." if left else f"Everything is decided; {safe(done['id'])} is closed."

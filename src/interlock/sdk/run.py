@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 import queue
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping
@@ -321,10 +322,12 @@ def result(answer: Mapping[str, Any], ended: Ended | None, *, run: str) -> Any:
 
 
 def _value(payload: Mapping[str, Any]) -> Any:
-    structured = payload.get("structuredContent")
-    if isinstance(structured, dict) and "result" in structured:
-        return cast("dict[str, Any]", structured)["result"]
-    return _text(payload)
+    """Return what a tool answered: a function's value as JSON, and any other tool's words."""
+    said = _text(payload)
+    try:
+        return json.loads(said)
+    except ValueError:
+        return said
 
 
 def _text(payload: Mapping[str, Any] | None) -> str:

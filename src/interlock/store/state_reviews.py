@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from interlock.core.action import Action
 from interlock.errors import NotFound
 from interlock.store.action_rows import action_of
-from interlock.store.schema import actions, state_decisions, state_reviews
+from interlock.store.schema import actions, rollback_plans, state_decisions, state_reviews
 from interlock.store.transaction import Transaction
 
 MOST = 5_000
@@ -102,6 +102,24 @@ def decide(
         person=person,
         body={"review": review.id, "decision": decision, "reason": reason},
     )
+
+
+def keep_plan(
+    transaction: Transaction,
+    review: StateReview,
+    *,
+    digest: str,
+    body: str,
+    signature: str,
+    kid: str,
+    person: str,
+) -> None:
+    """Keep a plan of undos as it was confirmed, with the signature over its hash."""
+    values = {"id": transaction.ids.new("pln"), "review": review.id, "digest": digest, "body": body}
+    stamp = {"signature": signature, "kid": kid, "person": person, "at": transaction.now}
+    transaction.execute(sa.insert(rollback_plans).values(**values, **stamp))
+    said = {"review": review.id, "plan": digest, "kid": kid}
+    transaction.audit("rollback.planned", workflow=review.workflow, person=person, body=said)
 
 
 def get(connection: sa.Connection, name: str) -> StateReview:

@@ -33,6 +33,7 @@ from interlock.web import (
     runs,
     signals,
     spend,
+    state_reviews,
     tools,
 )
 from interlock.web.errors import json_response, on_http_error, on_interlock_error, on_malformed_body
@@ -91,6 +92,7 @@ NOUNS = (
     runs,
     signals,
     spend,
+    state_reviews,
     tools,
 )
 

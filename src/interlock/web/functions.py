@@ -6,7 +6,7 @@ handed calls of its own run alone, and undos, which belong to nobody's run.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import msgspec
 from starlette.requests import Request
@@ -145,7 +145,9 @@ def _outcome(body: FinishBody) -> Outcome:
         return Failed(message=message, payload=said)
     text = msgspec.json.encode(body.result).decode()
     content: Json = [{"type": "text", "text": text}]
-    return Succeeded(payload={"content": content, "structuredContent": {"result": body.result}})
+    value: Json = body.result
+    structured = cast("dict[str, Json]", value) if isinstance(value, dict) else {"result": value}
+    return Succeeded(payload={"content": content, "structuredContent": structured})
 
 
 routes = [
