@@ -247,6 +247,14 @@ def test_what_cannot_be_undone_needs_a_person_whatever_was_earned(autonomy: Auto
     assert "irreversible" in [reason.code for reason in decision.reasons]
 
 
+@pytest.mark.parametrize("autonomy", [None, *AutonomyTier])
+def test_what_is_not_mapped_needs_a_person_whatever_was_earned(autonomy: AutonomyTier | None) -> None:
+    undo = Companion(tool="crm.restore", arguments={"id": "$result.id"})
+    tool = a_tool(blast_radius=None, delay=0, undo=undo)
+    bundle = a_bundle(tools=(a_reading_tool(), tool, a_tool("crm.restore")))
+    assert decided("crm.update", bundle=bundle, autonomy=autonomy).verdict is Verdict.REQUIRE_APPROVAL
+
+
 def test_an_undo_frees_a_write_from_a_person() -> None:
     tool = a_tool(delay=0, undo=Companion(tool="crm.restore", arguments={"id": "$result.id"}))
     bundle = a_bundle(tools=(a_reading_tool(), tool, a_tool("crm.restore")))

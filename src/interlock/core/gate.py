@@ -281,8 +281,11 @@ def rules(case: Case) -> Said:
 
 
 def approval(case: Case) -> Said:
-    """The floor of the tier or of earned autonomy; what cannot be undone always needs a person (E5)."""
-    floor = refusal.floor(case.tier, case.snapshot.autonomy)
+    """The floor of the tier or of earned autonomy; what cannot be undone always needs a person (E5).
+
+    Nothing is earned for a tool that is not mapped: nobody has said how far it reaches.
+    """
+    floor = refusal.floor(case.tier, case.snapshot.autonomy if case.tool.mapped else None)
     if case.facts.unmeasured:
         floor = (*floor, refusal.widest(case.facts.unmeasured))
     return (refusal.IRREVERSIBLE, *floor) if case.tool.irreversible(case.tier) else floor

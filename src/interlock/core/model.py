@@ -83,8 +83,8 @@ class Verdict(Ranked):
 _DENY = Verdict.DENY  # a global is read four times as fast as a member of its enumeration
 
 
-class AutonomyTier(StrEnum):
-    """What a workflow has earned for one tool (F1)."""
+class AutonomyTier(Ranked):
+    """What a workflow has earned for one tool, from the freest to the strictest (F1)."""
 
     AUTONOMOUS = "autonomous"
     ASYNC_REVIEW = "async_review"
@@ -134,6 +134,13 @@ class AtEnd(StrEnum):
 
     EXPIRE = "expire"
     PARK = "park"
+
+
+class OnFailure(StrEnum):
+    """What becomes of what a run did when it has failed: it is kept, or undone where it can be (E3)."""
+
+    KEEP = "keep"
+    UNDO = "undo"
 
 
 class OnHard(StrEnum):

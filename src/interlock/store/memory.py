@@ -65,7 +65,11 @@ def _nobody_pays(_: Principal) -> Sequence[Account]:
 
 @dataclass(slots=True, kw_only=True)
 class Memory:
-    """The versioned values of one environment."""
+    """The versioned values of one environment.
+
+    `earned` is what the track records say, each tier with the version it is about; `autonomy` is what counts
+    of it now (F3).
+    """
 
     environment: str
     bundle: Bundle | None = None
@@ -79,6 +83,9 @@ class Memory:
     breakers: dict[tuple[str, str], BreakerState] = field(default_factory=dict[tuple[str, str], BreakerState])
     tripped: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     autonomy: dict[tuple[str, str], AutonomyTier] = field(default_factory=dict[tuple[str, str], AutonomyTier])
+    earned: dict[tuple[str, str], tuple[AutonomyTier, str]] = field(
+        default_factory=dict[tuple[str, str], tuple[AutonomyTier, str]]
+    )
     kill: Kills = field(default_factory=dict[str, KillLevel])
     kills: dict[str, tuple[str, KillLevel]] = field(default_factory=dict[str, tuple[str, KillLevel]])
     flights: Flights = field(default_factory=Flights)
@@ -86,6 +93,7 @@ class Memory:
     calls: dict[CallKey, str] = field(default_factory=dict[CallKey, str])
     watchers: list[Callable[[LiveAction], None]] = field(default_factory=list[Callable[[LiveAction], None]])
     on_bundle: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
+    on_pin: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
     on_run_over: list[Callable[[str], None]] = field(default_factory=list[Callable[[str], None]])
     on_kill: list[Callable[[str, KillLevel], None]] = field(
         default_factory=list[Callable[[str, KillLevel], None]]
@@ -251,6 +259,8 @@ class Memory:
         self.pins[pin.tool] = pin
         if check is not None:
             self.validators[pin.tool] = check
+        for told in self.on_pin:
+            told()
 
     def live(self, key: CallKey) -> LiveAction | None:
         """Return the action an identical call attaches to, if there is one."""

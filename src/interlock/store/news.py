@@ -26,6 +26,7 @@ class Topic(StrEnum):
 
     KILL = "kill"
     BREAKER = "breaker"
+    AUTONOMY = "autonomy"
     REVOKED = "revoked"
     KEYS = "keys"
     BUNDLE = "bundle"

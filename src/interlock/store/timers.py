@@ -12,7 +12,12 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from interlock.store.database import Transaction
+from interlock.store.prepared import Prepared
 from interlock.store.schema import timers
+
+_ENSURE = Prepared(
+    sa.text("INSERT INTO timers (kind, ref, due_at) VALUES (:kind, :ref, :due_at) ON CONFLICT DO NOTHING")
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +33,11 @@ def put(transaction: Transaction, kind: str, ref: str, due_at: int) -> None:
     """Set a timer, or set it anew."""
     clear(transaction, kind, ref)
     transaction.execute(sa.insert(timers).values(kind=kind, ref=ref, due_at=due_at))
+
+
+def ensure(transaction: Transaction, kind: str, ref: str, due_at: int) -> None:
+    """Set a timer, unless it is set already: then it stays due when it was."""
+    _ENSURE.run(transaction.connection, {"kind": kind, "ref": ref, "due_at": due_at})
 
 
 def clear(transaction: Transaction, kind: str, ref: str) -> None:

@@ -7,6 +7,12 @@ exactly these tables; a test compares the two on SQLite and PostgreSQL.
 
 from __future__ import annotations
 
+from interlock.store.schema.autonomy import (
+    digests,
+    tier_changes,
+    track_records,
+    trials,
+)
 from interlock.store.schema.breakers import (
     breaker_sign_offs,
     breakers,
@@ -103,6 +109,7 @@ __all__ = [
     "deliveries",
     "delivery_attempts",
     "deployments",
+    "digests",
     "documents",
     "enrolments",
     "epochs",
@@ -133,6 +140,9 @@ __all__ = [
     "slices",
     "state_decisions",
     "state_reviews",
+    "tier_changes",
     "timers",
+    "track_records",
+    "trials",
     "undos",
 ]
