@@ -244,6 +244,28 @@ async def test_news_too_old_to_be_known_are_made_good_by_reading_everything(
 
 
 @story
+async def test_what_is_followed_from_the_middle_of_a_look_is_followed_by_the_next(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    store = Store.open(shared(tmp_path, "one", postgres_url), Runtime.real())
+    follow = Follow(store=store, runtime=Runtime.real(), environment="dev")
+    heard: list[str] = []
+
+    async def more(_: object) -> None:
+        follow.on(Topic.RUN, lambda subjects: asyncio.sleep(0, heard.extend(subjects or ())))
+
+    await follow.begin()
+    follow.on(Topic.BUNDLE, more)
+    follow.start()
+    await store.transact(lambda each: each.tell(Topic.BUNDLE))
+    await store.transact(lambda each: each.tell(Topic.RUN, "run_1"))
+    await seen(lambda: heard == ["run_1"], within=0.9)
+    assert not follow.problem
+    follow.close()
+    await store.close()
+
+
+@story
 async def test_a_process_that_cannot_look_for_news_decides_nothing(tmp_path: Path, postgres_url: str) -> None:
     store = Store.open(shared(tmp_path, "one", postgres_url), Runtime.real())
     follow = Follow(store=store, runtime=Runtime.real(), environment="dev", bound=0.2)

@@ -129,7 +129,7 @@ class Follow:
         """Read what is new and take it in; what fails is tried again by the next look."""
         number, environment, began = self._number, self._environment, self._clock.monotonic()
         heard = await self._store.read(lambda found: news.since(found, number, environment))
-        for topic, handler in self._handlers.items():
+        for topic, handler in list(self._handlers.items()):
             if heard.items is None:
                 await handler(None)
             elif subjects := _of(heard.items, topic):
