@@ -30,6 +30,9 @@ def test_a_loop_of_model_calls_is_halted_at_its_kill_ceiling_and_somebody_is_pag
         (incident,) = world.server.api("incidents")["items"]
         assert incident["id"] == kill["incident"]
         kinds = [each["kind"] for each in world.server.api("alerts")["items"]]
-        assert sorted(kinds) == ["budget.hard", "budget.kill", "budget.soft"]
+        assert sorted(kinds) == ["breaker.opened", "budget.hard", "budget.kill", "budget.soft"]
+        (opened,) = world.server.api("breakers")["items"]
+        assert (opened["state"], opened["cause"]) == ("open", "run_cost")
+        assert (opened["incident"], f"run:{opened['run']}") == (incident["id"], kill["subject"])
         run = world.server.api(f"runs/{kill['subject'].removeprefix('run:')}")
         assert run["state"] == "ended"

@@ -18,7 +18,7 @@ from interlock.core.kill import KillOrder, KillScope, KillSource
 from interlock.core.model import BreakerState, Principal, Request
 from interlock.core.symptom import Effect, correctable, effect_of, tripped_by
 from interlock.errors import UsageError
-from interlock.store import actions, breakers, openings
+from interlock.store import actions, breakers, kills, openings
 from interlock.store.breakers import Record
 from interlock.store.database import Store, Transaction
 from interlock.store.memory import Memory
@@ -84,9 +84,17 @@ class Breakers:
         scope, run = kill.scope_of(order.subject)
         facts = self.memory.runs.get(run)
         if scope is KillScope.RUN and facts is not None:
-            first = self._first(run, facts.workflow)[1]
-            why = "a run reached the ceiling of what it may cost"
-            self._trip(transaction, BreakerKind.WORKFLOW, first, Trigger.RUN_COST, why, run, facts.workflow)
+            pressed = kills.find(transaction.connection, order.id)
+            what = Trip(
+                kind=BreakerKind.WORKFLOW,
+                name=self._first(run, facts.workflow)[1],
+                cause=Trigger.RUN_COST,
+                why="a run reached the ceiling of what it may cost",
+                run=run,
+                workflow=facts.workflow,
+                incident="" if pressed is None else pressed.incident or "",
+            )
+            openings.trip(transaction, self.memory, what)
 
     def _begun(self, transaction: Transaction, action: Action) -> None:
         """Count a call that is more than a read, and trip where it was one too many of the same."""

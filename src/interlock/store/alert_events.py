@@ -49,7 +49,10 @@ class AlertEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Raised:
-    """What is to be told: `workflow` is the one a run is of, `route` who hears of it instead of the owner."""
+    """What is to be told: `workflow` is the one a run is of, `route` who hears of it instead of the owner.
+
+    `incident` is the one that it belongs to, where what happened has opened one already.
+    """
 
     kind: AlertKind
     subject: str
@@ -59,6 +62,7 @@ class Raised:
     workflow: str = ""
     route: Sequence[str] = ()
     by: str = ""
+    incident: str = ""
 
 
 def raise_alert(transaction: Transaction, memory: Memory, raised: Raised) -> AlertEvent | None:
@@ -83,7 +87,10 @@ def raise_alert(transaction: Transaction, memory: Memory, raised: Raised) -> Ale
     if transaction.execute(_ONCE, row).rowcount != 1:
         return None
     if raised.kind.opens_incident:
-        _open_incident(transaction, memory, event, raised)
+        incident = raised.incident or _open_incident(transaction, memory, raised)
+        transaction.execute(
+            sa.update(alert_events).where(alert_events.c.id == event).values(incident=incident)
+        )
     documents = () if memory.bundle is None else memory.bundle.documents
     told = addresses(raised.subject, alert.severity, documents, workflow=raised.workflow, route=raised.route)
     for address in told:
@@ -105,8 +112,8 @@ def _alert(transaction: Transaction, memory: Memory, raised: Raised) -> runbooks
     return found
 
 
-def _open_incident(transaction: Transaction, memory: Memory, event: str, raised: Raised) -> None:
-    incident = incidents.open_one(
+def _open_incident(transaction: Transaction, memory: Memory, raised: Raised) -> str:
+    return incidents.open_one(
         transaction,
         environment=memory.environment,
         kind=raised.kind.value,
@@ -114,7 +121,6 @@ def _open_incident(transaction: Transaction, memory: Memory, event: str, raised:
         summary=raised.summary,
         by=raised.by,
     )
-    transaction.execute(sa.update(alert_events).where(alert_events.c.id == event).values(incident=incident))
 
 
 def get(connection: sa.Connection, event: str) -> AlertEvent:

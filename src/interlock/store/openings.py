@@ -37,7 +37,7 @@ INTERLOCK = "interlock"
 class Trip:
     """What trips a breaker: why, in a sentence's words; through which run, of which workflow; by whom.
 
-    `reason` is what a person said; agents are not told.
+    `reason` is what a person said; agents are not told. `incident` is the one that is open for it already.
     """
 
     kind: BreakerKind
@@ -48,6 +48,7 @@ class Trip:
     workflow: str = ""
     by: str = INTERLOCK
     reason: str = ""
+    incident: str = ""
 
 
 def trip(transaction: Transaction, memory: Memory, what: Trip) -> Record | None:
@@ -186,6 +187,7 @@ def _raise(transaction: Transaction, memory: Memory, what: Trip, now: Breaker) -
             facts={"cause": what.cause.value, "opening": now.opening, "run": what.run or None},
             workflow=what.workflow,
             by=what.by,
+            incident=what.incident,
         ),
     )
     return None if event is None else event.incident
