@@ -9,15 +9,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "reference" / "audit.md"
-WRITERS = {"audit", "record", "_record", "draft", "JournalEntry", "_entry", "_code"}
+WRITERS = {"audit", "record", "_record", "draft", "JournalEntry", "_entry", "_code", "ask"}
 KIND = re.compile(r"[a-z_]+\.[a-z_]+")
 # Kinds that are put together while the program runs, by the text around the hole.
 COMPOSED = {
     "action.{}": {
         f"action.{state}"
         for state in (
-            "awaiting_input", "denied", "executing", "failed", "in_doubt", "scheduled", "succeeded",
-            "waiting_approval",
+            "awaiting_input", "denied", "executing", "failed", "in_doubt", "parked", "retry", "scheduled",
+            "succeeded", "waiting_approval",
         )
     },
     "{}.{}": {

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interlock.core.reach import NotMeasured, fill, grew, numbers, read
+from interlock.core.reach import NotMeasured, fill, grew, happened, numbers, read
 
 few = settings(max_examples=60)
 scalars = st.one_of(st.booleans(), st.integers(0, 2**40), st.text(max_size=8))
@@ -162,3 +162,31 @@ def test_texts_are_not_kept_where_an_argument_could_be_among_them() -> None:
         "recipients": 3,
         "eu": True,
     }
+
+
+def test_a_probe_is_asked_by_the_calls_key_which_is_no_argument() -> None:
+    declared = {"key": "$key", "in": [{"key": "$key"}], "own": "$args.key", "plain": "$$key"}
+    assert fill(declared, {"key": "theirs"}, key="ours") == {
+        "key": "ours", "in": [{"key": "ours"}], "own": "theirs", "plain": "$key",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ({"happened": True}, True),
+        ({"happened": "pay_1"}, True),
+        ({"happened": [1]}, True),
+        ({"happened": False}, False),
+        ({"happened": None}, False),
+        ({"happened": []}, False),
+        ({"happened": 0}, False),
+        ({"other": True}, None),
+    ],
+)
+def test_a_probe_says_that_a_call_happened_or_not_or_nothing(answer: Any, says: bool | None) -> None:
+    assert happened(structured(answer), "happened") is says
+
+
+def test_an_answer_that_is_no_object_says_nothing() -> None:
+    assert happened({"content": []}, "happened") is None

@@ -13,7 +13,7 @@ from interlock.core.document.kind import AnyDocument
 from interlock.core.document.provider import Provider, ProviderCredentials
 from interlock.core.document.runbook import Baseline, FailureMode, Runbook
 from interlock.core.document.spending import Budget, Compression
-from interlock.core.document.tool import Credentials, Tool, ToolServer
+from interlock.core.document.tool import Credentials, Probe, Tool, ToolServer
 from interlock.core.document.workflow import Approvals
 from interlock.core.model import EffectClass, RiskTier
 from support.policies import Companion, Grant, Policy, a_reading_tool, a_rule, a_tool, a_workflow, documents
@@ -303,3 +303,25 @@ def test_a_compression_rule_names_a_tool_that_there_is() -> None:
     rules = tuple(Compression(tool=tool, above=2, to=1) for tool in ("*", "crm.lookup", "crn.lookup"))
     [problem] = problems(workflow=a_workflow(compression=rules))
     assert (problem.path, problem.near) == (("spec", "compression", 2, "tool"), "crm.lookup")
+
+
+def test_a_probe_is_a_read_of_a_tool_that_can_be_probed() -> None:
+    paid = replace(a_tool("crm.x"), effect=EffectClass.PROBEABLE)
+    known = (a_reading_tool(), a_tool())
+    asked = Probe(tool="crm.lookup", arguments={"key": "$key", "order": "$args.order"})
+    assert with_tools(replace(paid, probe=asked), *known) == []
+    for wrong, path, message in (
+        (replace(asked, tool="crm.update"), ("spec", "probe", "tool"), "a probe is read_only"),
+        (replace(asked, tool="crm.lokup"), ("spec", "probe", "tool"), "crm.lokup"),
+        (
+            replace(asked, arguments={"k": "$key.id"}),
+            ("spec", "probe", "arguments", "k"),
+            "use $args.NAME or $key",
+        ),
+        (replace(asked, arguments={"k": "$result.id"}), ("spec", "probe", "arguments", "k"), "$result.id"),
+    ):
+        [problem] = with_tools(replace(paid, probe=wrong), *known)
+        assert problem.path == path
+        assert message in problem.message
+    [problem] = with_tools(replace(paid, probe=asked, effect=EffectClass.ONCE), *known)
+    assert problem.message == "a probe belongs to a tool of the effect probeable"

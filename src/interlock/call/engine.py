@@ -29,6 +29,7 @@ from interlock.services.attend import Attend
 from interlock.services.escalate import Escalate
 from interlock.services.expire import Expire
 from interlock.services.measure import DEADLINE, Measure
+from interlock.services.probe import PROBE, Probe
 from interlock.services.recover import Recover
 from interlock.services.ring import Ring
 from interlock.services.settle import Counted, Settle, uncounted
@@ -115,6 +116,9 @@ class Calls:
         )
         expire = Expire(store=store, memory=memory)
         self.ring = Ring(store=store)
+        probe = Probe(store=store, memory=memory, runtime=runtime, ask=self.measure.ask)
+        store.follow(probe.follow)
+        self.ring.on(PROBE, probe.due)
         escalate = Escalate(memory=memory)
         self.ring.on(requests.REMINDER, escalate.remind)
         self.ring.on(requests.BREACH, escalate.breach)

@@ -38,21 +38,24 @@ class Measured:
     problem: str = ""
 
 
-def fill(arguments: Mapping[str, Json], args: Mapping[str, Json]) -> dict[str, Json]:
+def fill(arguments: Mapping[str, Json], args: Mapping[str, Json], *, key: str = "") -> dict[str, Json]:
     """Return `arguments` with each `$args.NAME` replaced by that argument of the call, and `$$` read as `$`.
 
-    Raises `NotMeasured` where the call does not have the argument.
+    `$key` stands for the call's idempotency key, where it has one. Raises `NotMeasured` where the call does
+    not have the argument.
     """
-    return {name: _filled(value, args) for name, value in arguments.items()}
+    return {name: _filled(value, args, key) for name, value in arguments.items()}
 
 
-def _filled(value: Json, args: Mapping[str, Json]) -> Json:
+def _filled(value: Json, args: Mapping[str, Json], key: str) -> Json:
     if isinstance(value, str) and value.startswith("$"):
+        if value == "$key" and key:
+            return key
         return value[1:] if value.startswith("$$") else _argument(value[1:], args)
     if isinstance(value, Mapping):
-        return fill(cast("Mapping[str, Json]", value), args)
+        return fill(cast("Mapping[str, Json]", value), args, key=key)
     if isinstance(value, list):
-        return [_filled(each, args) for each in cast("list[Json]", value)]
+        return [_filled(each, args, key) for each in cast("list[Json]", value)]
     return value
 
 
@@ -72,7 +75,7 @@ def read(payload: Mapping[str, Json]) -> dict[str, Json]:
     number, truth value or short text is kept as it is, and what is none of these is left out. Raises
     `NotMeasured` when a measure is of another kind, when nothing is measured, or when there is too much.
     """
-    answer = _answer(payload)
+    answer = answer_of(payload)
     if len(answer) > _MOST:
         raise NotMeasured("its answer is too large to be a measure")
     reach = {name: value for name, value in answer.items() if _is_measure(name, value)}
@@ -81,7 +84,20 @@ def read(payload: Mapping[str, Json]) -> dict[str, Json]:
     return reach
 
 
-def _answer(payload: Mapping[str, Json]) -> Mapping[str, Json]:
+def happened(payload: Mapping[str, Json], says: str) -> bool | None:
+    """Return what the answer of a probe says about a call: it happened, it did not, or None: it does not say.
+
+    What stands under the name `says` decides: nothing, false, zero and what is empty mean that it did not.
+    """
+    try:
+        answer = answer_of(payload)
+    except NotMeasured:
+        return None
+    return bool(answer[says]) if says in answer else None
+
+
+def answer_of(payload: Mapping[str, Json]) -> Mapping[str, Json]:
+    """Return the object that a tool answered with. Raises `NotMeasured` where it is none."""
     structured = payload.get("structuredContent")
     if isinstance(structured, Mapping):
         return cast("Mapping[str, Json]", structured)

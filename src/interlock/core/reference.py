@@ -14,7 +14,7 @@ from interlock.core.document.provider import Provider
 from interlock.core.document.rule import Policy, Rule
 from interlock.core.document.runbook import Runbook
 from interlock.core.document.spending import Budget
-from interlock.core.document.tool import Companion, Tool, ToolServer
+from interlock.core.document.tool import Companion, Probe, Tool, ToolServer
 from interlock.core.document.workflow import Workflow
 from interlock.core.model import EffectClass, Json, RiskTier
 from interlock.core.policy.flaw import Flaws, near
@@ -144,11 +144,24 @@ def check_tool(tool: Tool, names: Names, flaws: Flaws) -> None:
         preview = names.tools.get(tool.preview.tool)
         if preview is not None and not _reads_only(preview):
             flaws.at("spec", "preview", "tool").add("a preview is read_only, and this tool is not")
+    if tool.probe is not None:
+        _check_probe(tool, tool.probe, names, flaws.at("spec", "probe"))
     if tool.undo is not None:
         _check_companion(tool.undo, names, flaws.at("spec", "undo"), sources=("args", "result"))
     for index, sink in enumerate(tool.sinks):
         if not sink.startswith("args."):
             flaws.at("spec", "sinks", index).add(f"a sink is an argument: write args.NAME, not {sink!r}")
+
+
+def _check_probe(tool: Tool, probe: Probe, names: Names, flaws: Flaws) -> None:
+    """Check that a probe is a read that can say what became of a call, of a tool that can be probed."""
+    asked = Companion(tool=probe.tool, arguments=probe.arguments)
+    _check_companion(asked, names, flaws, sources=("args",), whole=("key",))
+    found = names.tools.get(probe.tool)
+    if found is not None and not _reads_only(found):
+        flaws.at("tool").add("a probe is read_only, and this tool is not")
+    if tool.effect is not EffectClass.PROBEABLE:
+        flaws.add("a probe belongs to a tool of the effect probeable")
 
 
 def check_workflow(workflow: Workflow, names: Names, flaws: Flaws) -> None:
@@ -242,13 +255,21 @@ def _reads_only(tool: Tool) -> bool:
     return tool.mapped and tool.tier is RiskTier.READ_ONLY and tool.effect is EffectClass.READ
 
 
-def _check_companion(companion: Companion, names: Names, flaws: Flaws, *, sources: tuple[str, ...]) -> None:
+def _check_companion(
+    companion: Companion,
+    names: Names,
+    flaws: Flaws,
+    *,
+    sources: tuple[str, ...],
+    whole: tuple[str, ...] = (),
+) -> None:
     names.need("Tool", companion.tool, names.tools, flaws.at("tool"))
     for path, value in _texts(companion.arguments, ()):
         root, _, rest = value.removeprefix("$").partition(".")
-        named = root in sources and all(rest.split("."))
+        named = (root in sources and all(rest.split("."))) or (root in whole and not rest)
         if value.startswith("$") and not value.startswith("$$") and not named:
-            allowed = " or ".join(f"${source}.NAME" for source in sources)
+            known = (*(f"${source}.NAME" for source in sources), *(f"${each}" for each in whole))
+            allowed = " or ".join(known)
             flaws.at("arguments", *path).add(f"{value!r} refers to nothing known here: use {allowed}")
 
 

@@ -159,6 +159,14 @@ class UndoSpec(Strict):
     within: Duration | None = Field(None, description="how long the undo works")
 
 
+class ProbeSpec(Strict):
+    tool: ToolName = Field(description="a read-only tool that can say whether a call happened")
+    arguments: JsonMap = Field(default={}, description="$args.name and $key, the call's key, are filled in")
+    says: Text = Field(
+        "happened", description="what in its answer says so: missing is not known, empty is no"
+    )
+
+
 class CostSpec(Strict):
     per_call: Money = Field(description="what one call costs; counts against budgets")
 
@@ -173,6 +181,8 @@ class ToolSpec(Strict):
     sinks: list[Text] = Field(default=[], description="arguments that decide who is reached, as args.name")
     cost: CostSpec | None = Field(None, description="what a call costs")
     delay: Duration = Field(0, description="cancellable until this long after the decision")
+    dedupe: Duration | None = Field(None, description="effect idempotent: how long it remembers keys (24h)")
+    probe: ProbeSpec | None = Field(None, description="effect probeable: what to ask when no answer came")
 
 
 class AgentSpec(Strict):

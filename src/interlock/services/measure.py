@@ -71,21 +71,31 @@ class Measure:
             return Measured(bundle=bundle.digest, problem=str(unknown))
 
     async def _ask(self, request: Request, preview: Companion) -> Mapping[str, Json]:
-        asked = self._request(request, preview)
+        arguments = reach.fill(preview.arguments, request.arguments)
+        return reach.read(await self.ask(request, preview.tool, arguments, kind="call.previewed"))
+
+    async def ask(
+        self, request: Request, tool: str, arguments: dict[str, Json], *, kind: str
+    ) -> Mapping[str, Json]:
+        """Return what a read-only `tool` that the map declares says about a call; it is on record before.
+
+        Raises `NotMeasured` when it says nothing or may not be asked, `StoreUnavailable` when it cannot be
+        recorded; it is not sent then.
+        """
+        asked = self._request(request, tool, arguments)
         snapshot = self.memory.snapshot(asked.principal, asked.tool)
         decision = admission.decide_preview(asked, snapshot, self.runtime.clock.now())
         if decision.denied:
             raise NotMeasured(f"it may not be asked ({decision.reason.code})")
-        await self.store.journal(self._entry(request, asked, decision))
-        return reach.read(_payload(await self._sent(asked)))
+        await self.store.journal(self._entry(request, asked, decision, kind))
+        return _payload(await self._sent(asked))
 
-    def _request(self, request: Request, preview: Companion) -> Request:
-        arguments = reach.fill(preview.arguments, request.arguments)
+    def _request(self, request: Request, tool: str, arguments: dict[str, Json]) -> Request:
         try:
             digest = canonical.digest(arguments)
         except canonical.NotCanonical:
             raise NotMeasured("its arguments are not acceptable") from None
-        return Request(tool=preview.tool, arguments=arguments, digest=digest, principal=request.principal)
+        return Request(tool=tool, arguments=arguments, digest=digest, principal=request.principal)
 
     async def _sent(self, asked: Request) -> Outcome:
         """Send the preview on the run's own connection. Nobody is attached, so it can ask nobody.
@@ -108,11 +118,11 @@ class Measure:
         except TimeoutError:
             raise NotMeasured(_SILENT) from None
 
-    def _entry(self, request: Request, asked: Request, decision: Decision) -> JournalEntry:
+    def _entry(self, request: Request, asked: Request, decision: Decision, kind: str) -> JournalEntry:
         principal = asked.principal
         return JournalEntry(
             at=self.runtime.clock.now(),
-            kind="call.previewed",
+            kind=kind,
             body={
                 "for": request.tool,
                 "for_digest": request.digest,
