@@ -10,6 +10,7 @@ import subprocess
 import time
 from base64 import b64encode
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,10 +104,12 @@ def office(tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresFo
     }
     with ModelServer() as upstream, ExitStack() as stack:
         apply(folder / "control", a_manifest(upstream.url, tools=False), **shared)
-        control, worker, gateway = (
-            stack.enter_context(serving(folder / role, **shared, INTERLOCK_ROLE=role))
-            for role in ("control", "worker", "gateway")
-        )
+
+        def start(role: str) -> Served:
+            return stack.enter_context(serving(folder / role, **shared, INTERLOCK_ROLE=role))
+
+        with ThreadPoolExecutor() as side_by_side:
+            control, worker, gateway = side_by_side.map(start, ("control", "worker", "gateway"))
         pid, manifest = gateway.process.pid, a_manifest(upstream.url)
         held, mapped = memory(pid), Path(f"/proc/{pid}/maps").read_text()
         apply(folder / "control", manifest, **shared)
