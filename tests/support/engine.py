@@ -31,6 +31,7 @@ from interlock.services.trip import Breakers
 from interlock.store import actions, bundles, documents, run_facts, run_starts
 from interlock.store.database import Store, Transaction
 from interlock.store.memory import Memory
+from interlock.store.recoveries import Recoveries
 from interlock.store.schema import actions as rows
 from interlock.upstream.executor import (
     Bridge,
@@ -180,6 +181,9 @@ class World:
         await load_bundle(self.store, self.memory, self.settings)
         for facts in await self.store.read(lambda found: list(run_facts.load_facts(found))):
             self.memory.open_run(facts)
+        recoveries = Recoveries(self.memory)
+        self.store.land(recoveries.land)
+        self.store.follow(recoveries.follow)
         self.breakers = Breakers(store=self.store, memory=self.memory)
         self.store.follow(self.breakers.follow)
         await self.breakers.load()

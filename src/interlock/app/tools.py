@@ -45,6 +45,7 @@ def with_tools(wired: WiredModels, *, engine: bool = True) -> Wired:
         settings=wired.settings,
         ready=servers.ready,
         counts=wired.breakers.of_read,
+        recovery=servers,
     )
     shared = {each.name: getattr(wired, each.name) for each in fields(WiredModels)}
     whole = Wired(**shared, servers=servers, registrar=registrar, calls=calls)

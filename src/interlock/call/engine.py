@@ -17,7 +17,7 @@ from interlock.call.others import Others
 from interlock.call.read import Reads
 from interlock.call.rejoin import Rejoin
 from interlock.call.send import Send
-from interlock.call.undo import Undos
+from interlock.call.undo import undos_of
 from interlock.call.write import Writes
 from interlock.core.action import Action, ActionState
 from interlock.core.answer import Answer, Broken, Continuation, Proposal, Refused
@@ -33,7 +33,6 @@ from interlock.services.probe import PROBE, Probe
 from interlock.services.recover import Recover
 from interlock.services.ring import Ring
 from interlock.services.settle import Counted, Settle, uncounted
-from interlock.services.undo import Undoing
 from interlock.settings import Settings
 from interlock.store import requests
 from interlock.store.collected import Collected
@@ -107,29 +106,15 @@ class Calls:
             runtime=runtime, admit=admit, attend=attend, measure=self.measure, settle=settle,
             recover=self._recover, send=send, flights=self.flights, late=late,
         )  # fmt: skip
-        self._undos = Undos(
-            runtime=runtime,
-            undoing=Undoing(store=store, memory=memory, process=process, call_timeout=timeout),
-            attend=attend,
-            send=Send(executor=recovery or executor, timeout=float(timeout), clock=runtime.clock),
-            late=late,
-        )
-        expire = Expire(store=store, memory=memory)
-        self.ring = Ring(store=store)
-        probe = Probe(store=store, memory=memory, runtime=runtime, ask=self.measure.ask)
-        store.follow(probe.follow)
-        self.ring.on(PROBE, probe.due)
-        escalate = Escalate(memory=memory)
-        self.ring.on(requests.REMINDER, escalate.remind)
-        self.ring.on(requests.BREACH, escalate.breach)
+        self._undos = undos_of(
+            store, memory, runtime, recovery or executor,
+            process=process, timeout=timeout, attend=attend, late=late,
+        )  # fmt: skip
+        self.ring = _ring_of(store, memory, runtime, self.measure)
         self._due = Due(
-            memory=memory,
-            runtime=runtime,
-            ring=self.ring,
-            expire=expire,
-            begin=self.decided,
-            sweep=self._sweep,
-        )
+            memory=memory, runtime=runtime, ring=self.ring, expire=Expire(store=store, memory=memory),
+            begin=self.decided, sweep=self._sweep,
+        )  # fmt: skip
         self._clock: asyncio.Task[None] | None = None
         self._closing = False
 
@@ -267,6 +252,18 @@ class Calls:
             self.decided(live.id)
         else:
             self.flights.moved(live)
+
+
+def _ring_of(store: Store, memory: Memory, runtime: Runtime, measure: Measure) -> Ring:
+    """Return the timer loop, which knows every kind of timer that the engine fires."""
+    ring = Ring(store=store)
+    probe = Probe(store=store, memory=memory, runtime=runtime, ask=measure.ask)
+    store.follow(probe.follow)
+    ring.on(PROBE, probe.due)
+    escalate = Escalate(memory=memory)
+    ring.on(requests.REMINDER, escalate.remind)
+    ring.on(requests.BREACH, escalate.breach)
+    return ring
 
 
 def _asks_anew(proposal: Proposal, live: LiveAction) -> bool:

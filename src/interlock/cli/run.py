@@ -155,7 +155,7 @@ async def _govern(launch: Launch, place: Endpoint, proof: Proof) -> Ended:
 
     runtime = Runtime.real()
     session = RunSession(place, runtime, life=launch.life)
-    reason, finished, ungoverned = "the launcher failed", False, False
+    reason, finished, ungoverned, failed = "the launcher failed", False, False, False
     try:
         await session.open(proof)
         forwarder = Forwarder(place, session)
@@ -169,13 +169,18 @@ async def _govern(launch: Launch, place: Endpoint, proof: Proof) -> Ended:
         )
         try:
             ran = await _child(launch.command, agent_environment(forwarder.urls, model_urls=models))
-            code, reason, finished = ran.code, ran.reason, True
+            code, reason, finished, failed = ran.code, ran.reason, True, ran.code != 0
             ungoverned = ran.started and not session.reached
         finally:
             keeping.cancel()
             await forwarder.stop()
     finally:
-        left = await session.end(reason, keep_waiting=launch.keep_waiting and finished, ungoverned=ungoverned)
+        left = await session.end(
+            reason,
+            keep_waiting=launch.keep_waiting and finished,
+            ungoverned=ungoverned,
+            failed=failed,
+        )
     if ungoverned:
         warn(_UNGOVERNED)
     for text in _parting(session.run, reason, left):

@@ -89,11 +89,14 @@ class RunSession:
                     self.lost = error.message
                 tell(f"The run token could not be renewed yet: {error.message}")
 
-    async def end(self, reason: str, *, keep_waiting: bool = False, ungoverned: bool = False) -> Left:
+    async def end(
+        self, reason: str, *, keep_waiting: bool = False, ungoverned: bool = False, failed: bool = False
+    ) -> Left:
         """End the run, or leave it open while a call waits; say what was cancelled, or waits on.
 
-        `ungoverned` goes into the run's record: its program went past the gateway. A server that cannot be
-        reached ends it by itself when the token runs out.
+        `ungoverned` goes into the run's record: its program went past the gateway. What a run did that
+        `failed` is undone where its workflow says so. A server that cannot be reached ends it by itself when
+        the token runs out.
         """
         told: dict[str, Any] = {}
         if self.token:
@@ -102,6 +105,7 @@ class RunSession:
                 "reason": reason,
                 "keep_waiting": str(keep_waiting).lower(),
                 "ungoverned": str(ungoverned).lower(),
+                "failed": str(failed).lower(),
             }
             try:
                 told = await self._post("/oauth/revoke", form)

@@ -31,6 +31,7 @@ class AlertKind(StrEnum):
     BUDGET_ANOMALY = "budget.anomaly"
     KILL = "kill.pressed"
     BREAKER = "breaker.opened"
+    UNDO_FAILED = "undo.failed"
     CONTEXT_GROWTH = "context.growth"
     APPROVAL_REQUESTED = "approval.requested"
     APPROVAL_REMINDER = "approval.reminder"
@@ -53,7 +54,15 @@ class AlertKind(StrEnum):
         return self in _PAGES
 
 
-_PAGES = frozenset({AlertKind.BUDGET_KILL, AlertKind.KILL, AlertKind.BREAKER, AlertKind.APPROVAL_UNANSWERED})
+_PAGES = frozenset(
+    {
+        AlertKind.BUDGET_KILL,
+        AlertKind.KILL,
+        AlertKind.BREAKER,
+        AlertKind.UNDO_FAILED,
+        AlertKind.APPROVAL_UNANSWERED,
+    }
+)
 
 
 TEMPLATES: Mapping[AlertKind, FailureMode] = {
@@ -131,6 +140,15 @@ TEMPLATES: Mapping[AlertKind, FailureMode] = {
         first_action="Find somebody who may decide: interlock approvals show ID names them. If nobody is "
         "there, stop the call (interlock actions cancel ID) and correct the workflow's approvals.",
         escalate_when="It happens again for this workflow: its approvers, rota or sla do not fit the work.",
+    ),
+    AlertKind.UNDO_FAILED: FailureMode(
+        name="undo-failed",
+        symptoms="An action was to be undone, and its undo failed or got no answer often enough. What the "
+        "action did still stands, in whole or in part, and the breaker of its tool is open.",
+        first_action="interlock undo show ACTION says what was tried and why it failed. Look at the tool "
+        "server. Have it tried again: interlock undo action ACTION --reason TEXT; or undo it by hand and "
+        "say so: interlock undo done ACTION --reason TEXT.",
+        escalate_when="It fails again, or somebody outside already relies on what the action did.",
     ),
     AlertKind.BREAKER: FailureMode(
         name="breaker-opened",

@@ -10,7 +10,17 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from interlock.core.model import Ability, AtEnd, EffectClass, OnHard, RiskTier, Shortening, Source, WireFamily
+from interlock.core.model import (
+    Ability,
+    AtEnd,
+    EffectClass,
+    OnFailure,
+    OnHard,
+    RiskTier,
+    Shortening,
+    Source,
+    WireFamily,
+)
 from interlock.manifest import quantity
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -86,6 +96,7 @@ Tier = Annotated[RiskTier, Field(strict=False)]
 Effect = Annotated[EffectClass, Field(strict=False)]
 Origin = Annotated[Source, Field(strict=False)]
 End = Annotated[AtEnd, Field(strict=False)]
+Failure = Annotated[OnFailure, Field(strict=False)]
 OnHardLimit = Annotated[OnHard, Field(strict=False)]
 How = Annotated[Shortening, Field(strict=False)]
 Able = Annotated[Ability, Field(strict=False)]

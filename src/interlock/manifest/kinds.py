@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, model_validator
 
-from interlock.core.model import AtEnd, Source
+from interlock.core.model import AtEnd, OnFailure, Source
 from interlock.manifest.field import (
     LETTERS,
     NAME,
@@ -25,6 +25,7 @@ from interlock.manifest.field import (
     Effect,
     Email,
     End,
+    Failure,
     Header,
     Json,
     JsonMap,
@@ -292,6 +293,9 @@ class WorkflowSpec(Strict):
     )
     approvals: ApprovalsSpec = Field(
         default_factory=lambda: ApprovalsSpec.model_validate({}), description="who decides what waits"
+    )
+    on_failure: Failure = Field(
+        OnFailure.KEEP, description="what becomes of what a failed run did: keep, or undo what can be undone"
     )
     runbook: Name | None = Field(None, description="what to do when it misbehaves: a complete Runbook")
     customer: CustomerSpec | None = Field(None, description="where the customer label of a call comes from")

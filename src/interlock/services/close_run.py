@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from interlock.core.action import Action, ActionState
-from interlock.store import actions, approvals, runs
+from interlock.core.model import OnFailure
+from interlock.store import actions, approvals, compensations, runs
 from interlock.store.database import Store, Transaction
 from interlock.store.memory import Memory
 from interlock.store.run_rows import Run, RunState
@@ -34,17 +35,22 @@ async def close_run(
     person: str = "",
     keep_waiting: bool = False,
     ungoverned: bool = False,
+    failed: bool = False,
 ) -> Closed:
     """End `run`; one that has ended stays as it is. Raises `NotFound`.
 
     `person` is set when a person ends it; otherwise its own launcher does. With `keep_waiting` it stays
     open, without a launcher, while a call of it waits for a person or for its time. A launcher says with
-    `ungoverned` that its program went past the gateway, which the record keeps.
+    `ungoverned` that its program went past the gateway, which the record keeps. A run that `failed` is undone
+    where its workflow says so (E3); then nothing waits any more.
     """
 
     def work(transaction: Transaction) -> Closed:
         found = runs.get(transaction.connection, run)
         waiting = _waiting(transaction, run)
+        if failed and found.state is RunState.OPEN and _undoes(memory, found):
+            undone = compensations.abort(transaction, memory, found, by=by, reason=reason, person=person)
+            return Closed(run=undone.run, cancelled=waiting)
         if keep_waiting and waiting and runs.detach(transaction, found, reason=reason):
             return Closed(run=runs.get(transaction.connection, run), waiting=waiting)
         state = RunState.ENDED if person else RunState.CLOSED
@@ -63,6 +69,11 @@ async def close_run(
         return Closed(run=runs.get(transaction.connection, run), cancelled=waiting)
 
     return await store.transact(work)
+
+
+def _undoes(memory: Memory, run: Run) -> bool:
+    compiled = None if memory.bundle is None else memory.bundle.workflows.get(run.workflow)
+    return compiled is not None and compiled.document.on_failure is OnFailure.UNDO
 
 
 def _waiting(transaction: Transaction, run: str) -> tuple[Action, ...]:

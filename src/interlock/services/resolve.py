@@ -51,7 +51,7 @@ class Resolve:
             transaction, action, state, by=person, reason=reason, error=said,
             result={"content": [{"type": "text", "text": said}]} if happened else None,
         )  # fmt: skip
-        if not happened:
+        if not happened and not action.comp_of:
             actions.uncount_call(transaction, action.run, action.tool)
             transaction.on_commit(lambda: self.memory.uncount_call(action.run, action.tool))
         body = {"happened": happened, "reason": reason}

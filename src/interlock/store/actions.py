@@ -158,7 +158,7 @@ def move(
     Raises `StateConflict` when somebody else moved it first, or when the machine has no such move.
     """
     if transaction.landing is not None:
-        to, more = transaction.landing(transaction, action, to)
+        to, more = transaction.landing(transaction, action, to, changes)
         changes = {**changes, **more}
     if not action.may_become(to):
         raise StateConflict(f"The action {action.id} is {action.state.value}; it cannot become {to.value}.")
@@ -341,6 +341,7 @@ def live_of(action: Action, *, expires_at: int = 0) -> LiveAction:
         due_at=action.due_at,
         successor=action.successor,
         idempotency_key=action.idempotency_key,
+        comp_of=action.comp_of,
     )
 
 

@@ -5,7 +5,7 @@ Whoever finds it out, the process that sent it or one that outlives it, moves th
 
 from __future__ import annotations
 
-from interlock.core import effect, lease
+from interlock.core import compensation, effect, lease
 from interlock.core.action import Action, ActionState
 from interlock.core.model import SECOND
 from interlock.errors import StateConflict
@@ -36,7 +36,10 @@ def unanswered(
     still land. Raises `StateConflict` when somebody else moved it.
     """
     now, window = transaction.now, window_of(memory, action.tool)
-    state, due_at = effect.after_unknown(action, now=now, window=window)
+    if action.comp_of:
+        state, due_at = compensation.after_no_answer(action, now=now)
+    else:
+        state, due_at = effect.after_unknown(action, now=now, window=window)
     moved = actions.move(
         transaction, action, state, by="interlock", reason=cause.replace("_", " "), error=message,
         result=None, due_at=due_at, lease_until=lease.quiet_at(action.lease_until, timeout),

@@ -22,8 +22,10 @@ Follower = Callable[["Transaction", Action | None, Action], None]
 It must not move that action again, and what it changes in memory it does by `on_commit`.
 """
 
-Landing = Callable[["Transaction", Action, ActionState], tuple[ActionState, Mapping[str, Any]]]
-"""Where an action really goes that is about to move, and what else of it changes, in the same commit."""
+Landing = Callable[
+    ["Transaction", Action, ActionState, Mapping[str, Any]], tuple[ActionState, Mapping[str, Any]]
+]
+"""Where an action really goes that is about to move with given changes, and what else of it changes."""
 
 
 class Transaction:

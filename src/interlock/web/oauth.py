@@ -47,8 +47,8 @@ async def revoke(request: Request) -> Response:
     """Revoke a run token (RFC 7009), which ends its run. An unknown token is answered like a known one.
 
     With `keep_waiting=true` the run stays open, though nobody renews it, while a call of it waits. With
-    `ungoverned=true` its record says that the program went past the gateway. Whoever holds the token is told
-    what was cancelled, or waits on.
+    `ungoverned=true` its record says that the program went past the gateway. With `failed=true` what it did
+    is undone where its workflow says so. Whoever holds the token is told what was cancelled, or waits on.
     """
     wired: Wired = request.app.state.wired
     try:
@@ -68,6 +68,7 @@ async def revoke(request: Request) -> Response:
         by=f"agent:{holder.agent}",
         keep_waiting=form.get("keep_waiting") == "true",
         ungoverned=form.get("ungoverned") == "true",
+        failed=form.get("failed") == "true",
     )
     return _uncached(
         json_response({"cancelled": _named(closed.cancelled), "waiting": _named(closed.waiting)})

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from interlock.core.document.named import Document
 from interlock.core.document.rule import Conditions, Rule
 from interlock.core.document.spending import Budget, Compression, Customer, Models
-from interlock.core.model import AtEnd, Json, RiskTier
+from interlock.core.model import AtEnd, Json, OnFailure, RiskTier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +67,7 @@ class Workflow(Document):
     budget: Budget | None = None
     breaker: BreakerLimits = field(default_factory=BreakerLimits)
     approvals: Approvals = field(default_factory=Approvals)
+    on_failure: OnFailure = OnFailure.KEEP
     runbook: str | None = None
     customer: Customer | None = None
     compression: tuple[Compression, ...] = ()
