@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import mcp_types as types
 import pytest
 from mcp.client.subscriptions import ResourceUpdated
@@ -149,6 +150,7 @@ def test_a_call_nobody_decides_expires_and_that_is_no_rejection(
             assert (status(resumed), approval(resumed)) == ("expired", known)
             said = await asyncio.to_thread(server.cli, "approvals", "approve", known)
             assert said.returncode != 0, "what has expired cannot be approved any more"
+            assert await asyncio.to_thread(sign_off, server) == ("open", "approval_expired", "closed")
             asking = asyncio.create_task(client.call_tool("note", {"file": str(notes), "text": "no"}))
             waiting = await comes_true(lambda: asyncio.to_thread(pending))
             turned = await asyncio.to_thread(
@@ -168,6 +170,16 @@ def test_a_call_nobody_decides_expires_and_that_is_no_rejection(
 
     asyncio.run(story())
     assert not notes.exists()
+
+
+def sign_off(server: Served) -> tuple[str, str, str]:
+    """Close the breaker that an expired call of wide reach opened; return what it was and is."""
+    headers = {"Authorization": f"Bearer {server.person()}"}
+    (opened,) = server.api("breakers")["items"]
+    place, body = f"{server.url}/api/v1/breakers/{opened['breaker']}", {"to": "closed", "reason": "seen"}
+    signed = httpx2.post(f"{place}/sign-off", json=body, headers=headers)
+    assert signed.is_success, signed.text
+    return opened["state"], opened["cause"], signed.json()["state"]
 
 
 async def set_level(client: Client, level: types.LoggingLevel) -> None:
