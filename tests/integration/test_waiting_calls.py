@@ -548,7 +548,7 @@ async def breaker_left(world: World) -> Seen:
     await world.store.transact(
         lambda transaction: claims.release_parked(transaction, world.memory, workflow="orders")
     )
-    await world.until(first.action, "succeeded")
+    await eventually(lambda: world.memory.actions[first.action].state.final)
     return Seen(await world.propose(), first.action)
 
 

@@ -156,6 +156,9 @@ def not_a_preview(tool: str) -> Reason:
     return deny(Gate.SCOPE, "not_a_preview", f"{tool} is not a read_only tool of this environment.")
 
 
+FORGOTTEN = deny(
+    Gate.CONSTRAINTS, "key_forgotten", "It was first sent too long ago for its tool to know it by its key."
+)
 KEY_REUSED = deny(
     Gate.SCHEMA,
     "key_reused",

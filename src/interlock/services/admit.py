@@ -14,15 +14,16 @@ from typing import Any
 
 import msgspec
 
-from interlock.core import admission, lease
+from interlock.core import admission, effect, lease
 from interlock.core.action import Action, ActionState
 from interlock.core.admission import Approved
 from interlock.core.approval import Approval, ApprovalState
 from interlock.core.model import SECOND, Decision, EffectClass, Gate, Json, Request, RiskTier, Verdict
 from interlock.core.reach import Measured, numbers
+from interlock.core.refusal import FORGOTTEN
 from interlock.errors import SnapshotMoved, StateConflict, StoreUnavailable
 from interlock.runtime import Runtime
-from interlock.store import actions, breakers, openings, requests
+from interlock.store import actions, breakers, doubts, openings, requests
 from interlock.store.database import JournalEntry, Store, Transaction
 from interlock.store.memory import Memory
 
@@ -222,8 +223,8 @@ class Admit:
     def _go_or_stop(
         self, transaction: Transaction, action: Action, decision: Decision, said: Mapping[str, Any]
     ) -> Action:
-        reason = decision.reason
-        if decision.verdict is not Verdict.REQUIRE_APPROVAL and not decision.denied:
+        reason = FORGOTTEN if self._forgotten(action, transaction.now) else decision.reason
+        if reason.verdict not in (Verdict.REQUIRE_APPROVAL, Verdict.DENY):
             return actions.move(
                 transaction, action, ActionState.EXECUTING, by="interlock", process=self.process,
                 lease_until=transaction.now + self._lease, due_at=0, **said,
@@ -243,6 +244,12 @@ class Admit:
             transaction, action, ActionState.DENIED, by="interlock", reason=reason.code,
             error=reason.message, **said,
         )  # fmt: skip
+
+    def _forgotten(self, action: Action, now: int) -> bool:
+        """Whether what is to be sent again may not be known to its tool any more by its key."""
+        window = doubts.window_of(self.memory, action.tool)
+        again = action.state is ActionState.RETRY and not action.comp_of
+        return again and not effect.repeatable(action, now=now, window=window)
 
     def _ask_again(
         self, transaction: Transaction, action: Action, decision: Decision, said: Mapping[str, Any]
