@@ -39,7 +39,7 @@ from interlock.services.revoke import revoke_key, revoke_run_token
 from interlock.services.rotate_keys import rotate_keys
 from interlock.services.suspend import suspend
 from interlock.settings import Settings
-from interlock.store import bundles, documents, kills, news, pins, prices
+from interlock.store import actions, bundles, documents, kills, news, pins, prices
 from interlock.store.database import Store, Transaction
 from interlock.store.news import Item, Topic
 from interlock.store.people import Person as KnownPerson
@@ -189,6 +189,21 @@ async def test_policies_runs_tokens_agents_keys_and_prices_of_one_process_count_
 
 
 @story
+async def test_what_a_run_has_read_in_one_process_taints_it_in_all_and_nothing_takes_it_away(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    async with two(tmp_path, postgres_url) as (one, other):
+        run = (await opened(one)).run.id
+        await seen(lambda: run in other.memory.runs)
+        await asyncio.gather(
+            one.store.transact(lambda each: actions.label_run(each, run, ["web"])),
+            other.store.transact(lambda each: actions.label_run(each, run, ["email"])),
+        )
+        for each in (one, other):
+            await seen(lambda each=each: each.memory.runs[run].labels == frozenset({"web", "email"}))
+
+
+@story
 async def test_a_kill_is_obeyed_by_the_other_process_and_lifted_there(
     tmp_path: Path, postgres_url: str
 ) -> None:
@@ -258,6 +273,7 @@ async def test_what_is_followed_from_the_middle_of_a_look_is_followed_by_the_nex
     follow.on(Topic.BUNDLE, more)
     follow.start()
     await store.transact(lambda each: each.tell(Topic.BUNDLE))
+    await seen(lambda: Topic.RUN in follow._handlers)
     await store.transact(lambda each: each.tell(Topic.RUN, "run_1"))
     await seen(lambda: heard == ["run_1"], within=0.9)
     assert not follow.problem

@@ -31,6 +31,7 @@ from interlock.store.action_rows import (
 )
 from interlock.store.database import Transaction
 from interlock.store.memory import LiveAction
+from interlock.store.news import Topic
 from interlock.store.prepared import Prepared
 from interlock.store.schema import action_moves, actions, agents, approvals, breakers, heads, run_calls, runs
 
@@ -207,8 +208,12 @@ def collect(transaction: Transaction, ids: Sequence[str]) -> None:
 
 
 def label_run(transaction: Transaction, run: str, labels: Sequence[str]) -> None:
-    """Write the taint labels of a run (H7)."""
-    transaction.execute(sa.update(runs).where(runs.c.id == run).values(labels=text_of(sorted(labels))))
+    """Add taint labels to a run, whatever other processes have added meanwhile; none is taken away (H7)."""
+    held = sa.select(runs.c.labels).where(runs.c.id == run).with_for_update()
+    known = msgspec.json.decode(transaction.execute(held).scalar_one_or_none() or "[]", type=list[str])
+    every = text_of(sorted({*known, *labels}))
+    transaction.execute(sa.update(runs).where(runs.c.id == run).values(labels=every))
+    transaction.tell(Topic.RUN, run)
 
 
 def get(connection: sa.Connection, action: str) -> Action:
