@@ -40,7 +40,7 @@ class Due:
             await self.runtime.scheduler.sleep(TICK)
             await self._try(self.ring.fire(), "timers")
             await self._try(self.sweep(), "what was left behind")
-            now = self.runtime.clock.now()
+            now = self.expire.store.now()
             for live in list(self.memory.actions.values()):
                 if live.state in _READY and live.due_at <= now:
                     self.begin(live.id)

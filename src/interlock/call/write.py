@@ -28,6 +28,7 @@ from interlock.upstream.executor import Bridge, Outcome
 
 log = logging.getLogger(__name__)
 
+_NOT_KNOWN = "Whether an identical call is on record is not known yet."
 _READY = frozenset({ActionState.APPROVED, ActionState.RETRY})
 _ASKED = frozenset({ActionState.AWAITING_INPUT})
 
@@ -104,14 +105,34 @@ class Writes:
                 proposal.request, decision, action=action_id, idempotency_key=proposal.idempotency_key
             )
         except CommitUnknown:
-            self.late.keep(self.recover.disown(action_id))
+            self.late.keep(self._disown(action_id, proposal.request, key, ahead))
             raise
-        finally:
-            del self.admitting[key]
-            ahead.set_result(None)
+        except BaseException:
+            self._admitted(key, ahead)
+            raise
+        self._admitted(key, ahead)
         if action.state is not ActionState.EXECUTING:
             return action
         return await self._carry_out(action, leased, responses=proposal.foreseen)
+
+    async def _disown(
+        self, action_id: str, request: Request, key: CallKey, ahead: asyncio.Future[None]
+    ) -> None:
+        """Learn what became of an intent. Nobody makes the same call before that: it may be on the disk."""
+        try:
+            while not await self.recover.disown(action_id, request):
+                if not ahead.done():  # nobody waits for a store that does not answer
+                    ahead.set_exception(CommitUnknown(_NOT_KNOWN, hint="Ask again in a moment."))
+                    ahead.exception()  # it is no fault if nobody made the same call
+        finally:
+            del self.admitting[key]
+            if not ahead.done():
+                ahead.set_result(None)
+
+    def _admitted(self, key: CallKey, ahead: asyncio.Future[None]) -> None:
+        """Let identical calls go on: they find what this one became."""
+        del self.admitting[key]
+        ahead.set_result(None)
 
     async def _carry_out(
         self,

@@ -21,7 +21,7 @@ from interlock.core.approval import Approval, ApprovalState
 from interlock.core.model import SECOND, Decision, EffectClass, Gate, Json, Request, RiskTier, Verdict
 from interlock.core.reach import Measured, numbers
 from interlock.core.refusal import FORGOTTEN
-from interlock.errors import SnapshotMoved, StateConflict, StoreUnavailable
+from interlock.errors import CommitUnknown, SnapshotMoved, StateConflict, StoreUnavailable
 from interlock.runtime import Runtime
 from interlock.store import actions, breakers, doubts, openings, requests
 from interlock.store.database import JournalEntry, Store, Transaction
@@ -55,12 +55,12 @@ class Admit:
         count against itself.
         """
         run, tool = request.principal.run, request.tool
-        if counted:
-            self.memory.uncount_call(run, tool)
         now = self.runtime.clock.now()
-        snapshot = self.memory.snapshot(request.principal, tool, approved=approved, measured=measured)
+        snapshot = self.memory.snapshot(
+            request.principal, tool, approved=approved, measured=measured, own=int(counted)
+        )
         decision = admission.decide(request, snapshot, now)
-        if not decision.denied:
+        if not (counted or decision.denied):
             self.memory.count_call(run, tool)
         return decision
 
@@ -90,7 +90,8 @@ class Admit:
         """Write decision and intent in one commit: executing, scheduled, or waiting for a person.
 
         `parked` is for a read whose tool asked for input: it becomes an action that awaits it. Raises
-        `SnapshotMoved` when what it was decided on is no longer so; the reserved call is given back.
+        `SnapshotMoved` when what it was decided on is no longer so; the reserved call is given back, but for
+        `CommitUnknown`.
         """
         now = self.runtime.clock.now()
         drafted = self._draft(request, decision, action, idempotency_key, now)
@@ -107,6 +108,8 @@ class Admit:
                 lambda transaction: self._intent(transaction, drafted, decision),
                 wanted=self._entry(f"action.{drafted.state.value}", request, decision),
             )
+        except CommitUnknown:  # it counts until it is found out what became of it
+            raise
         except BaseException as error:
             self.memory.uncount_call(request.principal.run, request.tool)
             if isinstance(error, StateConflict):  # another process was faster, or the key was used before
@@ -133,14 +136,6 @@ class Admit:
                 if measured is not None:  # under another policy it is measured anew: the clock tries again
                     raise
                 continue
-            except BaseException:
-                if decision.denied:
-                    self.memory.count_call(action.run, action.tool)
-                raise
-            if (
-                decision.denied and moved.state is not ActionState.DENIED
-            ):  # it counts as long as it may happen
-                self.memory.count_call(action.run, action.tool)
             return moved
         raise SnapshotMoved("What this call was decided on kept changing.", hint="Try again.")
 
@@ -240,6 +235,7 @@ class Admit:
                 error=reason.message,
             )  # fmt: skip
         actions.uncount_call(transaction, action.run, action.tool)
+        transaction.on_commit(lambda: self.memory.uncount_call(action.run, action.tool))
         return actions.move(
             transaction, action, ActionState.DENIED, by="interlock", reason=reason.code,
             error=reason.message, **said,

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from interlock.core.action import Action, ActionState
-from interlock.core.answer import Answer, Waiting, answer_of
+from interlock.core.answer import Answer, InDoubt, Waiting, answer_of
 from interlock.core.approval import Approval
-from interlock.errors import InterlockError
+from interlock.errors import InterlockError, StoreError
 from interlock.runtime import Runtime
 from interlock.store import actions, approvals
 from interlock.store.collected import Collected
@@ -32,6 +32,7 @@ LOOK = 0.25
 """Seconds between two looks at an action that another process may be carrying out."""
 
 _UNDER_WAY = frozenset({ActionState.APPROVED, ActionState.EXECUTING, ActionState.RETRY})
+_UNREAD = "This call is on record; what became of it cannot be read now. Ask again, and send no other: "
 
 
 def _nowhere(_action: str) -> bool:
@@ -67,8 +68,15 @@ class Attend:
     ) -> Answer:
         """Wait until `action` ends, or `wait` seconds for a person, and answer.
 
-        `patient` callers stay with a call that is under way; it has its own timeout.
+        `patient` callers stay with a call that is under way; it has its own timeout. Where the store cannot
+        be read, nobody is told that nothing happened.
         """
+        try:
+            return await self._follow(action, bridge=bridge, wait=wait, patient=patient)
+        except StoreError as error:
+            return InDoubt(action=action, message=f"{_UNREAD}{error.message}")
+
+    async def _follow(self, action: str, *, bridge: Bridge | None, wait: float, patient: bool) -> Answer:
         clock, first = self.runtime.clock, await self.newest(action)
         began, recorded = clock.monotonic(), first.state.final
         relay = Relay() if recorded else self.relay(first.id)

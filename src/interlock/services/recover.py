@@ -11,12 +11,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from interlock.core.action import Action, ActionState
-from interlock.core.model import SECOND, EffectClass
+from interlock.core.model import SECOND, EffectClass, Request
 from interlock.errors import NotFound, StoreError
 from interlock.runtime import Runtime
 from interlock.store import actions, approvals, claims, doubts
 from interlock.store.database import Store, Transaction
-from interlock.store.memory import LiveAction, Memory
+from interlock.store.memory import Memory
 
 _RETRY = 1.0
 _CLAIMED = frozenset({ActionState.EXECUTING, ActionState.IN_DOUBT})
@@ -57,40 +57,36 @@ class Recover:
             return 0
         return await self.store.transact(lambda transaction: self._reap(transaction, alone=False, busy=busy))
 
-    async def disown(self, action: str) -> None:
-        """Learn what became of an intent whose commit was lost, once the store answers again.
+    async def disown(self, action: str, request: Request) -> bool:
+        """Learn, a moment later, what became of the intent of `request` whose commit was lost.
 
         If it stands, an action that was to be sent at once was not sent, and has failed; one that waits is
-        live like any other.
+        live like any other. The call that was reserved for it counts until then. False while the store does
+        not answer: try again.
         """
-        while True:
-            await self.runtime.scheduler.sleep(_RETRY)
-            try:
-                await self.store.transact(lambda transaction: self._disown(transaction, action))
-            except NotFound:
-                return
-            except StoreError:
-                continue
-            return
+        await self.runtime.scheduler.sleep(_RETRY)
+        try:
+            await self.store.transact(lambda transaction: self._disown(transaction, action))
+        except NotFound:
+            self.memory.uncount_call(request.principal.run, request.tool)
+        except StoreError:
+            return False
+        return True
 
     def _disown(self, transaction: Transaction, name: str) -> None:
         action = actions.get(transaction.connection, name)
         if action.state in _CLAIMED:
-            actions.move(
+            action = actions.move(
                 transaction, action, ActionState.FAILED, by="interlock", error=NEVER_SENT, lease_until=0
             )
+            transaction.on_commit(lambda: self.memory.uncount_call(action.run, action.tool))
             actions.uncount_call(transaction, action.run, action.tool)
             actions.free_key(transaction, action)
             body = {"digest": action.digest, "sent": False, "cause": "commit_unknown"}
             actions.record(transaction, "action.failed", action, body=body)
-            return
         asked = approvals.find(transaction.connection, action.approval)
         live = actions.live_of(action, expires_at=asked.expires_at if asked else 0)
-        transaction.on_commit(lambda: self._alive(live))
-
-    def _alive(self, live: LiveAction) -> None:
-        self.memory.count_call(live.run, live.tool)
-        self.memory.put_action(live)
+        transaction.on_commit(lambda: self.memory.put_action(live))
 
     def _reap(self, transaction: Transaction, *, alone: bool, busy: Collection[str] = ()) -> int:
         left = claims.overdue(

@@ -14,18 +14,18 @@ class SteadyClock:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._latest = 0
-        self._measured = clock.monotonic()
+        self._seen = 0, clock.monotonic()
         self.behind = 0
 
     @property
     def latest(self) -> int:
-        """The latest moment that was told or learnt of; any thread may look."""
-        return self._latest
+        """The latest moment that was told or learnt of, and what has passed since; any thread may look."""
+        latest, measured = self._seen
+        return latest + _since(measured, self._clock.monotonic())
 
     def observe(self, moment: int) -> None:
         """Learn of a moment that has been written down already, by an earlier process."""
-        self._latest = max(self._latest, moment)
+        self._seen = max(self._seen[0], moment), self._clock.monotonic()
 
     def now(self, told: int | None = None) -> int:
         """Return microseconds since the epoch: `told` (the database's time) or the wall clock, held.
@@ -34,9 +34,15 @@ class SteadyClock:
         """
         source = self._clock.now() if told is None else told
         measured = self._clock.monotonic()
-        if source < self._latest:
-            self._latest += max(0, int((measured - self._measured) * 1_000_000))
-        self.behind = max(0, self._latest - source)
-        self._latest = max(self._latest, source)
-        self._measured = measured
-        return self._latest
+        latest, before = self._seen
+        if source < latest:
+            latest += _since(before, measured)
+        self.behind = max(0, latest - source)
+        latest = max(latest, source)
+        self._seen = latest, measured
+        return latest
+
+
+def _since(measured: float, now: float) -> int:
+    """Return the microseconds between two readings of the monotonic clock."""
+    return max(0, int((now - measured) * 1_000_000))

@@ -93,7 +93,8 @@ class Writer:
         self._closing = False
         self._warned = False
         self._connection: sa.Connection | None = None
-        self._unsure: tuple[list[JournalEntry], tuple[int, str]] | None = None
+        self._unsure: tuple[_Batch, tuple[int, str]] | None = None
+        self._stood: list[Unit] = []
         self._refused = Refused()
         self.journal = Journal(wake=lambda: self._queue.put(None), refuse=self.refuse)
         self._thread = threading.Thread(target=self._run, name="interlock-writer", daemon=True)
@@ -173,7 +174,8 @@ class Writer:
         else:
             self.journal.failure = None
         self.journal.release()
-        _deliver(batch.units)
+        stood, self._stood = self._stood, []
+        _deliver([*stood, *batch.units])
         return self.journal.failure is None
 
     def _failed(self, batch: _Batch, error: StoreError) -> None:
@@ -181,11 +183,14 @@ class Writer:
         self._chain.forget()
         self._disconnect()
         wanted = [each for unit in batch.units for each in _refused(unit)]
+        unsure = [
+            Unit(unit.work, unit.loop, None, effects=unit.effects) for unit in batch.units if unit.effects
+        ]
         for unit in batch.units:
             unit.error, unit.effects = error, ()
         self.journal.failure = StoreUnavailable(error.message, hint=error.hint)
         if isinstance(error, CommitUnknown) and pending is not None:
-            self._unsure = batch.entries, pending
+            self._unsure = _Batch(unsure, batch.entries), pending
         else:
             self.journal.put_back(batch.entries)
             self._refused.failed(error.message, wanted, units=len(batch.units), now=self._clock.now())
@@ -228,16 +233,23 @@ class Writer:
         self._warned = stepped
 
     def _settle_unsure(self, connection: sa.Connection, batch: _Batch) -> None:
-        """Learn whether the commit whose answer was lost stands; if not, its entries are written now."""
+        """Learn whether the commit whose answer was lost stands: then memory follows it now, before the rest.
+
+        If not, its entries are written now.
+        """
         if self._unsure is not None:
-            entries, head = self._unsure
-            if not self._chain.stands(connection, head):
-                batch.entries[:0] = entries
+            unsure, head = self._unsure
+            if self._chain.stands(connection, head):
+                self._stood += unsure.units
+            else:
+                batch.entries[:0] = unsure.entries
             self._unsure = None
 
     def _run_unit(self, connection: sa.Connection, unit: Unit, now: int, *, alone: bool) -> None:
         """Run one unit, in a savepoint unless it is `alone`. Raises only what concerns the whole store."""
-        transaction = Transaction(connection, now=now, ids=self._ids, followers=self.followers, landing=self.landing)
+        transaction = Transaction(
+            connection, now=now, ids=self._ids, followers=self.followers, landing=self.landing
+        )
         if not alone:
             self._dialect.command(connection, "SAVEPOINT unit")
         try:
