@@ -110,9 +110,10 @@ class Functions:
         return list(self._servers[server].definitions.values()) or None
 
     def ready(self, server: str, run: str) -> bool:
-        """Whether a program that may run functions for `run` is there."""
+        """Whether a program that may run functions for `run` is there; any program, where none is named."""
         known, now = self._servers[server], self._runtime.clock.monotonic()
-        return now - known.heard.get(run, -PRESENT) < PRESENT
+        latest = known.heard.get(run, -PRESENT) if run else max(known.heard.values(), default=-PRESENT)
+        return now - latest < PRESENT
 
     def states(self) -> list[dict[str, Json]]:
         """Return each server's name and how many programs offer its functions now."""
