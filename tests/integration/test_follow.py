@@ -45,7 +45,7 @@ from interlock.store.news import Item, Topic
 from interlock.store.people import Person as KnownPerson
 from interlock.store.schema import news as news_rows
 from interlock.wiring import WiredModels
-from support.stores import a_settings
+from support.stores import PostgresForTests, a_settings
 
 GATEWAY: Roles = frozenset({Role.GATEWAY})
 CONTROL: Roles = frozenset({Role.CONTROL})
@@ -235,6 +235,24 @@ async def test_what_is_committed_while_nobody_listens_is_found_by_the_next_look(
         await seen(lambda: first.run.id in other.memory.runs)
         await seen(lambda: other.follow.listening, within=5)
         assert not other.follow.problem
+
+
+@story
+async def test_without_the_database_a_gateway_refuses_until_it_has_caught_up(
+    tmp_path: Path, postgres_url: str, postgres_server: PostgresForTests
+) -> None:
+    name = sa.make_url(postgres_url).database
+    async with two(tmp_path, postgres_url) as (_, other):
+        other.follow._bound = 0.3
+        await seen(lambda: not other.follow.problem)
+        postgres_server.execute(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false")
+        postgres_server.execute(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        )
+        await seen(lambda: other.follow.problem)
+        other.follow._bound = 3.0
+        postgres_server.execute(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true")
+        await seen(lambda: other.follow.listening and not other.follow.problem, within=5)
 
 
 @story
