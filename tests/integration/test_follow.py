@@ -21,13 +21,14 @@ import sqlalchemy as sa
 from interlock.app.application import application
 from interlock.app.compose import wire_models
 from interlock.app.roles import ALL, Role, Roles, roles_of
+from interlock.core.breaker import BreakerKind
 from interlock.core.bundle import compile_bundle
 from interlock.core.document.identity import Agent, Person
 from interlock.core.document.kind import key
 from interlock.core.document.provider import Provider
 from interlock.core.document.workflow import Workflow
 from interlock.core.kill import KillLevel, KillOrder, KillSource
-from interlock.core.model import Pin, WireFamily
+from interlock.core.model import BreakerState, Pin, WireFamily
 from interlock.errors import StoreUnavailable, TokenInvalid, UsageError
 from interlock.gateway.health import Health
 from interlock.gateway.llm.front import LlmGateway
@@ -37,7 +38,9 @@ from interlock.services.follow import Follow
 from interlock.services.open_run import OpenedRun, open_run
 from interlock.services.revoke import revoke_key, revoke_run_token
 from interlock.services.rotate_keys import rotate_keys
+from interlock.services.sign_off import SignOff
 from interlock.services.suspend import suspend
+from interlock.services.trip import trip_by_hand
 from interlock.settings import Settings
 from interlock.store import actions, bundles, documents, kills, news, pins, prices
 from interlock.store.database import Store, Transaction
@@ -399,3 +402,19 @@ def test_roles_are_split_on_postgres_only(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="PostgreSQL only") as caught:
         asyncio.run(start())
     assert "INTERLOCK_DATABASE" in caught.value.hint
+
+
+@story
+async def test_a_breaker_that_opens_in_one_process_refuses_in_the_other_until_it_is_signed(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    async with two(tmp_path, postgres_url) as (one, other):
+        workflow, signer = BreakerKind.WORKFLOW, KnownPerson(name="maria", roles=frozenset({"operator"}))
+        await trip_by_hand(
+            store=one.store, memory=one.memory, kind=workflow, name="chat", by="maria", reason="odd"
+        )
+        await seen(lambda: other.memory.breakers == {("workflow", "chat"): BreakerState.OPEN})
+        assert other.memory.tripped == {("workflow", "chat"): "maria opened it"}
+        sign = SignOff(store=one.store, memory=one.memory, runtime=one.runtime, settings=one.settings)
+        await sign(workflow, "chat", BreakerState.CLOSED, by=signer, reason="a drill")
+        await seen(lambda: not other.memory.breakers)

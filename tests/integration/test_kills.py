@@ -118,7 +118,9 @@ def test_a_stop_ends_runs_revokes_tokens_cancels_what_waits_and_opens_an_inciden
             kill = await world.store.read(lambda found: kills.get(found, order.id))
             incident = await world.store.read(lambda found: incidents.get(found, kill.incident or ""))
             assert (incident.state, incident.summary) == ("open", order.summary)
-            (event,) = await world.store.read(lambda found: alert_events.listed(found, "dev"))
+            (event,) = await world.store.read(
+                lambda found: alert_events.listed(found, "dev", kind="kill.pressed")
+            )
             told = await world.store.read(lambda found: deliveries.listed(found, "dev", event=event.id))
             assert {each.name for each in told} == {"maria"}
             report = await report_kill(store=world.store, memory=world.memory, kill=order.id)

@@ -49,8 +49,11 @@ class Breakers:
 
     async def load(self) -> None:
         """Decide by the breakers on record: at the start, and when another process changed one."""
-        environment = self.memory.environment
-        found = await self.store.read(lambda connection: breakers.load(connection, environment))
+        environment, moves = self.memory.environment, -1
+        found: list[Record] = []
+        while moves != self.memory.breaker_moves:  # what moved here meanwhile is newer than what was read
+            moves = self.memory.breaker_moves
+            found = await self.store.read(lambda connection: breakers.load(connection, environment))
         known = {each.breaker.subject: each for each in found}
         for subject in [each for each in self.memory.breakers if each not in known]:
             self.memory.put_breaker(subject, BreakerState.CLOSED, "")

@@ -102,9 +102,10 @@ def hold(transaction: Transaction, environment: str, kind: BreakerKind, name: st
 
 
 def count(transaction: Transaction, environment: str, breaker: Breaker) -> None:
-    """Write the counters of a breaker that is held."""
+    """Write the counters of a breaker that is held, and let other processes count on from there."""
     counters = {name: getattr(breaker, name) for name in _COUNTERS}
     _update(transaction, environment, breaker, counters)
+    transaction.tell(Topic.BREAKER, breaker.label, environment=environment)
 
 
 def write_opening(

@@ -82,6 +82,7 @@ class Memory:
     validators: dict[str, SchemaCheck] = field(default_factory=dict[str, SchemaCheck])
     breakers: dict[tuple[str, str], BreakerState] = field(default_factory=dict[tuple[str, str], BreakerState])
     tripped: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+    breaker_moves: int = 0
     autonomy: dict[tuple[str, str], AutonomyTier] = field(default_factory=dict[tuple[str, str], AutonomyTier])
     earned: dict[tuple[str, str], tuple[AutonomyTier, str]] = field(
         default_factory=dict[tuple[str, str], tuple[AutonomyTier, str]]
@@ -249,6 +250,7 @@ class Memory:
 
     def put_breaker(self, subject: tuple[str, str], state: BreakerState, why: str) -> None:
         """Decide by a breaker as it stands now; `why` says why it opened."""
+        self.breaker_moves += 1
         self.breakers.pop(subject, None)
         self.tripped.pop(subject, None)
         if state is not BreakerState.CLOSED:
