@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from interlock.services.import_prices import Prices
     from interlock.services.kill import KillSwitch
     from interlock.services.register import Registrar
+    from interlock.services.track import TrackRecords
     from interlock.services.trip import Breakers
     from interlock.settings import Settings
     from interlock.store.budgets import Budgets
@@ -38,6 +39,7 @@ class WiredModels:
     prices: Prices
     kill: KillSwitch
     breakers: Breakers
+    tracked: TrackRecords
     models: ModelCalls
 
 

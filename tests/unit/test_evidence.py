@@ -65,6 +65,10 @@ def test_a_tail_is_the_sum_of_its_terms(trials: int, failures: int, rate: float)
     assert isclose(tail(failures, trials, rate), exact, abs_tol=1e-9)
 
 
+def test_what_always_fails_never_fails_less() -> None:
+    assert (tail(0, 3, 1.0), tail(3, 3, 1.0), tail(0, 3, 0.0)) == (0.0, 1.0, 1.0)
+
+
 def test_the_evidence_is_the_mean_of_five_likelihood_ratios() -> None:
     logs = log_ratios(300, 1, 0.01)
     assert len(logs) == 5

@@ -53,6 +53,15 @@ def test_67_clean_trials_prove_enough_for_review_and_341_for_autonomy() -> None:
     assert (a_record(REVIEWED).clean_needed, a_record(REVIEWED, failed=1).clean_needed) == (341, 619)
 
 
+def test_a_record_says_in_words_how_far_the_proof_has_come() -> None:
+    assert a_record(clean=212).in_words == "not yet proved: 212 of about 341 clean trials"
+    assert a_record(clean=2, failed=1).in_words == (
+        "not yet proved: 2 of about 619 clean trials, with 1 failed"
+    )
+    assert a_record(clean=341).in_words == "proved: 341 clean trials, 0 failed"
+    assert a_record(FREE).in_words.startswith("nothing to prove")
+
+
 def test_above_full_autonomy_there_is_nothing_to_prove() -> None:
     top = a_record(FREE, clean=100_000)
     assert (top.proven, top.rate, top.clean_needed) == (False, None, 0)

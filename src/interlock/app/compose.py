@@ -18,6 +18,7 @@ from interlock.services.import_prices import Prices
 from interlock.services.kill import KillSwitch
 from interlock.services.load_bundle import load_bundle
 from interlock.services.spend import Spend
+from interlock.services.track import TrackRecords
 from interlock.services.trip import Breakers
 from interlock.settings import Settings, secret
 from interlock.store import revocations, run_facts
@@ -80,6 +81,9 @@ async def _wired(
     store.follow(breakers.follow)
     switch.followers.append(breakers.pressed)
     await breakers.load()
+    tracked = TrackRecords(store=store, memory=memory)
+    store.follow(tracked.follow)
+    await tracked.load()
     takes = bool(roles & {Role.CONTROL, Role.WORKER})
     prices = Prices(store=store, memory=memory, runtime=runtime, takes=takes)
     budgets = Budgets(store=store, memory=memory, runtime=runtime)
@@ -111,6 +115,7 @@ async def _wired(
         prices=prices,
         kill=switch,
         breakers=breakers,
+        tracked=tracked,
         models=_models(store, memory, spend, runtime),
     )
     follow_all(wired)

@@ -22,6 +22,7 @@ def follow_all(wired: WiredModels) -> None:
     follow = wired.follow
     follow.on(Topic.KILL, lambda _: wired.kill.follow_record())
     follow.on(Topic.BREAKER, lambda _: wired.breakers.load())
+    follow.on(Topic.AUTONOMY, lambda _: wired.tracked.load())
     follow.on(Topic.REVOKED, partial(_revoked, wired))
     follow.on(Topic.KEYS, lambda _: wired.keyring.reload(wired.store))
     follow.on(Topic.BUNDLE, lambda _: load_bundle(wired.store, wired.memory, wired.settings))

@@ -33,6 +33,9 @@ class AlertKind(StrEnum):
     BREAKER = "breaker.opened"
     UNDO_FAILED = "undo.failed"
     CONTEXT_GROWTH = "context.growth"
+    DIGEST_READY = "digest.ready"
+    AUTONOMY_PROPOSED = "autonomy.proposed"
+    AUTONOMY_LOST = "autonomy.lost"
     APPROVAL_REQUESTED = "approval.requested"
     APPROVAL_REMINDER = "approval.reminder"
     APPROVAL_ESCALATED = "approval.escalated"
@@ -113,6 +116,29 @@ TEMPLATES: Mapping[AlertKind, FailureMode] = {
         first_action="interlock signals context WORKFLOW shows by how much and since which version. Compare "
         "what that version changed; shorten large tool results by a compression rule.",
         escalate_when="The 95th percentile fills most of the model's window, or a budget alert follows.",
+    ),
+    AlertKind.DIGEST_READY: FailureMode(
+        name="digest-ready",
+        symptoms="Your daily digest is made: what ran without asking a person first. Nothing is wrong yet.",
+        first_action="Go through it: interlock digest show ID, then say for each item fine, reverse or "
+        "needs-rule: interlock digest mark ACTION reverse --reason TEXT.",
+        escalate_when="An item did harm that cannot be undone, or broke a rule: mark it with --severe.",
+    ),
+    AlertKind.AUTONOMY_PROPOSED: FailureMode(
+        name="autonomy-proposed",
+        symptoms="A workflow has proved that it needs less supervision with a tool. Nothing changes until a "
+        "person says so.",
+        first_action="interlock autonomy show WORKFLOW TOOL has the figures. If you agree: interlock "
+        "autonomy promote WORKFLOW TOOL --reason TEXT. If not, do nothing.",
+        escalate_when="You do not answer for this workflow any more: correct its owner in the manifest.",
+    ),
+    AlertKind.AUTONOMY_LOST: FailureMode(
+        name="autonomy-lost",
+        symptoms="A workflow failed more often with a tool than its freedom allows, or did something severe. "
+        "It has less freedom now; its calls wait for people, or are looked at afterwards.",
+        first_action="interlock autonomy history WORKFLOW says when and why. Look at what failed: interlock "
+        "actions list --workflow WORKFLOW. Mend the cause; it earns its freedom back by clean trials.",
+        escalate_when="Calls that wait pile up, or what failed did harm: interlock kill workflow NAME.",
     ),
     AlertKind.APPROVAL_REQUESTED: FailureMode(
         name="approval-requested",

@@ -81,6 +81,16 @@ class TrackRecord:
         return 0 if self.rate is None else evidence.clean_needed(self.failed, self.rate)
 
     @property
+    def in_words(self) -> str:
+        """How far the evidence for the next tier has come, in the words of whoever owns the workflow."""
+        if self.rate is None:
+            return "nothing to prove: it runs on its own"
+        if self.proven:
+            return f"proved: {self.clean} clean trials, {self.failed} failed"
+        failed = f", with {self.failed} failed" if self.failed else ""
+        return f"not yet proved: {self.clean} of about {self.clean_needed} clean trials{failed}"
+
+    @property
     def alarmed(self) -> bool:
         """Whether the rate is no longer what the tier was earned with."""
         watch = self.watch

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any, cast
 
+from interlock.core.document.identity import DigestTime
 from interlock.core.document.kind import KINDS, AnyDocument
 from interlock.core.document.named import Document
 from interlock.core.document.provider import (
@@ -19,7 +20,7 @@ from interlock.core.document.rule import Hours, Rule
 from interlock.core.document.runbook import Baseline, FailureMode
 from interlock.core.document.spending import Budget, Compression, Customer, Degraded, Models
 from interlock.core.document.tool import BlastRadius, Companion, Credentials, Probe, Variant
-from interlock.core.document.workflow import Approvals, BreakerLimits, Grant
+from interlock.core.document.workflow import Approvals, Autonomy, BreakerLimits, Grant
 from interlock.core.model import RiskTier, Verdict
 from interlock.manifest import kinds, provider, runbook, spending
 from interlock.manifest.field import Strict
@@ -34,6 +35,8 @@ _FROZEN: dict[type[Strict], type[Any]] = {
     kinds.GrantSpec: Grant,
     kinds.HoursSpec: Hours,
     kinds.BreakerSpec: BreakerLimits,
+    kinds.AutonomySpec: Autonomy,
+    kinds.DigestSpec: DigestTime,
     spending.BudgetSpec: Budget,
     spending.ModelsSpec: Models,
     spending.DegradedSpec: Degraded,

@@ -53,11 +53,28 @@ Role = Literal[
 ]
 
 
+class DigestSpec(Strict):
+    hour: int = Field(8, ge=0, le=23, description="the local hour at which it is made")
+    tz: Text = Field("UTC", description="an IANA time zone, such as Europe/Berlin")
+
+    @model_validator(mode="after")
+    def _real(self) -> Self:
+        try:
+            ZoneInfo(self.tz)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("expected a time zone such as Europe/Berlin in tz") from None
+        return self
+
+
 class PersonSpec(Strict):
     email: Email = Field(description="where they are reached")
     roles: list[Role] = Field(default=[], description="what they may do")
     channels: dict[str, Text] = Field(
         default={}, description="other ways to reach them: webhook is a URL, webhook_key what signs it"
+    )
+    digest: DigestSpec = Field(
+        default_factory=lambda: DigestSpec.model_validate({}),
+        description="when they get the daily digest of what ran without asking them first",
     )
 
     @model_validator(mode="after")
@@ -105,8 +122,9 @@ class CredentialsSpec(Strict):
 
 
 class ToolServerSpec(Strict):
-    transport: Literal["stdio", "http", "sdk"] = Field(
-        description="how the server is reached; sdk: its tools are functions that programs register"
+    transport: Literal["stdio", "http", "sdk", "people"] = Field(
+        description="how the server is reached; sdk: its tools are functions that programs register; "
+        "people: they put a question to the people who decide for the workflow"
     )
     command: list[Text] = Field(default=[], description="stdio: the program and its arguments")
     url: Url | None = Field(None, description="http: the address of the MCP endpoint")
@@ -130,6 +148,10 @@ class ToolServerSpec(Strict):
             self.command or self.url or self.credentials.env or self.credentials.headers
         ):
             raise ValueError("transport sdk takes no command, url or credentials: it is the agent's program")
+        if self.transport == "people" and (
+            self.command or self.url or self.credentials.env or self.credentials.headers
+        ):
+            raise ValueError("transport people takes no command, url or credentials: people answer")
         return self
 
 
@@ -271,6 +293,23 @@ class BreakerSpec(Strict):
     )
 
 
+class AutonomySpec(Strict):
+    audit: Share = Field(
+        300, description="the share of what runs unseen that enters the daily digest all the same: 2 % to 5 %"
+    )
+    window: Duration = Field(
+        86_400, description="how long an action can be objected to before it counts as a clean trial"
+    )
+
+    @model_validator(mode="after")
+    def _watched(self) -> Self:
+        if not 200 <= self.audit <= 500:
+            raise ValueError("expected an audit share from 2 % to 5 %")
+        if not 3_600 <= self.window <= 14 * 86_400:
+            raise ValueError("expected a window from 1h to 14d")
+        return self
+
+
 class WorkflowSpec(Strict):
     agent: Name = Field(description="the agent that runs it")
     owner: PersonName = Field(description="the person who answers for it")
@@ -296,6 +335,10 @@ class WorkflowSpec(Strict):
     )
     on_failure: Failure = Field(
         OnFailure.KEEP, description="what becomes of what a failed run did: keep, or undo what can be undone"
+    )
+    autonomy: AutonomySpec = Field(
+        default_factory=lambda: AutonomySpec.model_validate({}),
+        description="how closely it is looked at what it does with the freedom it earned",
     )
     runbook: Name | None = Field(None, description="what to do when it misbehaves: a complete Runbook")
     customer: CustomerSpec | None = Field(None, description="where the customer label of a call comes from")

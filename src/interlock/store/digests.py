@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
+from interlock.core.bundle import Bundle
+from interlock.core.digest import next_at
+from interlock.core.document.identity import DigestTime
 from interlock.errors import NotFound
 from interlock.store.deliveries import DeliveryState
 from interlock.store.schema import deliveries, digests
@@ -23,6 +27,18 @@ class Digest:
     event: str | None
     opened_at: int | None
     opened_by: str | None
+
+
+def kind(environment: str) -> str:
+    """Return the kind of timer by which digests are made; its reference is their owner."""
+    return f"digest:{environment}"
+
+
+def next_for(bundle: Bundle, owner: str, now: int) -> int:
+    """Return when the next digest of an owner is due; teams and rotas get theirs at the usual time."""
+    person = bundle.people.get(owner)
+    told = DigestTime() if person is None else person.digest
+    return next_at(told.hour, ZoneInfo(told.tz), now)
 
 
 def put(transaction: Transaction, environment: str, *, owner: str, items: int) -> str:

@@ -10,12 +10,21 @@ from interlock.core.document.spending import Budget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DigestTime:
+    """When a person gets their daily digest: at `hour` of the local day of a time zone (F1)."""
+
+    hour: int = 8
+    tz: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Person(Document):
     """A human. Roles: viewer, auditor, developer, agent_owner, approver, policy_author, operator, admin."""
 
     email: str
     roles: tuple[str, ...] = ()
     channels: Mapping[str, str] = field(default_factory=dict[str, str])
+    digest: DigestTime = field(default_factory=DigestTime)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,6 +50,17 @@ class BreakerLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Autonomy:
+    """How closely what was earned is looked at (F1): the share that is audited, and the time to object.
+
+    `audit` in basis points, of what runs without anybody looking; `window` in seconds.
+    """
+
+    audit: int = 300
+    window: int = 86_400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Workflow(Document):
     """A registered unit of agent work: its scope, rules and who answers for it (A3, G7)."""
 
@@ -67,6 +78,7 @@ class Workflow(Document):
     budget: Budget | None = None
     breaker: BreakerLimits = field(default_factory=BreakerLimits)
     approvals: Approvals = field(default_factory=Approvals)
+    autonomy: Autonomy = field(default_factory=Autonomy)
     on_failure: OnFailure = OnFailure.KEEP
     runbook: str | None = None
     customer: Customer | None = None
