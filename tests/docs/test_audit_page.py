@@ -16,7 +16,7 @@ COMPOSED = {
     "action.{}": {
         f"action.{state}"
         for state in (
-            "awaiting_input", "denied", "executing", "failed", "in_doubt", "parked", "retry", "scheduled",
+            "awaiting_input", "compensated", "compensation_failed", "denied", "executing", "failed", "in_doubt", "parked", "retry", "scheduled",
             "succeeded", "waiting_approval",
         )
     },

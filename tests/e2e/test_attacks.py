@@ -352,6 +352,10 @@ DECLARED: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/api/v1/actions/{id}"): EVERY_ROLE,
     ("POST", "/api/v1/actions/{id}/cancel"): ANYONE,  # decided by the action: see the tests of actions
     ("POST", "/api/v1/actions/{id}/resolve"): ANYONE,
+    ("GET", "/api/v1/actions/{id}/undo"): EVERY_ROLE,
+    ("POST", "/api/v1/actions/{id}/undo"): ANYONE,
+    ("POST", "/api/v1/actions/{id}/undo/stop"): ANYONE,
+    ("POST", "/api/v1/actions/{id}/undo/done"): ANYONE,
     ("GET", "/api/v1/agents"): EVERY_ROLE,
     ("GET", "/api/v1/agents/{agent}"): EVERY_ROLE,
     ("POST", "/api/v1/agents/{agent}/enrolments"): frozenset({"agent_owner", "admin"}),
@@ -412,6 +416,7 @@ DECLARED: dict[tuple[str, str], frozenset[str]] = {
     ("POST", "/api/v1/runs"): frozenset({"developer", *STOPPERS}),
     ("GET", "/api/v1/runs/{run}"): EVERY_ROLE,
     ("POST", "/api/v1/runs/{run}/end"): frozenset({"developer", *STOPPERS}),
+    ("POST", "/api/v1/runs/{run}/undo"): ANYONE,  # decided by the run: see the tests of undos
     ("POST", "/api/v1/runs/{run}/scores"): frozenset({"developer", *STOPPERS}),
     ("GET", "/api/v1/tools"): ANYONE,
     ("GET", "/api/v1/tools/pins"): ANYONE,

@@ -38,6 +38,7 @@ _NOUNS = (
     "rollback",
     "token",
     "tools",
+    "undo",
     "budget",
     "prices",
     "signals",

@@ -43,6 +43,11 @@ interlock actions list --state in_doubt
 interlock actions show act_01
 interlock actions cancel act_01 --reason "sent by hand"
 interlock actions resolve act_01 --happened --reason "found in the bank's list"
+interlock undo show act_01
+interlock undo action act_01 --reason "the wrong order"
+interlock undo run run_01 --reason "it read a forged ticket"
+interlock undo stop act_01 --reason "the customer keeps it"
+interlock undo done act_01 --reason "taken back in the shop's own console"
 interlock audit list --kind call.denied --since 2026-11-22
 interlock audit show run_01
 interlock audit export --output audit.jsonl

@@ -68,11 +68,14 @@ def show(run: Annotated[str, typer.Argument(help="The run's id.")], as_json: Jso
 def end(
     run: Annotated[str, typer.Argument(help="The run's id.")],
     reason: Annotated[str, typer.Option(help="Why; kept with the run.")] = "",
+    failed: Annotated[
+        bool, typer.Option("--failed", help="It failed: what it did is undone where its workflow says so.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """End a run: its tokens stop counting at once, and what waits for a person is cancelled."""
     with api() as client:
-        done = client.post(f"/api/v1/runs/{run}/end", json={"reason": reason}).json()
+        done = client.post(f"/api/v1/runs/{run}/end", json={"reason": reason, "failed": failed}).json()
     emit(done, f"{safe(run)} is {safe(done['state'])}.", as_json)
 
 

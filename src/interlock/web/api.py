@@ -35,6 +35,7 @@ from interlock.web import (
     spend,
     state_reviews,
     tools,
+    undos,
 )
 from interlock.web.errors import json_response, on_http_error, on_interlock_error, on_malformed_body
 from interlock.wiring import Wired
@@ -94,6 +95,7 @@ NOUNS = (
     spend,
     state_reviews,
     tools,
+    undos,
 )
 
 PROGRAMS = (calls, functions)

@@ -21,7 +21,7 @@ from interlock.store import agents, model_calls, run_facts, runs, scores
 from interlock.store.run_rows import Run, RunState
 from interlock.store.scores import Score
 from interlock.web.auth import READERS, person_of
-from interlock.web.body import ReasonBody, read_body
+from interlock.web.body import read_body
 from interlock.web.choice import one_of
 from interlock.web.errors import json_response
 from interlock.web.page import list_response, page_of
@@ -135,11 +135,18 @@ def _points(body: ScoreBody) -> int:
     return int((body.value * FULL).to_integral_value(ROUND_FLOOR))
 
 
+class EndBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why a run ends, and whether it failed: then it is undone where its workflow says so."""
+
+    reason: str = ""
+    failed: bool = False
+
+
 async def end(request: Request) -> Response:
     """End a run: its tokens stop counting and what waited for a person is cancelled."""
     by = await person_of(request, *_ENDERS)
     wired: Wired = request.app.state.wired
-    body = await read_body(request, ReasonBody)
+    body = await read_body(request, EndBody)
     name = request.path_params["run"]
     run = await wired.store.read(lambda connection: runs.get(connection, name))
     agent = await wired.store.read(lambda connection: agents.get(connection, run.agent))
@@ -150,7 +157,13 @@ async def end(request: Request) -> Response:
         )
     reason = body.reason.strip()[:200] or f"ended by {by.name}"
     ended = await close_run(
-        store=wired.store, memory=wired.memory, run=name, reason=reason, by=by.name, person=by.name
+        store=wired.store,
+        memory=wired.memory,
+        run=name,
+        reason=reason,
+        by=by.name,
+        person=by.name,
+        failed=body.failed,
     )
     return json_response(_shown(ended.run))
 
@@ -170,6 +183,7 @@ def _shown(run: Run) -> dict[str, Json]:
         "deadline_at": run.deadline_at,
         "direct_models": run.direct_models,
         "ungoverned": run.ungoverned,
+        "aborting": run.aborting or None,
     }
 
 
