@@ -17,6 +17,7 @@ from interlock.core.model import Gate
 from interlock.store.schema import audit
 from interlock.testing import journal
 from support.engine import MARIA, UNSENT, World, a_manifest
+from support.proxies import Proxy
 
 Story = Callable[[World], Awaitable[None]]
 
@@ -141,3 +142,30 @@ def test_a_key_stands_for_one_call(story: Story, tmp_path: Path) -> None:
 @pytest.mark.parametrize("story", STORIES[:2], ids=lambda each: each.__name__)
 def test_it_does_so_on_postgresql(story: Story, tmp_path: Path, postgres_url: str) -> None:
     play(tmp_path, postgres_url, story)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_key_finds_out_what_became_of_a_commit_whose_answer_was_lost(
+    tmp_path: Path, proxied: tuple[Proxy, str], when: str
+) -> None:
+    proxy, url = proxied
+
+    async def story(world: World) -> None:
+        proxy.of, proxy.cut_at_commit = b"action_moves", when
+        assert isinstance(await under(world, "step-1"), Broken)
+        assert proxy.cut_at_commit == ""
+        told: Answer = Broken(message="")
+        for _ in range(500):
+            told = await under(world, "step-1")
+            if isinstance(told, Completed):
+                break
+            await asyncio.sleep(0.02)
+        assert isinstance(told, Completed)
+        again = await under(world, "step-1")
+        assert isinstance(again, Completed)
+        assert again.action == told.action
+        assert [each.action for each in world.script.effects] == [told.action]
+        ended = {each.state.value for each in await world.every() if each.id != told.action}
+        assert ended <= {"failed"}, "what the lost commit wrote was never sent"
+
+    play(tmp_path, url, story)

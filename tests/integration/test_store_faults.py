@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import sqlite3
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from interlock.store.database import JournalEntry, Store, Transaction
 from interlock.store.place import file_system_of, refuse_network_file_system
 from interlock.store.schema import audit, timers
 from interlock.testing.clock import FixedClock
+from support.proxies import Proxy
 from support.sources import TESTS, with_sources
 from support.stores import FULL, ROOM, PostgresForTests, WriterPragma, a_settings
 
@@ -391,67 +390,6 @@ def test_a_closed_store_says_so(tmp_path: Path) -> None:
 
     asyncio.run(story())
     assert verify_database(a_settings(tmp_path)).entries == 1
-
-
-class Proxy:
-    """A TCP proxy in front of PostgreSQL's socket that can cut connections, at once or at the next COMMIT."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self.cut_at_commit: str = ""
-        self._deaf = False
-        self._pairs: list[tuple[socket.socket, socket.socket]] = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _address = self._listener.accept()
-            except OSError:
-                return
-            far = socket.socket(socket.AF_UNIX)
-            far.connect(self._path)
-            self._pairs.append((near, far))
-            threading.Thread(target=self._pump, args=(near, far, True), daemon=True).start()
-            threading.Thread(target=self._pump, args=(far, near, False), daemon=True).start()
-
-    def _pump(self, source: socket.socket, target: socket.socket, outgoing: bool) -> None:
-        try:
-            while data := source.recv(65536):
-                if outgoing and self.cut_at_commit and b"COMMIT" in data:
-                    when, self.cut_at_commit = self.cut_at_commit, ""
-                    if when == "before":
-                        break
-                    self._deaf = True
-                elif not outgoing and self._deaf:  # the server has committed; nobody hears of it
-                    self._deaf = False
-                    break
-                target.sendall(data)
-        except OSError:
-            pass
-        for each in (source, target):
-            try:
-                each.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue
-
-    def close(self) -> None:
-        """Cut everything."""
-        self._listener.close()
-        for pair in self._pairs:
-            for each in pair:
-                each.close()
-
-
-@pytest.fixture
-def proxied(postgres_server: PostgresForTests, postgres_url: str) -> Iterator[tuple[Proxy, str]]:
-    info = postgres_server.server.get_postmaster_info()
-    proxy = Proxy(str(info.socket_path))
-    name = sa.make_url(postgres_url).database
-    yield proxy, f"postgresql://postgres@127.0.0.1:{proxy.port}/{name}"
-    proxy.close()
 
 
 @pytest.mark.parametrize(("when", "stands"), [("before", False), ("after", True)])
