@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
+from interlock.core import breaker as core
 from interlock.core.action import ActionState
 from interlock.core.answer import Broken, Completed, InDoubt, Refused, Waiting
-from interlock.core.breaker import BreakerKind, Trigger
+from interlock.core.breaker import Breaker, BreakerKind, Trigger
 from interlock.core.document.workflow import BreakerLimits
 from interlock.core.kill import KillLevel, KillOrder, KillSource
 from interlock.core.model import BreakerState
@@ -545,3 +547,51 @@ async def refused(world: Guarded, statement: str) -> bool:
 
 async def everything(world: Guarded) -> list[Any]:
     return await world.store.read(lambda found: [tuple(each) for each in found.execute(sa.select(rows))])
+
+
+STEPS = ("fail", "succeed", "trip", "half_open", "closed", "clean", "restart")
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_whatever_happens_the_store_and_the_pure_breaker_agree(told: Callable[..., None], seed: int) -> None:
+    async def story(world: Guarded) -> None:
+        chance, model = random.Random(seed), Breaker(kind=TOOL, name="shop.write")
+        for _ in range(60):
+            match chance.choice(STEPS):
+                case "fail":
+                    await world.store.transact(lambda tx: failing(world, tx))
+                    model, cause = core.failed(model, 3)
+                    model = core.opened(model) if cause else model
+                case "succeed":
+                    await world.store.transact(lambda tx: world.breakers._succeeded(tx, "shop.write"))
+                    model = core.succeeded(model)
+                case "trip":
+                    await world.trip(TOOL, "shop.write")
+                    model = model if model.state is OPEN else core.opened(model)
+                case "clean":
+                    await world.end(await used(world))
+                    model = core.ran_clean(model)
+                case "restart":
+                    world.memory.breakers.clear()
+                    await world.breakers.load()
+                case state:
+                    to = BreakerState(state)
+                    if core.may_move(model.state, to, signed=True):
+                        await world.sign(TOOL, "shop.write", to)
+                        model = core.signed(model, to)
+            found = await world.store.read(lambda each: breakers.find(each, "dev", TOOL, "shop.write"))
+            assert (found.breaker if found else Breaker(kind=TOOL, name="shop.write")) == model
+            assert world.memory.breakers.get(("tool", "shop.write"), CLOSED) is model.state
+
+    told(story)
+
+
+def failing(world: Guarded, transaction: Transaction) -> None:
+    world.breakers._failed(transaction, "shop.write", world.run, "orders", "bot")
+
+
+async def used(world: Guarded) -> str:
+    """Open a run in which the tool was called."""
+    run = await world.open_run()
+    world.memory.count_call(run, "shop.write")
+    return run
