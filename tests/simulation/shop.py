@@ -1,0 +1,129 @@
+"""The shop that is simulated: its tools, one of each effect class with and without an approval, its people.
+
+The database with this manifest in force is made once for each test process and copied for each seed.
+"""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import sqlalchemy as sa
+from tests.simulation.store import FaultyFile
+
+from interlock.core.approval import Decider
+from interlock.core.bundle import Bundle, compile_bundle
+from interlock.core.document.identity import Agent, Person, Team
+from interlock.core.document.kind import AnyDocument
+from interlock.core.document.tool import BlastRadius, Companion, Tool, ToolServer
+from interlock.core.document.workflow import Approvals, Grant, Workflow
+from interlock.core.model import EffectClass, RiskTier, Source
+from interlock.runtime import Runtime
+from interlock.settings import Settings, load
+from interlock.store import bundles, documents
+from interlock.store.memory import Memory
+from interlock.store.migrate import migrate
+from interlock.store.transaction import Transaction
+
+TIMEOUT = 2
+"""Seconds a call may take."""
+EXPIRES = 40
+"""Seconds after which a request for approval expires."""
+PEOPLE = (Decider(name="maria"), Decider(name="deng"))
+ENVIRONMENT = "dev"
+_MAP = BlastRadius(widest_scope="one order", impact="a wrong order", reversible="yes")
+_UNDO = Companion(tool="shop.read", arguments={})
+_LIMITED, _HIGH = RiskTier.LIMITED_WRITE, RiskTier.HIGH_BLAST_RADIUS
+_ONCE, _IDEMPOTENT = EffectClass.ONCE, EffectClass.IDEMPOTENT
+
+
+def _tool(name: str, tier: RiskTier, effect: EffectClass, *, delay: int = 0) -> Tool:
+    undo = None if effect is EffectClass.READ else _UNDO
+    return Tool(name=f"shop.{name}", tier=tier, effect=effect, blast_radius=_MAP, undo=undo, delay=delay)
+
+
+TOOLS = (
+    _tool("read", RiskTier.READ_ONLY, EffectClass.READ),
+    _tool("peek", _HIGH, EffectClass.READ),
+    _tool("write", _LIMITED, _ONCE),
+    _tool("ask", _LIMITED, _ONCE),
+    _tool("refund", _HIGH, _ONCE),
+    _tool("note", _LIMITED, _IDEMPOTENT),
+    _tool("credit", _HIGH, _IDEMPOTENT),
+    _tool("later", _LIMITED, _ONCE, delay=2),
+    _tool("slowly", _HIGH, _IDEMPOTENT, delay=2),
+)
+EFFECTS = {each.name: each.effect for each in TOOLS}
+ASKED_FOR = frozenset(each.name for each in TOOLS if each.tier is _HIGH)
+"""The tools of which no call may happen that nobody approved."""
+
+
+def manifest() -> list[AnyDocument]:
+    """Return the documents of the shop."""
+    return [
+        *(Person(name=name, email=f"{name}@example.com") for name in ("maria", "deng", "kim")),
+        Team(name="desk", members=("maria", "deng")),
+        Agent(name="bot", owner="maria"),
+        ToolServer(name="shop", transport="stdio", command=("shop",), source=Source.TICKET),
+        *TOOLS,
+        Workflow(
+            name="orders",
+            agent="bot",
+            owner="maria",
+            tools=tuple(Grant(tool=each.name) for each in TOOLS),
+            approvals=Approvals(approvers=("desk",), expire_after=EXPIRES, sla=10),
+        ),
+    ]
+
+
+@cache
+def bundle() -> Bundle:
+    """Return the compiled shop."""
+    return compile_bundle(manifest(), environment=ENVIRONMENT, versions={"orders": 1})
+
+
+class Place:
+    """Where the databases of one test process lie: one file, anew for each seed."""
+
+    def __init__(self) -> None:
+        memory = Path("/dev/shm")
+        home = Path(tempfile.mkdtemp(prefix="ilk-sim-", dir=memory if memory.is_dir() else None))
+        atexit.register(shutil.rmtree, home, ignore_errors=True)
+        self.settings = settings(home / "data")
+        self._path = home / "data" / "interlock.db"
+        self._template = home / "template.db"
+        self.dialect = FaultyFile(sa.make_url(f"sqlite:///{self._path}"))
+        self._fill()
+
+    def anew(self) -> FaultyFile:
+        """Return the database as it is before anything has happened."""
+        self.dialect.readers.dispose()
+        for each in self._path.parent.glob("interlock.db*"):
+            each.unlink()
+        shutil.copyfile(self._template, self._path)
+        return self.dialect
+
+    def _fill(self) -> None:
+        runtime = Runtime.real()
+        with self.dialect.writer.connect() as connection, connection.begin():
+            migrate(connection, now=0)
+            transaction = Transaction(connection, now=0, ids=runtime.ids)
+            every = {(type(each).__name__, each.name): 1 for each in manifest()}
+            base = documents.head_version(connection, ENVIRONMENT)
+            memory = Memory(environment=ENVIRONMENT)
+            bundles.put_in_force(transaction, memory, bundle(), every, base=base, by="maria")
+        shutil.copyfile(self._path, self._template)  # the last connection has emptied the write-ahead log
+
+
+def settings(data: Path) -> Settings:
+    """Return the settings of the simulated engine."""
+    return load({}, data=data, environment=ENVIRONMENT, call_timeout=TIMEOUT)
+
+
+@cache
+def place() -> Place:
+    """Return the place of this test process."""
+    return Place()

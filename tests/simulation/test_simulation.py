@@ -1,0 +1,71 @@
+"""Whatever the seed: nothing is lost, nothing happens twice or unasked, and the record says what happened."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.simulation.__main__ import summary
+from tests.simulation.loop import Loop, Owner
+from tests.simulation.story import Plan, Story, tell
+
+ROOT = Path(__file__).parents[2]
+SEEDS = 200
+_BLOCK = 25
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, _BLOCK))
+def test_whatever_happens_in_whatever_order_what_was_promised_holds(first: int) -> None:
+    told = [tell(seed) for seed in range(first, first + _BLOCK)]
+    wrong = [summary(each) for each in told if each.violations]
+    assert not wrong, "\n".join(wrong)
+    assert sum(each.effects for each in told) > 20, "the stories have become empty"
+    assert sum(each.kills for each in told) > 5
+
+
+def test_a_process_that_is_killed_before_any_step_loses_nothing() -> None:
+    kills = 0
+    for step in range(3, 600, 24):
+        told = Story.of(Plan.smooth(seed=3, kill_steps=(step,))).tell()
+        assert not told.violations, f"killed at step {step}:\n{summary(told)}"
+        if not told.kills:  # the story is shorter
+            break
+        kills += 1
+    assert kills > 5
+
+
+def test_a_seed_replays_exactly_in_another_process() -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "tests.simulation", "--seed", "47"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONHASHSEED": "7"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout.splitlines()[-1] == summary(tell(47))
+
+
+def test_an_engine_that_forgets_is_found_out() -> None:
+    story = Story.of(Plan.smooth(seed=3))
+    story.outside.check = lambda dispatch: story.outside._land(dispatch)  # each call happens once too often
+    told = story.tell()
+    assert any("happened 2 times" in each for each in told.violations)
+    assert f"python -m tests.simulation --seed {told.seed} --trace" in summary(told)
+
+
+def test_what_belongs_to_a_killed_process_never_runs() -> None:
+    loop, owner, ran = Loop(random.Random(1), shuffle=True), Owner("a process"), list[str]()
+    with loop.owned(owner):
+        loop.call_later(1, ran.append, "its own")
+    end = loop.create_future()
+    loop.call_later(2, end.set_result, None)
+    loop.call_later(1, ran.append, "the world's")
+    loop.end(owner)
+    loop.run(end, most=10)
+    assert ran == ["the world's"]
+    assert loop.time() == 2
