@@ -352,6 +352,7 @@ DECLARED: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/api/v1/actions/{id}"): EVERY_ROLE,
     ("POST", "/api/v1/actions/{id}/cancel"): ANYONE,  # decided by the action: see the tests of actions
     ("POST", "/api/v1/actions/{id}/resolve"): ANYONE,
+    ("POST", "/api/v1/tools/{tool}/exercise"): frozenset({"policy_author", *STOPPERS}),
     ("GET", "/api/v1/actions/{id}/undo"): EVERY_ROLE,
     ("POST", "/api/v1/actions/{id}/undo"): ANYONE,
     ("POST", "/api/v1/actions/{id}/undo/stop"): ANYONE,
@@ -373,10 +374,21 @@ DECLARED: dict[tuple[str, str], frozenset[str]] = {
     ("POST", "/api/v1/approvals/{id}/approve"): ANYONE,  # decided by who the workflow names
     ("POST", "/api/v1/approvals/{id}/reject"): ANYONE,
     ("POST", "/api/v1/approvals/{id}/modify"): ANYONE,
+    ("POST", "/api/v1/approvals/{id}/answer"): ANYONE,
     ("GET", "/api/v1/audit"): WATCHERS,
     ("GET", "/api/v1/audit/export"): WATCHERS,
     ("GET", "/api/v1/audit/verify"): WATCHERS,
     ("POST", "/api/v1/audit/checkpoints"): WATCHERS,
+    ("GET", "/api/v1/autonomy"): ANYONE,
+    ("GET", "/api/v1/autonomy/history"): ANYONE,
+    ("GET", "/api/v1/autonomy/{workflow}/{tool}"): ANYONE,
+    ("POST", "/api/v1/autonomy/{workflow}/{tool}/propose"): ANYONE,  # decided by who answers for it
+    ("POST", "/api/v1/autonomy/{workflow}/{tool}/promote"): ANYONE,
+    ("POST", "/api/v1/autonomy/{workflow}/{tool}/demote"): ANYONE,
+    ("GET", "/api/v1/digests"): ANYONE,
+    ("GET", "/api/v1/digests/{digest}"): ANYONE,
+    ("POST", "/api/v1/digests/{digest}/opened"): ANYONE,  # decided by whose digest it is
+    ("POST", "/api/v1/digests/items/{action}/mark"): ANYONE,
     ("GET", "/api/v1/breakers"): ANYONE,
     ("GET", "/api/v1/breakers/{breaker}"): ANYONE,
     ("POST", "/api/v1/breakers/{breaker}/trip"): ANYONE,  # decided by what is opened: the tests of breakers

@@ -20,7 +20,8 @@ from interlock.cli import actions as cli_actions
 from interlock.cli import approvals as cli_approvals
 from interlock.core.answer import Waiting
 from interlock.core.document.identity import Person
-from interlock.core.document.workflow import Approvals
+from interlock.core.document.tool import ToolServer
+from interlock.core.document.workflow import Approvals, Grant
 from interlock.core.model import AtEnd, RiskTier
 from interlock.errors import InterlockError, NotPermitted, StateConflict, UsageError
 from interlock.store import people
@@ -356,6 +357,33 @@ def test_the_command_line_shows_stages_and_how_many_have_agreed(
     done = command(served, monkeypatch, cli_approvals.app, "approve", first.approval, person="deng")
     assert "Approved by deng" in done.output
     served.do(served.world.until(first.action, "succeeded"))
+
+
+def test_a_question_is_answered_on_the_command_line(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    grants = (Grant(tool="people.ask"), Grant(tool="people.value"))
+    shop = [each for each in a_manifest(grants=grants) if not isinstance(each, Person)]
+    served.do(served.world.apply([*shop, *served.people(), ToolServer(name="people", transport="people")]))
+    served.world.trust()
+    first = served.ask("people.ask", {"question": "Which one? \x1b[2J"})
+    second = served.ask("people.value", {"question": "How many?", "schema": {"type": "integer"}})
+    shown = command(served, monkeypatch, cli_approvals.app, "show", first.approval).output
+    assert "question     Which one?" in shown
+    assert f"interlock approvals answer {first.approval} TEXT" in shown
+    asked = command(served, monkeypatch, cli_approvals.app, "show", second.approval).output
+    assert "must fit" in asked
+    for wrong in ([], ["words", "--value", "3"], ["--value", "{"]):
+        refused = command(served, monkeypatch, cli_approvals.app, "answer", second.approval, *wrong)
+        assert isinstance(refused.exception, UsageError)
+    done = command(served, monkeypatch, cli_approvals.app, "answer", first.approval, "The blue one.")
+    assert "Answered by maria." in done.output
+    command(served, monkeypatch, cli_approvals.app, "answer", second.approval, "--value", "3")
+    shown = command(served, monkeypatch, cli_approvals.app, "show", second.approval).output
+    assert "answer       3" in shown
+    with served.client("maria") as client:
+        twice = client.post(
+            f"/api/v1/approvals/{first.approval}/answer", content=b'{"answer": {"a": 1, "a": 2}}'
+        )
+        assert twice.status_code == 400
 
 
 def test_actions_are_listed_shown_cancelled_and_resolved(

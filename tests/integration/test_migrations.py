@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from interlock.core.approval import Act, Decider, Kind, objection
+from interlock.store import approvals
 from interlock.store.migrate import known_migrations, migrate
 from interlock.store.schema import metadata
 from support.stores import PostgresForTests
@@ -80,3 +82,37 @@ def test_migrations_are_numbered_without_a_gap() -> None:
     for dialect in ("sqlite", "postgresql"):
         numbers = [each.number for each in known_migrations(dialect)]
         assert numbers == list(range(1, len(numbers) + 1))
+
+
+_OLD_ACTION = (
+    "INSERT INTO actions (id, run, agent, workflow, workflow_version, tool, arguments, digest, state, "
+    "effect, tier, verdict, decision, created_at, updated_at, principal) VALUES ('act_1', 'run_1', 'bot', "
+    "'orders', 1, 'shop.refund', '{}', 'd', 'waiting_approval', 'once', 'high_blast_radius', "
+    "'require_approval', '{}', 1, 1, '{}')"
+)
+_OLD_APPROVAL = (
+    "INSERT INTO approvals (id, action, state, digest, requested_at, expires_at, approvers) "
+    "VALUES ('apr_1', 'act_1', 'pending', 'd', 1, 99, '[\"maria\", \"deng\"]')"
+)
+
+
+def test_a_request_of_before_the_stages_is_still_decided_by_whom_it_named(
+    two_databases: tuple[sa.Engine, sa.Engine],
+) -> None:
+    with two_databases[0].begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE migrations (number BIGINT, name TEXT, at BIGINT)")
+        for each in known_migrations(connection.dialect.name):
+            if each.number >= 10:
+                break
+            for statement in each.statements:
+                connection.exec_driver_sql(statement)
+            values = {"number": each.number, "name": each.name}
+            connection.execute(sa.text("INSERT INTO migrations VALUES (:number, :name, 1)"), values)
+        connection.execute(sa.text(_OLD_ACTION))
+        connection.execute(sa.text(_OLD_APPROVAL))
+        migrate(connection, now=2)
+        old = approvals.get(connection, "apr_1")
+    assert (old.approvers, old.stages, old.needs, old.kind) == (("maria", "deng"), (), 1, Kind.APPROVE)
+    for name, may in (("deng", True), ("kim", False)):
+        against = objection(old, Act.APPROVE, Decider(name=name), reason="", now=50)
+        assert (against is None) == may

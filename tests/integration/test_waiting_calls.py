@@ -24,7 +24,8 @@ from interlock.core.answer import (
     Waiting,
 )
 from interlock.core.document.rule import Policy, Rule
-from interlock.core.model import BreakerState, EffectClass, RiskTier, Verdict
+from interlock.core.document.workflow import Approvals
+from interlock.core.model import AtEnd, BreakerState, EffectClass, RiskTier, Verdict
 from interlock.errors import StateConflict
 from interlock.store import approvals, claims, revocations, runs
 from interlock.store.run_rows import RunState
@@ -562,6 +563,68 @@ async def approved_twice(world: World) -> Seen:
         )
         assert sorted(isinstance(each, StateConflict) for each in both) == [False, True]
     return Seen(client.result(), call.action)
+
+
+async def two_eyes(world: World, **route: Any) -> Waiting:
+    """Let a call wait under a policy of its own."""
+    given: dict[str, Any] = {"approvers": ("desk",), "expire_after": 3600}
+    await world.apply(a_manifest(approvals=Approvals(**given | route)))
+    return await asked(world)
+
+
+EYES: dict[str, Any] = {"four_eyes": tuple(RiskTier)}
+
+
+@row
+async def approved_by_one(world: World) -> Seen:
+    first = await two_eyes(world, **EYES)
+    await world.approve(first.approval, MARIA)
+    again = await world.propose()
+    assert isinstance(again, Waiting)
+    assert again.approval == first.approval
+    return Seen(again, first.action)
+
+
+@row
+async def approved_by_two(world: World) -> Seen:
+    first = await two_eyes(world, **EYES)
+    await world.approve(first.approval, MARIA)
+    await world.approve(first.approval, DENG)
+    await world.until(first.action, "succeeded")
+    return Seen(await world.propose(), first.action)
+
+
+@row
+async def rejected_by_one(world: World) -> Seen:
+    first = await two_eyes(world, **EYES)
+    await world.approve(first.approval, MARIA)
+    await world.people.reject(first.approval, DENG, reason="not this order")
+    return Seen(await world.propose(), first.action)
+
+
+@row
+async def escalated(world: World) -> Seen:
+    first = await two_eyes(world, approvers=("maria",), escalation=("deng",), sla=60)
+    world.ahead(61)
+    for _ in range(500):
+        found = await world.store.read(lambda connection: approvals.get(connection, first.approval))
+        if found.level == 1:
+            break
+        await asyncio.sleep(0.01)
+    await world.approve(first.approval, DENG)
+    await world.until(first.action, "succeeded")
+    return Seen(await world.propose(), first.action)
+
+
+@row
+async def parked_at_its_end(world: World) -> Seen:
+    first = await two_eyes(world, at_end=AtEnd.PARK)
+    world.ahead(3601)
+    await asyncio.sleep(0.1)
+    again = await world.propose()
+    assert isinstance(again, Waiting)
+    assert (again.approval, again.ends_at) == (first.approval, 0)
+    return Seen(again, first.action)
 
 
 @row

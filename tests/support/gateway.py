@@ -29,7 +29,7 @@ from interlock.services.kill import KillSwitch
 from interlock.services.open_run import open_run
 from interlock.services.register import Registrar
 from interlock.settings import Settings
-from interlock.store import bundles
+from interlock.store import approvals, bundles
 from interlock.store.budgets import Budgets
 from interlock.store.database import Store
 from interlock.store.keyring import Keyring
@@ -143,7 +143,9 @@ async def a_gateway(
     keyring = await Keyring.open(store, known)
     path = {"PATH": os.environ["PATH"]}
     servers = DeclaredServers(
-        lambda: ToolServers(runtime=runtime, secret=os.environ.get, environment=path), runtime
+        lambda: ToolServers(runtime=runtime, secret=os.environ.get, environment=path),
+        runtime,
+        answers=lambda action: store.read(lambda found: approvals.answer_to(found, action)),
     )
     authenticator = Authenticator(
         store=store, keyring=keyring, memory=memory, runtime=runtime, issuer=known.issuer_url

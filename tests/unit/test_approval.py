@@ -16,6 +16,8 @@ from interlock.core.approval import (
     Binding,
     Decider,
     Ground,
+    Kind,
+    answered,
     climb,
     decide,
     end,
@@ -28,6 +30,7 @@ from interlock.core.approval import (
 )
 from interlock.core.routing import Stage
 
+DECISIONS = (Act.APPROVE, Act.MODIFY, Act.REJECT)
 BINDING = Binding(digest="d1", pin="p1", bundle="b1")
 ANN = Decider(name="ann")
 BOB = Decider(name="bob")
@@ -58,7 +61,7 @@ def grounds(approval: Approval, act: Act, person: Decider, **more: object) -> Gr
 
 
 def test_a_listed_approver_may_decide() -> None:
-    for act in Act:
+    for act in DECISIONS:
         assert grounds(an_approval(), act, BOB) is None
 
 
@@ -162,7 +165,7 @@ def routed(**changes: object) -> Approval:
 
 
 def test_nobody_decides_before_their_stage_has_begun_and_nobody_loses_the_right_to() -> None:
-    for act in Act:
+    for act in DECISIONS:
         assert grounds(routed(), act, EVE) is Ground.NOT_PERMITTED
     said = objection(routed(), Act.APPROVE, EVE, reason="", now=150)
     assert said is not None
@@ -215,6 +218,23 @@ def test_changing_the_arguments_voids_the_votes_and_who_did_is_no_eye() -> None:
     assert grounds(again, Act.APPROVE, ANN) is None
 
 
+def test_a_question_is_answered_and_nothing_else_is() -> None:
+    for kind in (Kind.ANSWER, Kind.INPUT):
+        asked = routed(kind=kind, requester="ann")
+        assert grounds(asked, Act.APPROVE, BOB) is Ground.INCOMPLETE
+        assert grounds(asked, Act.MODIFY, BOB) is Ground.INCOMPLETE
+        assert grounds(asked, Act.ANSWER, BOB, reason="") is None
+        assert grounds(asked, Act.REJECT, BOB) is None
+        assert grounds(asked, Act.ANSWER, ANN) is None, "who started the run may answer its questions"
+        assert grounds(asked, Act.ANSWER, EVE) is Ground.NOT_PERMITTED
+        assert asked.excluded == {"bot"}
+        done = answered(asked, BOB, {"n": 1}, reason="", now=150)
+        assert (done.state, done.answer, done.decided_by) == (ApprovalState.APPROVED, {"n": 1}, "bob")
+        assert grounds(done, Act.ANSWER, ANN) is Ground.CONFLICT
+    assert grounds(routed(), Act.ANSWER, BOB) is Ground.INCOMPLETE
+    assert not Kind.APPROVE.question
+
+
 def test_a_decided_request_takes_no_vote_and_climbs_no_further() -> None:
     done = end(routed(needs=2), ApprovalState.CANCELLED, reason="", now=150)
     with pytest.raises(ValueError, match="cancelled"):
@@ -237,7 +257,9 @@ class OneApproval(RuleBasedStateMachine):
         self.now += seconds
 
     @rule(
-        act=st.sampled_from(Act), person=st.sampled_from([ANN, BOB, EVE]), reason=st.sampled_from(["", "why"])
+        act=st.sampled_from(DECISIONS),
+        person=st.sampled_from([ANN, BOB, EVE]),
+        reason=st.sampled_from(["", "why"]),
     )
     def somebody_acts(self, act: Act, person: Decider, reason: str) -> None:
         if objection(self.approval, act, person, reason=reason, now=self.now) is None:

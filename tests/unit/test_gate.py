@@ -10,7 +10,7 @@ import pytest
 from interlock.core.budget import Account, AccountKey, Limits, ScopeKind
 from interlock.core.bundle import Bundle
 from interlock.core.document.identity import Agent, Person
-from interlock.core.document.tool import Variant
+from interlock.core.document.tool import PEOPLE, ToolServer, Variant
 from interlock.core.identity import Revocations
 from interlock.core.kill import KillLevel
 from interlock.core.model import (
@@ -362,3 +362,11 @@ def test_the_breaker_of_an_agent_holds_for_the_runs_that_its_runs_started() -> N
     assert said(refused) == (Gate.BREAKER, "breaker_open")
     assert "The breaker of the agent parent-bot is open: why." in refused.reason.message
     assert not decided(bundle=mixed, breakers=tripped).denied
+
+
+def test_a_question_waits_for_a_person_whatever_was_earned_and_needs_no_map() -> None:
+    people = ToolServer(name="people", transport=PEOPLE)
+    bundle = a_bundle(a_workflow(Grant(tool="people.ask")), people)
+    found = decided("people.ask", bundle=bundle, autonomy=AutonomyTier.AUTONOMOUS)
+    assert found.verdict is Verdict.REQUIRE_APPROVAL
+    assert "question" in codes(found)

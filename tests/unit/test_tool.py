@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from interlock.core.document.tool import Tool, ToolServer, Variant
+from interlock.core.document.tool import PEOPLE, Tool, ToolServer, Variant
 from interlock.core.model import SECOND, EffectClass, RiskTier, Source
 from interlock.core.policy.field import Facts
 from interlock.core.policy.flaw import Flaws
@@ -142,3 +142,10 @@ def test_tools_are_found_by_name() -> None:
     assert unmeasured(tools, "crm.lookup") == ""
     assert unmeasured(tools, "*") == ""
     assert server_of("crm.update.all") == "crm"
+
+
+def test_a_tool_of_a_server_of_people_reads_an_answer_and_nothing_else() -> None:
+    people = ToolServer(name="people", transport=PEOPLE)
+    asked = compile_tool("people.ask", None, people, Flaws(), environment="production")
+    assert (asked.person, asked.mapped, asked.tier) == (True, True, RiskTier.READ_ONLY)
+    assert asked.effect is EffectClass.READ

@@ -14,6 +14,7 @@ from interlock.services.pay import Pay
 from interlock.services.register import Registrar
 from interlock.services.send import Send
 from interlock.settings import child_environment, secret
+from interlock.store import approvals
 from interlock.upstream.declared import DeclaredServers
 from interlock.wiring import Wired, WiredModels
 
@@ -31,7 +32,11 @@ class Elsewhere(Calls):
 def with_tools(wired: WiredModels, *, engine: bool = True) -> Wired:
     """Return all handles of a process. Where it is not the `engine`, it carries out no tool call."""
     store, memory, runtime = wired.store, wired.memory, wired.runtime
-    servers = DeclaredServers(lambda: _pool(runtime), runtime)
+    servers = DeclaredServers(
+        lambda: _pool(runtime),
+        runtime,
+        answers=lambda action: store.read(lambda found: approvals.answer_to(found, action)),
+    )
     executor = Pay(
         executor=Send(executor=servers, memory=memory), memory=memory, budgets=wired.budgets, runtime=runtime
     )

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from interlock.cli.approval_view import ARGUMENTS, agreed, cut, view
 from interlock.cli.client import api
 from interlock.cli.moment import moment
 from interlock.cli.options import Before, Json, Limit
@@ -19,7 +20,6 @@ app = typer.Typer(name="approvals", help="Calls that wait for a person.", no_arg
 
 Approval = Annotated[str, typer.Argument(help="The id of an approval, apr_….")]
 Approvals = Annotated[list[str], typer.Argument(help="The ids of approvals, apr_….")]
-_ARGUMENTS = 50_000
 _MOST_TOGETHER = 100
 _COLUMNS = ("id", "tool", "agent", "stage", "agreed", "expires")
 _SPARE = ("agent", "stage", "agreed")
@@ -92,6 +92,25 @@ def approve(
 
 
 @app.command()
+def answer(
+    approval: Approval,
+    text: Annotated[str, typer.Argument(help="The answer in words.")] = "",
+    value: Annotated[str, typer.Option(help="The answer as JSON, where a value is asked for.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Answer a question that an agent put. The agent reads what you say."""
+    if bool(text) == bool(value):
+        raise UsageError("An answer is words or --value JSON, one of them.")
+    try:
+        said = json.loads(value) if value else text
+    except ValueError as error:
+        raise UsageError("--value is not JSON.", hint="Such as --value 12 or --value '\"Berlin\"'") from error
+    with api() as client:
+        done = client.post(f"/api/v1/approvals/{approval}/answer", json={"answer": said}).json()
+    emit(done, f"Answered by {line(done['decided_by'])}.", as_json)
+
+
+@app.command()
 def modify(
     approval: Approval,
     reason: Annotated[str, typer.Option(help="Why; the agent is told.")],
@@ -138,9 +157,9 @@ def _together(act: str, names: list[str], reason: str, *, yes: bool, as_json: bo
         raise UsageError(f"At most {_MOST_TOGETHER} are decided together.")
     with api() as client:
         found = [client.get(f"/api/v1/approvals/{each}").json() for each in wanted]
-        if cut := [each["id"] for each in found if _cut(each)]:
+        if hidden := [each["id"] for each in found if cut(each)]:
             raise UsageError(
-                f"The arguments of {line(cut[0])} are too long to be shown beside others.",
+                f"The arguments of {line(hidden[0])} are too long to be shown beside others.",
                 hint="Decide it by itself.",
             )
         if not as_json:
@@ -165,13 +184,8 @@ def _outcome(each: dict[str, Any]) -> str:
 
 def _approved(done: dict[str, Any]) -> str:
     if done["state"] == "pending":
-        return f"Agreed, {_agreed(done)}: it waits for another person."
+        return f"Agreed, {agreed(done)}: it waits for another person."
     return f"Approved by {line(done['decided_by'])}; {line(done['action'])} is carried out."
-
-
-def _agreed(found: dict[str, Any]) -> str:
-    """Say how many have agreed, where it takes more than one."""
-    return f"{len(found['votes'])} of {found['needs']}"
 
 
 def _group(group: dict[str, Any]) -> str:
@@ -189,147 +203,7 @@ def _group(group: dict[str, Any]) -> str:
 
 
 def _row(name: str, what: str, arguments: object) -> str:
-    return f"  {line(name)}  {line(what)}  {line(arguments, cap=_ARGUMENTS)}"
-
-
-def view(found: dict[str, Any]) -> str:
-    """Return the one view on which a person decides. All of it is escaped and capped."""
-    call, tool = found["call"], found["tool"]
-    kind = f"{line(call['tier'])}, effect {line(call['effect'])}"
-    shown = [
-        f"[bold]{line(call['tool'])}[/bold] ({kind}) is {_state(found)}",
-        f"  arguments    {line(call['arguments'], cap=_ARGUMENTS)}",
-        *_cut(found),
-        f"  asked by     {line(call['agent'])} for {line(call['workflow'])}, {line(call['run'])}",
-        f"  owner        {line(found['owner'])}" + _started(found),
-        f"  requested    {moment(found['requested_at'])}",
-        f"  expires      {_end(found)}",
-        f"  approvers    {_approvers(found)}",
-        *_stages(found),
-        *_votes(found),
-        *_reach(tool),
-        *_measured(tool, found["reach"]),
-        *_why(found["reasons"]),
-    ]
-    if found["changed_since"]:
-        shown.append(f"  [yellow]since asked[/yellow]  {line(found['changed_since'])}: it will be asked anew")
-    if found["revision_of"]:
-        shown.append(f"  revision of  {line(found['revision_of'])}")
-    if found["earlier"]:
-        shown.append("  earlier in this run:")
-        shown += [
-            f"    {moment(each['created_at'])}  {line(each['tool'])}  {line(each['state'])}"
-            for each in found["earlier"]
-        ]
-    return "\n".join(shown)
-
-
-def _cut(found: dict[str, Any]) -> list[str]:
-    """Say that the arguments are longer than what is shown: nobody approves what they did not see."""
-    length = len(json.dumps(found["call"]["arguments"], ensure_ascii=False))
-    if length <= _ARGUMENTS:
-        return []
-    return [
-        f"  [bold red]NOT ALL SHOWN[/bold red] {length - _ARGUMENTS} of {length} characters are missing. "
-        f"Read them before you decide: interlock approvals show {line(found['id'])} --json"
-    ]
-
-
-def _approvers(found: dict[str, Any]) -> str:
-    names = line(", ".join(found["approvers"]))
-    if names:
-        return names
-    return "nobody: no stage has anybody" if found["stages"] else "whoever holds the role approver"
-
-
-def _end(found: dict[str, Any]) -> str:
-    """Say what silence does: it never lets the call pass, and is never a refusal."""
-    if found["expires_at"] is None:
-        return "never: it is parked until somebody decides, or its run ends"
-    return f"{moment(found['expires_at'])}; then it expires, which is no refusal"
-
-
-def _stages(found: dict[str, Any]) -> list[str]:
-    """Say who is asked now, who is asked next, and when."""
-    names = [each["name"] for each in found["stages"]]
-    if found["state"] != "pending" or not names:
-        return []
-    at = names.index(found["stage"])
-    until = f" until {moment(found['stage_ends_at'])}" if found["stage_ends_at"] else ""
-    after = found["stages"][at + 1] if at + 1 < len(names) else None
-    following = (
-        f"; then {line(after['name'])}: {line(', '.join(after['people']) or 'nobody')}"
-        if after
-        else "; then an incident is opened"
-    )
-    return [f"  stage        {line(found['stage'])}{until}{following}"]
-
-
-def _votes(found: dict[str, Any]) -> list[str]:
-    """Say who has agreed, where it takes two people."""
-    if found["needs"] < 2:
-        return []
-    said = [
-        f"{line(each['person'])} at {moment(each['at'])}"
-        + (f" ({line(each['reason'])})" if each["reason"] else "")
-        for each in found["votes"]
-    ]
-    return [f"  agreed       {_agreed(found)}" + (f": {', '.join(said)}" if said else "")]
-
-
-def _state(found: dict[str, Any]) -> str:
-    by = f" by {line(found['decided_by'])}" if found["decided_by"] else ""
-    reason = f": {line(found['reason'])}" if found["reason"] else ""
-    return f"{line(found['state'])}{by}{reason}"
-
-
-def _started(found: dict[str, Any]) -> str:
-    return f"; the run was started by {line(found['requester'])}" if found["requester"] else ""
-
-
-def _reach(tool: dict[str, Any]) -> list[str]:
-    radius = tool.get("blast_radius")
-    if not radius:
-        return ["  reach        not mapped: the widest is assumed"]
-    parts = [
-        f"{name} {line(radius[name])}"
-        for name in ("records", "recipients", "money", "services")
-        if radius.get(name) is not None
-    ]
-    undo = tool.get("undo")
-    back = f"{line(undo['tool'])} {line(undo['arguments'])}" if undo else "none"
-    return [
-        f"  reach        {line(radius['widest_scope'])}" + (f" ({', '.join(parts)})" if parts else ""),
-        f"  if wrong     {line(radius['impact'])}",
-        f"  reversible   {line(radius['reversible'])}; undo: {back}",
-        *([f"  delay        {tool['delay']} s, cancellable until then"] if tool.get("delay") else []),
-    ]
-
-
-def _measured(tool: dict[str, Any], reach: dict[str, Any]) -> list[str]:
-    """Say how far this very call reaches, where a preview measures it (A1)."""
-    if reach["measured"] is not None:
-        measures = ", ".join(
-            f"{line(name)} {line(value)}" for name, value in sorted(reach["measured"].items())
-        )
-        by = f", by {line(tool['preview'])}" if tool.get("preview") else ""
-        return [f"  measured     {measures}{by}; it is measured again before it runs"]
-    if reach["unknown"] is not None:
-        return [
-            f"  measured     [yellow]not known[/yellow], {line(reach['unknown'])}: the widest scope counts"
-        ]
-    return []
-
-
-def _why(reasons: list[dict[str, Any]]) -> list[str]:
-    shown: list[str] = []
-    for each in reasons:
-        rule = f" (rule {line(each['rule'])})" if each.get("rule") else ""
-        shown.append(f"  why          {line(each['verdict'])}: {line(each['message'])}{rule}")
-        for miss in each.get("near_misses", []):
-            allowed, actual = line(miss["expected"]), line(miss["actual"])
-            shown.append(f"               {line(miss['field'])}: allowed {allowed}; this is {actual}")
-    return shown
+    return f"  {line(name)}  {line(what)}  {line(arguments, cap=ARGUMENTS)}"
 
 
 def _rows(found: list[dict[str, Any]]) -> list[dict[str, object]]:
@@ -340,7 +214,7 @@ def _rows(found: list[dict[str, Any]]) -> list[dict[str, object]]:
             "tool": each["call"]["tool"],
             "agent": each["call"]["agent"],
             "stage": each["stage"],
-            "agreed": _agreed(each) if each["needs"] > 1 else None,
+            "agreed": agreed(each) if each["needs"] > 1 else None,
             "expires": moment(each["expires_at"]) or "never",
         }
         for each in found

@@ -39,10 +39,12 @@ interlock approvals show apr_01 --wait 30
 interlock approvals approve apr_01 --reason "the charge was a double"
 interlock approvals modify apr_01 --arguments '{"amount_cents": 500}' --reason "the fee only"
 interlock approvals reject apr_01 --reason "not this customer"
+interlock approvals answer apr_02 "the address in the contract is right"
 interlock actions list --state in_doubt
 interlock actions show act_01
 interlock actions cancel act_01 --reason "sent by hand"
 interlock actions resolve act_01 --happened --reason "found in the bank's list"
+interlock tools exercise-undo shop.refund --arguments refund.json
 interlock undo show act_01
 interlock undo action act_01 --reason "the wrong order"
 interlock undo run run_01 --reason "it read a forged ticket"
@@ -72,6 +74,14 @@ interlock breaker list
 interlock breaker show tool:payments.refund
 interlock breaker trip workflow:refunds --reason "two refunds to one account"
 interlock breaker sign-off tool:payments.refund --to half-open --reason "the provider is back"
+interlock autonomy show refunds payments.refund
+interlock autonomy propose refunds payments.refund
+interlock autonomy promote refunds payments.refund --reason "300 clean refunds in a row"
+interlock autonomy demote refunds payments.refund --reason "the price list is wrong"
+interlock autonomy history refunds
+interlock digest list --owner maria
+interlock digest show dig_01
+interlock digest mark act_01 reverse --reason "the wrong customer"
 interlock alerts list --kind budget.soft
 interlock alerts show evt_01
 interlock alerts rules

@@ -30,12 +30,26 @@ class ApprovalState(StrEnum):
     SUPERSEDED = "superseded"
 
 
+class Kind(StrEnum):
+    """What a person is asked for: a yes, an answer in words, or a value that fits a schema."""
+
+    APPROVE = "approve"
+    ANSWER = "answer"
+    INPUT = "input"
+
+    @property
+    def question(self) -> bool:
+        """Whether it is answered, not approved: nothing happens but that the agent reads the answer."""
+        return self is not Kind.APPROVE
+
+
 class Act(StrEnum):
     """What a person can do with it."""
 
     APPROVE = "approve"
     MODIFY = "modify"
     REJECT = "reject"
+    ANSWER = "answer"
 
 
 class Ground(StrEnum):
@@ -115,6 +129,8 @@ class Approval:
     decided_at: int = 0
     reason: str = ""
     arguments: Mapping[str, Json] | None = None
+    kind: Kind = Kind.APPROVE
+    answer: Json = None
 
     @property
     def stage(self) -> str:
@@ -123,7 +139,12 @@ class Approval:
 
     @property
     def excluded(self) -> frozenset[str]:
-        """Who never lets this call pass: the agent, who asked for it, and who changed its arguments."""
+        """Who never lets this call pass: the agent, who asked for it, and who changed its arguments.
+
+        Who started the run may well answer its questions.
+        """
+        if self.kind.question:
+            return frozenset({self.agent})
         return frozenset({self.agent, self.requester, self.revised_by} - {""})
 
 
@@ -131,6 +152,7 @@ _DECIDED = {
     Act.APPROVE: ApprovalState.APPROVED,
     Act.MODIFY: ApprovalState.SUPERSEDED,
     Act.REJECT: ApprovalState.REJECTED,
+    Act.ANSWER: ApprovalState.APPROVED,
 }
 
 
@@ -149,6 +171,7 @@ def objection(
     return (
         _over(approval, now)
         or _not_theirs(approval, act, person, self_approval=self_approval)
+        or _other_kind(approval, act)
         or _voted(approval, act, person)
         or _incomplete(act, reason)
     )
@@ -171,7 +194,7 @@ def _not_theirs(approval: Approval, act: Act, person: Decider, *, self_approval:
         return unasked
     if person.name == approval.agent:
         return _no("An agent never decides on its own call.")
-    if person.name == approval.requester and not self_approval:
+    if person.name == approval.requester and not (self_approval or approval.kind.question):
         return _no(f"{person.name} started the run that asks for this; another person decides.")
     if person.name == approval.revised_by:
         return _no(f"{person.name} changed these arguments; another person approves them.")
@@ -198,6 +221,14 @@ def _no(message: str) -> Objection:
     return Objection(ground=Ground.NOT_PERMITTED, message=message)
 
 
+def _other_kind(approval: Approval, act: Act) -> Objection | None:
+    if act is Act.REJECT or approval.kind.question == (act is Act.ANSWER):
+        return None
+    wanted = "an answer" if approval.kind.question else "a decision"
+    message = f"This asks for {wanted}; to {act.value} it says nothing."
+    return Objection(ground=Ground.INCOMPLETE, message=message)
+
+
 def _voted(approval: Approval, act: Act, person: Decider) -> Objection | None:
     if act is Act.APPROVE and any(each.person == person.name for each in approval.votes):
         message = f"{person.name} has approved this already; it takes another person."
@@ -206,7 +237,7 @@ def _voted(approval: Approval, act: Act, person: Decider) -> Objection | None:
 
 
 def _incomplete(act: Act, reason: str) -> Objection | None:
-    if act is not Act.APPROVE and not reason.strip():
+    if act in (Act.MODIFY, Act.REJECT) and not reason.strip():
         return Objection(ground=Ground.INCOMPLETE, message=f"To {act.value} needs a reason.")
     return None
 
@@ -236,6 +267,11 @@ def decide(approval: Approval, act: Act, person: Decider, *, reason: str, now: i
     return replace(
         approval, state=_DECIDED[act], decided_by=person.name, decided_at=now, reason=reason.strip()
     )
+
+
+def answered(approval: Approval, person: Decider, value: Json, *, reason: str, now: int) -> Approval:
+    """Return the question with a person's answer. Raises `ValueError` when it is over already."""
+    return replace(decide(approval, Act.ANSWER, person, reason=reason, now=now), answer=value)
 
 
 def climb(approval: Approval, level: int, *, now: int) -> Approval:

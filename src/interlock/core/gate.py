@@ -285,6 +285,8 @@ def approval(case: Case) -> Said:
 
     Nothing is earned for a tool that is not mapped: nobody has said how far it reaches.
     """
+    if case.tool.person:
+        return (refusal.QUESTION,)
     floor = refusal.floor(case.tier, case.snapshot.autonomy if case.tool.mapped else None)
     if case.facts.unmeasured:
         floor = (*floor, refusal.widest(case.facts.unmeasured))

@@ -246,6 +246,12 @@ IRREVERSIBLE = Reason(
     message="The tool writes and names neither an undo nor a delay of ten minutes, so a person decides (E5).",
     verdict=Verdict.REQUIRE_APPROVAL,
 )
+QUESTION = Reason(
+    gate=Gate.APPROVAL,
+    code="question",
+    message="The tool puts a question to a person, who answers it.",
+    verdict=Verdict.REQUIRE_APPROVAL,
+)
 OTHER_ARGUMENTS = _ask_again("approval_other_arguments", "The approval was for other arguments.")
 PIN_MOVED = _ask_again("approval_pin_moved", "The tool changed after the approval.")
 REACH_MOVED = _ask_again(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from interlock.core.document.tool import Companion, Tool, ToolServer, Variant
+from interlock.core.document.tool import PEOPLE, Companion, Tool, ToolServer, Variant
 from interlock.core.model import SECOND, EffectClass, Json, RiskTier
 from interlock.core.policy.condition import Clause, Setting, compile_conditions, judge
 from interlock.core.policy.field import Facts
@@ -30,7 +30,10 @@ class CompiledVariant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompiledTool:
-    """A tool as decisions see it. `fields` holds what rules read as `tool.*`, one for each rank of tier."""
+    """A tool as decisions see it. `fields` holds what rules read as `tool.*`, one for each rank of tier.
+
+    `person` says that its answer is a person's: every call of it waits for one.
+    """
 
     name: str
     document: Tool | None
@@ -43,6 +46,7 @@ class CompiledTool:
     variants: tuple[CompiledVariant, ...]
     fields: tuple[Mapping[str, Json], ...]
     preview: Companion | None = None
+    person: bool = False
 
     @property
     def settled(self) -> dict[str, Json]:
@@ -91,9 +95,12 @@ def compile_tool(
     name: str, document: Tool | None, server: ToolServer | None, flaws: Flaws, *, environment: str
 ) -> CompiledTool:
     """Compile a map entry, or stand in for a missing one; note every flaw."""
-    mapped = document is not None and document.mapped
+    person = server is not None and server.transport == PEOPLE
+    mapped = person or (document is not None and document.mapped)
     tier = (document.tier if document is not None and mapped else None) or RiskTier.HIGH_BLAST_RADIUS
     effect = (document.effect if document is not None else None) or EffectClass.ONCE
+    if person:  # whatever is answered, nothing is changed by it
+        tier, effect = RiskTier.READ_ONLY, EffectClass.READ
     declared = (document.environment if document else None) or (server.environment if server else None)
     base = _fields(name, document, server) | {"effect": effect.value, "mapped": mapped}
     base["env"] = declared or environment
@@ -109,6 +116,7 @@ def compile_tool(
         variants=_variants(document, tier, flaws) if document is not None and mapped else (),
         fields=tuple(base | {"tier": each.value} for each in RiskTier),
         preview=document.preview if document is not None else None,
+        person=person,
     )
 
 

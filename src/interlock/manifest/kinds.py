@@ -190,6 +190,11 @@ class ProbeSpec(Strict):
     )
 
 
+class ExerciseSpec(Strict):
+    server: Name = Field(description="a ToolServer that offers the same tools and does no harm: staging, a stub")
+    arguments: JsonMap = Field(default={}, description="what the tool is given when its undo is tried out")
+
+
 class CostSpec(Strict):
     per_call: Money = Field(description="what one call costs; counts against budgets")
 
@@ -206,6 +211,7 @@ class ToolSpec(Strict):
     delay: Duration = Field(0, description="cancellable until this long after the decision")
     dedupe: Duration | None = Field(None, description="effect idempotent: how long it remembers keys (24h)")
     probe: ProbeSpec | None = Field(None, description="effect probeable: what to ask when no answer came")
+    exercise: ExerciseSpec | None = Field(None, description="where its undo is tried out, and with what")
 
 
 class AgentSpec(Strict):

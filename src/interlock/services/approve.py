@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+import msgspec
+
 from interlock.core import admission, canonical
 from interlock.core.action import Action, ActionState, after_approval
 from interlock.core.approval import (
@@ -21,7 +23,9 @@ from interlock.core.approval import (
     Binding,
     Decider,
     Ground,
+    Kind,
     Objection,
+    answered,
     decide,
     missing_votes,
     objection,
@@ -30,6 +34,7 @@ from interlock.core.approval import (
 )
 from interlock.core.model import Decision, Json, Request
 from interlock.core.reach import Measured
+from interlock.core.snapshot import SchemaCheck
 from interlock.errors import InterlockError, NotPermitted, StateConflict, UsageError
 from interlock.runtime import Runtime
 from interlock.store import actions, approvals, requests
@@ -37,6 +42,7 @@ from interlock.store.database import Store, Transaction
 from interlock.store.memory import Memory
 
 T = TypeVar("T")
+_LONGEST_ANSWER = 20_000
 Measuring = Callable[[Request], Awaitable[Measured | None]]
 
 
@@ -44,11 +50,16 @@ async def _nothing_measures(_: Request) -> Measured | None:
     return None
 
 
+def _nothing_checks(_: Json) -> SchemaCheck:
+    return lambda _value: "nothing here can check it"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approve:
     """Decisions of people. `self_approval` is honoured in the environment dev only.
 
-    `measure` says how far changed arguments reach, where a preview is declared (A1).
+    `measure` says how far changed arguments reach, where a preview is declared (A1); `check` makes of a JSON
+    Schema what says why a value does not fit it.
     """
 
     store: Store
@@ -57,6 +68,7 @@ class Approve:
     process: str = ""
     self_approval: bool = False
     measure: Measuring = _nothing_measures
+    check: Callable[[Json], SchemaCheck] = _nothing_checks
 
     async def approve(self, approval: str, person: Decider, *, reason: str = "", shown: str = "") -> Approval:
         """Let the call pass as it was asked, or agree where it takes two.
@@ -79,6 +91,16 @@ class Approve:
             person,
             lambda transaction: self._reject(transaction, approval, person, reason, shown),
         )
+
+    async def answer(self, approval: str, person: Decider, *, value: Json, reason: str = "") -> Approval:
+        """Answer a question: in words, or with a value that fits its schema. The agent reads the answer.
+
+        Raises `UsageError` where it does not fit, and as `approve` does.
+        """
+        return await self._try(
+            approval, Act.ANSWER, person,
+            lambda transaction: self._answer(transaction, approval, person, value, reason),
+        )  # fmt: skip
 
     async def modify(
         self,
@@ -136,6 +158,28 @@ class Approve:
         moved = actions.move(transaction, action, state, by=person.name, reason=reason.strip(), due_at=due_at)
         self._record(transaction, "approval.approved", moved, decided)
         return decided
+
+    def _answer(
+        self, transaction: Transaction, name: str, person: Decider, value: Json, reason: str
+    ) -> Approval:
+        asked, action = self._admissible(transaction, name, Act.ANSWER, person, reason)
+        problem = self._unfit(asked, action, value)
+        if problem:
+            raise UsageError(f"This answer does not fit: {problem}.", hint=f"interlock approvals show {name}")
+        decided = answered(asked, person, value, reason=reason, now=transaction.now)
+        approvals.settle(transaction, decided)
+        moved = actions.move(transaction, action, ActionState.APPROVED, by=person.name, reason=decided.reason)
+        self._record(transaction, "approval.answered", moved, decided)
+        return decided
+
+    def _unfit(self, asked: Approval, action: Action, value: Json) -> str | None:
+        """Say why `value` is no answer to what is asked, or None."""
+        if len(msgspec.json.encode(value)) > _LONGEST_ANSWER:
+            return f"it is longer than {_LONGEST_ANSWER} bytes"
+        if asked.kind is Kind.ANSWER:
+            return None if isinstance(value, str) and value.strip() else "words are wanted"
+        schema: Json = {"type": "object", "properties": {"value": action.arguments.get("schema")}}
+        return self.check(schema)({"value": value})
 
     def _vote(
         self, transaction: Transaction, asked: Approval, action: Action, person: Decider, reason: str

@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from interlock.core.action import Action, ActionState
-from interlock.core.approval import Approval, ApprovalState, Binding, Vote, end
+from interlock.core.approval import Approval, ApprovalState, Binding, Kind, Vote, end
 from interlock.core.model import AtEnd
 from interlock.core.routing import Stage
 from interlock.errors import NotFound, StateConflict
@@ -54,6 +54,8 @@ def insert(transaction: Transaction, approval: Approval) -> None:
             "reminder": approval.reminder,
             "at_end": approval.at_end.value,
             "needs": approval.needs,
+            "kind": approval.kind.value,
+            "answer": _maybe(approval.answer),
         },
     )
 
@@ -83,6 +85,7 @@ def settle(transaction: Transaction, decided: Approval) -> None:
             decided_by=decided.decided_by or None,
             decided_at=decided.decided_at or None,
             reason=decided.reason or None,
+            answer=_maybe(decided.answer),
         )
     )
     if done.rowcount != 1:
@@ -138,6 +141,17 @@ def find(connection: sa.Connection, approval: str) -> Approval | None:
     if row is None:
         return None
     return _approval(row, _votes(connection, [approval] if row["needs"] > 1 else []))
+
+
+def answer_to(connection: sa.Connection, action: str) -> Approval | None:
+    """Return the question that `action` put, if a person has answered it."""
+    query = _WITH_AGENT.where(
+        approvals.c.action == action,
+        approvals.c.state == ApprovalState.APPROVED.value,
+        approvals.c.kind != Kind.APPROVE.value,
+    )
+    row = connection.execute(query.order_by(approvals.c.id.desc()).limit(1)).mappings().first()
+    return None if row is None else _approval(row, {})
 
 
 def held(transaction: Transaction, approval: str, *, wait: bool = True) -> Approval | None:
@@ -202,6 +216,8 @@ def _approval(row: sa.RowMapping, votes: Mapping[str, tuple[Vote, ...]]) -> Appr
         reminder=row["reminder"],
         at_end=AtEnd(row["at_end"]),
         needs=row["needs"],
+        kind=Kind(row["kind"]),
+        answer=None if row["answer"] is None else msgspec.json.decode(row["answer"]),
         votes=votes.get(row["id"], ()),
         requester=row["requester"],
         revised_by=row["revised_by"],
@@ -211,6 +227,10 @@ def _approval(row: sa.RowMapping, votes: Mapping[str, tuple[Vote, ...]]) -> Appr
         reason=row["reason"] or "",
         arguments=None if row["arguments"] is None else _OBJECT.decode(row["arguments"]),
     )
+
+
+def _maybe(value: object) -> str | None:
+    return None if value is None else _text(value)
 
 
 def _text(value: object) -> str:

@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from interlock.core import routing
 from interlock.core.action import Action
 from interlock.core.alert import AlertKind
-from interlock.core.approval import NEVER, Approval, ApprovalState, Binding
+from interlock.core.approval import NEVER, Approval, ApprovalState, Binding, Kind
 from interlock.core.bundle import Bundle
+from interlock.core.document.tool import PEOPLE
 from interlock.core.document.workflow import Approvals
 from interlock.core.model import SECOND, AtEnd, Decision, Json
 from interlock.core.routing import Roster
@@ -26,6 +27,8 @@ from interlock.store.memory import Memory
 REMINDER, BREACH = "approval.reminder", "approval.breach"
 """The kinds of timers of a request: part of a stage's time has passed, and all of it has."""
 
+VALUE = "value"
+"""The tool of a server of people that asks for a value; any other asks for an answer in words."""
 _OPEN_TO_ITSELF = "dev"
 _MOST_TOLD = 20
 
@@ -34,7 +37,7 @@ def draft(transaction: Transaction, memory: Memory, action: Action, decision: De
     """Return the request for a decision on `action`, bound to what was decided, put to its first stage."""
     who, run = declared(memory, action.workflow), runs.find(transaction.connection, action.run)
     now = transaction.now
-    parked = who.at_end is AtEnd.PARK
+    parked, kind = who.at_end is AtEnd.PARK, kind_of(memory, action.tool)
     asked = Approval(
         id=transaction.ids.new("apr"),
         action=action.id,
@@ -48,10 +51,20 @@ def draft(transaction: Transaction, memory: Memory, action: Action, decision: De
         sla=routing.seconds(who.sla),
         reminder=who.reminder,
         at_end=who.at_end,
-        needs=needed(who, decision),
+        needs=1 if kind.question else needed(who, decision),
+        kind=kind,
         requester=run.started_by if run is not None else "",
     )
     return begun(memory, asked)
+
+
+def kind_of(memory: Memory, tool: str) -> Kind:
+    """Return what a call of `tool` asks a person for."""
+    server, _, name = tool.partition(".")
+    document = memory.bundle.servers.get(server) if memory.bundle is not None else None
+    if document is None or document.transport != PEOPLE:
+        return Kind.APPROVE
+    return Kind.INPUT if name == VALUE else Kind.ANSWER
 
 
 def declared(memory: Memory, workflow: str) -> Approvals:
@@ -118,7 +131,7 @@ def tell(
             kind=kind,
             subject=f"approval:{asked.id}",
             period=f"level:{asked.level}",
-            summary=_SUMMARY[kind].format(tool=action.tool, workflow=action.workflow),
+            summary=_SUMMARY[kind].format(what=_what(asked, action)),
             facts=_facts(asked, action),
             workflow=action.workflow,
             route=_told(memory, asked, stages, transaction.now),
@@ -128,10 +141,10 @@ def tell(
 
 
 _SUMMARY = {
-    AlertKind.APPROVAL_REQUESTED: "{tool} of {workflow} waits for your decision",
-    AlertKind.APPROVAL_REMINDER: "{tool} of {workflow} still waits for your decision",
-    AlertKind.APPROVAL_ESCALATED: "{tool} of {workflow} waits; who was asked before did not decide in time",
-    AlertKind.APPROVAL_UNANSWERED: "{tool} of {workflow} waits, and nobody decides",
+    AlertKind.APPROVAL_REQUESTED: "{what} waits for your decision",
+    AlertKind.APPROVAL_REMINDER: "{what} still waits for your decision",
+    AlertKind.APPROVAL_ESCALATED: "{what} waits; who was asked before did not decide in time",
+    AlertKind.APPROVAL_UNANSWERED: "{what} waits, and nobody decides",
 }
 
 
@@ -139,6 +152,7 @@ def _facts(asked: Approval, action: Action) -> dict[str, Json]:
     """Return what a notice says of a request: names and times, never a value that the agent chose."""
     return {
         "approval": asked.id,
+        "kind": asked.kind.value,
         "tool": action.tool,
         "tier": action.tier.value,
         "workflow": action.workflow,
@@ -149,6 +163,10 @@ def _facts(asked: Approval, action: Action) -> dict[str, Json]:
         "expires": "never" if asked.expires_at == NEVER else _moment(asked.expires_at),
         "decide": f"interlock approvals show {asked.id}",
     }
+
+
+def _what(asked: Approval, action: Action) -> str:
+    return f"{'a question' if asked.kind.question else action.tool} of {action.workflow}"
 
 
 def _moment(at: int) -> str:

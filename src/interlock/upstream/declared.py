@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from interlock.core.document.tool import ToolServer
+from interlock.core.document.tool import PEOPLE, ToolServer
 from interlock.core.model import Json
 from interlock.runtime import Runtime
 from interlock.upstream.executor import Bridge, Dispatch, Outcome
 from interlock.upstream.functions import Functions
+from interlock.upstream.people import Answers, People
 
 if TYPE_CHECKING:
     from interlock.upstream.mcp.keeper import Told
@@ -27,19 +28,27 @@ OURS = "interlock:"
 _POLL = 0.02
 
 
+async def _nobody_answers(_: str) -> None:
+    return None
+
+
 class DeclaredServers:
     """Hands everything on to the pool of tool servers, which `build` makes when it is first needed.
 
-    `functions` are the servers that are programs themselves, through the SDK.
+    `functions` are the servers that are programs themselves, through the SDK; `people` those whose tools are
+    people, and `answers` finds what was answered.
     """
 
-    def __init__(self, build: Callable[[], ToolServers], runtime: Runtime) -> None:
+    def __init__(
+        self, build: Callable[[], ToolServers], runtime: Runtime, *, answers: Answers = _nobody_answers
+    ) -> None:
         self._build = build
         self._runtime = runtime
         self._pool: ToolServers | None = None
         self._told: list[Told] = []
         self._servers: Mapping[str, ToolServer] = {}
         self.functions = Functions(runtime, self.tell)
+        self.people = People(answers)
 
     def wake(self) -> ToolServers:
         """Start every declared server, now and whenever the bundle changes, and return the pool."""
@@ -65,8 +74,12 @@ class DeclaredServers:
 
     def configure(self, servers: Mapping[str, ToolServer]) -> None:
         """Serve exactly these servers; where they are awake: start the new, end the gone."""
-        self._servers = {name: each for name, each in servers.items() if each.transport != FUNCTIONS}
-        self.functions.configure(servers.keys() - self._servers.keys())
+        of = {name: each.transport for name, each in servers.items()}
+        self.functions.configure([name for name, transport in of.items() if transport == FUNCTIONS])
+        self.people.configure([name for name, transport in of.items() if transport == PEOPLE])
+        self._servers = {
+            name: each for name, each in servers.items() if each.transport not in (FUNCTIONS, PEOPLE)
+        }
         if self._pool is not None:
             self._pool.configure(self._servers)
 
@@ -79,11 +92,13 @@ class DeclaredServers:
         """Return what `server` last listed, or None when it was not reached yet."""
         if server in self.functions:
             return self.functions.tools(server)
+        if server in self.people:
+            return self.people.tools()
         return self._pool.tools(server) if self._pool else None
 
     def states(self) -> list[dict[str, Json]]:
         """Return each server's name, whether it is connected, which protocol it speaks, and why not."""
-        return [*(self._pool.states() if self._pool else ()), *self.functions.states()]
+        return [*(self._pool.states() if self._pool else ()), *self.functions.states(), *self.people.states()]
 
     def ready(self, tool: str, run: str) -> bool:
         """Whether a call of `tool` in `run` could be sent now: a function waits for its program."""
@@ -95,6 +110,8 @@ class DeclaredServers:
         if dispatch.server in self.functions:
             anybody = dispatch.principal.agent.startswith(OURS)
             return await self.functions.execute(dispatch, bridge, anybody=anybody)
+        if dispatch.server in self.people:
+            return await self.people.execute(dispatch)
         return await self.wake().execute(dispatch, bridge)
 
     async def sweep(self, is_open: Callable[[str], bool]) -> None:

@@ -7,6 +7,7 @@ from functools import partial
 from interlock.core.approval import NEVER, Approval, ApprovalState, Decider, missing_votes
 from interlock.core.model import Json
 from interlock.services.approve import Approve
+from interlock.services.register import schema_check
 from interlock.web.auth import READERS, Person
 from interlock.wiring import Wired
 
@@ -21,6 +22,7 @@ def use(wired: Wired) -> Approve:
         process=wired.calls.process,
         self_approval=settings.self_approve and settings.environment == "dev",
         measure=partial(wired.calls.measure.reach, own=1),
+        check=schema_check,
     )
 
 
@@ -39,6 +41,7 @@ def plain(approval: Approval) -> dict[str, Json]:
     waits = approval.state is ApprovalState.PENDING
     return {
         "id": approval.id,
+        "kind": approval.kind.value,
         "state": approval.state.value,
         "action": approval.action,
         "requested_at": approval.requested_at,
@@ -57,4 +60,5 @@ def plain(approval: Approval) -> dict[str, Json]:
         "decided_by": approval.decided_by or None,
         "decided_at": approval.decided_at or None,
         "reason": approval.reason or None,
+        "answer": approval.answer,
     }

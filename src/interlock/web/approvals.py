@@ -45,6 +45,13 @@ class ModifyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     four_eyes: bool = False
 
 
+class AnswerBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The answer to a question: words, or a value that fits its schema."""
+
+    answer: msgspec.Raw
+    reason: str = ""
+
+
 async def listing(request: Request) -> Response:
     """List requests for approval, newest first; `state=` (empty) lists those that were decided too.
 
@@ -195,6 +202,22 @@ def _changed(wired: Wired, approval: Approval, action: Action) -> str | None:
     return stale(approval, now)
 
 
+async def answer(request: Request) -> Response:
+    """Answer a question that an agent put; its next step reads the answer."""
+    person = await person_of(request)
+    in_their_own_name(person, "approver")
+    wired: Wired = request.app.state.wired
+    body = await read_body(request, AnswerBody)
+    try:
+        value = canonical.parse_object(b'{"answer":%s}' % bytes(body.answer))["answer"]
+    except canonical.NotCanonical as error:
+        raise UsageError(f"The answer is not acceptable: {error}.") from error
+    name = request.path_params["id"]
+    done = await use(wired).answer(name, decider(person), value=value, reason=body.reason)
+    wired.calls.decided(done.action)
+    return json_response(plain(done))
+
+
 routes = [
     Route("/api/v1/approvals", listing),
     *approval_batches.routes,
@@ -202,4 +225,5 @@ routes = [
     Route("/api/v1/approvals/{id}/approve", approve, methods=["POST"]),
     Route("/api/v1/approvals/{id}/reject", reject, methods=["POST"]),
     Route("/api/v1/approvals/{id}/modify", modify, methods=["POST"]),
+    Route("/api/v1/approvals/{id}/answer", answer, methods=["POST"]),
 ]

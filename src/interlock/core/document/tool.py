@@ -9,6 +9,9 @@ from interlock.core.document.named import Document
 from interlock.core.document.rule import Conditions
 from interlock.core.model import EffectClass, Json, RiskTier, Source
 
+PEOPLE = "people"
+"""The transport of a server that is no program: its tools put questions to the people of a workflow."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:

@@ -17,6 +17,7 @@ from interlock.gateway.mcp.names import RESULT, RESUME, WireNames, split, wire_n
 from interlock.services.shorten import LONGEST_PIECE
 from interlock.store.memory import Memory
 from interlock.upstream.mcp.pool import ToolServers
+from interlock.upstream.people import People
 
 _KEPT = 256
 _LONGEST_NAME = 200
@@ -75,6 +76,7 @@ class Catalog:
 
     memory: Memory
     servers: ToolServers
+    people: People
     _generation: int = 0
     _settled: dict[tuple[str, str], bool] = field(default_factory=dict[tuple[str, str], bool])
     _names: dict[tuple[str, str], WireNames] = field(default_factory=dict[tuple[str, str], WireNames])
@@ -101,7 +103,7 @@ class Catalog:
 
     def _known(self, tool: str) -> bool:
         server, name = split(tool)
-        offered = any(each.get("name") == name for each in self.servers.tools(server) or ())
+        offered = any(each.get("name") == name for each in self._offered(server))
         return self.servers.settled(server) and (not offered or tool in self.memory.pins)
 
     def changed(self) -> None:
@@ -161,12 +163,16 @@ class Catalog:
         names = self.names(principal)
         listed: list[tuple[str, dict[str, Json]]] = []
         for server in dict.fromkeys(split(tool)[0] for tool in workflow.grants):
-            for definition in self.servers.tools(server) or ():
+            for definition in self._offered(server):
                 tool = f"{server}.{definition.get('name')}"
                 pin = self.memory.pins.get(tool)
                 if tool in workflow.grants and pin is not None and not pin.drifted:
                     listed.append((tool, self._shown(workflow, tool, definition, names.wire[tool])))
         return listed
+
+    def _offered(self, server: str) -> list[dict[str, Json]]:
+        """Return what a server offers now; nothing while it has not said."""
+        return self.people.tools() if server in self.people else self.servers.tools(server) or []
 
     def _shown(
         self, workflow: CompiledWorkflow, tool: str, definition: Mapping[str, Json], name: str

@@ -50,7 +50,7 @@ class McpServer:
     def __init__(self, wired: Wired) -> None:
         self._wired = wired
         self._servers = servers = wired.servers.wake()
-        self.catalog = Catalog(wired.memory, servers)
+        self.catalog = Catalog(wired.memory, servers, wired.servers.people)
         self.changes = Changes(wired.runtime)
         results = Results(wired)
         self._tasks = Tasks(wired, results)

@@ -97,6 +97,8 @@ approvals = table(
     number("reminder", 0),
     text("at_end", "expire"),
     number("needs", 1),
+    text("kind", "approve"),
+    maybe("answer"),
     sa.Index("approvals_by_action", "action"),
     sa.Index("approvals_by_state", "state", "expires_at"),
 )
