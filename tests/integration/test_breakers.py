@@ -595,3 +595,20 @@ async def used(world: Guarded) -> str:
     run = await world.open_run()
     world.memory.count_call(run, "shop.write")
     return run
+
+
+def test_what_a_kill_cut_is_no_failure_of_the_tool(told: Callable[..., None]) -> None:
+    async def story(world: Guarded) -> None:
+        world.script.gate = asyncio.Event()
+        world.script.answers += [UNKNOWN] * 3
+        calls = [
+            asyncio.ensure_future(world.propose("shop.write", {"order": number}, wait=5))
+            for number in range(3)
+        ]
+        await eventually(lambda: len(world.script.effects) == len(calls))
+        world.memory.put_kill("kill_1", "tool:shop.write", KillLevel.STOP)
+        world.script.gate.set()
+        assert all(isinstance(each, InDoubt) for each in await asyncio.gather(*calls))
+        assert not await world.has_counted(TOOL, "shop.write")
+
+    told(story)

@@ -15,10 +15,10 @@ from interlock.core import kill
 from interlock.core.action import Action
 from interlock.core.breaker import BreakerKind, Repeats, Trigger, failed, succeeded
 from interlock.core.kill import KillOrder, KillScope, KillSource
-from interlock.core.model import BreakerState, Principal, Request
+from interlock.core.model import BreakerState, Request
 from interlock.core.symptom import Effect, correctable, effect_of, tripped_by
 from interlock.errors import UsageError
-from interlock.store import actions, breakers, kills, openings
+from interlock.store import breakers, kills, openings
 from interlock.store.breakers import Record
 from interlock.store.database import Store, Transaction
 from interlock.store.memory import Memory
@@ -112,8 +112,10 @@ class Breakers:
         if effect is Effect.CLEAN:
             if self._failing.get(action.tool):
                 self._succeeded(transaction, action.tool)
-        elif not (action.error.startswith(_CUT_OFF) or self._cut(actions.principal_of(action), action.tool)):
-            self._failed(transaction, action.tool, action.run, action.workflow, action.agent)
+        elif not action.error.startswith(_CUT_OFF):
+            called = (action.run, action.workflow, action.agent)
+            if not self._cut(*called, action.tool):
+                self._failed(transaction, action.tool, *called)
 
     def _repeated(self, request: Request) -> Sequence[Callable[[Transaction], None]]:
         run, tool = request.principal.run, request.tool
@@ -124,21 +126,18 @@ class Breakers:
         return (lambda transaction: self._loop(transaction, workflow, tool, count, run),)
 
     def _counted(self, request: Request, outcome: Outcome) -> Sequence[Callable[[Transaction], None]]:
-        principal, tool = request.principal, request.tool
+        caller, tool = request.principal, request.tool
+        called = (caller.run, caller.workflow, caller.agent)
         match outcome:
             case Succeeded() if self._failing.get(tool):
                 return (lambda transaction: self._succeeded(transaction, tool),)
             case Failed(payload=payload) if not correctable(payload):
                 pass
-            case Unknown(left=False) if not self._cut(principal, tool):
+            case Unknown(left=False) if not self._cut(*called, tool):
                 pass
             case _:
                 return ()
-        return (
-            lambda transaction: self._failed(
-                transaction, tool, principal.run, principal.workflow, principal.agent
-            ),
-        )
+        return (lambda transaction: self._failed(transaction, tool, *called),)
 
     def _succeeded(self, transaction: Transaction, tool: str) -> None:
         record = breakers.hold(transaction, self.memory.environment, BreakerKind.TOOL, tool)
@@ -180,9 +179,20 @@ class Breakers:
         what = Trip(kind=kind, name=name, cause=cause, why=why, run=run, workflow=workflow)
         openings.trip(transaction, self.memory, what)
 
-    def _cut(self, principal: Principal, tool: str) -> bool:
+    def _cut(self, run: str, workflow: str, agent: str, tool: str) -> bool:
         """Whether a kill reaches the call: then its end says nothing about the tool."""
-        return bool(kill.standing(self.memory.kill, self.memory.subjects(principal, tool)))
+        if not self.memory.kill:
+            return False
+        facts = self.memory.runs.get(run)
+        subjects = kill.belongs_to(
+            environment=self.memory.environment,
+            agent=agent,
+            workflow=workflow,
+            run=run,
+            tool=tool,
+            above=() if facts is None else facts.above,
+        )
+        return bool(kill.standing(self.memory.kill, subjects))
 
     def _first(self, run: str, workflow: str) -> tuple[str, str]:
         """Return the run that a tree began with, and its workflow (B9)."""
