@@ -16,7 +16,7 @@ from interlock.core.refusal import KEY_REUSED
 from interlock.runtime import Runtime
 from interlock.services.admit import Admit
 from interlock.services.attend import Attend
-from interlock.store import actions
+from interlock.store import matches
 from interlock.store.database import Store
 from interlock.store.memory import LiveAction, Memory
 from interlock.upstream.executor import Bridge
@@ -52,9 +52,9 @@ class Rejoin:
         principal, key = proposal.principal, proposal.idempotency_key
         action = await self.store.read(
             lambda found: (
-                actions.keyed(found, principal.run, key)
+                matches.keyed(found, principal.run, key)
                 if key
-                else actions.open_call(found, principal.run, proposal.tool, proposal.digest)
+                else matches.open_call(found, principal.run, proposal.tool, proposal.digest)
             )
         )
         if action is None:
@@ -76,7 +76,7 @@ class Rejoin:
         refused = self._stranger(principal)
         if refused is not None:
             return refused
-        action = await self.store.read(lambda found: actions.named(found, named))
+        action = await self.store.read(lambda found: matches.named(found, named))
         if action is None or action.run != principal.run or action.agent != principal.agent:
             return Broken(message=_NOBODY)
         if principal.scope is not None and action.tool not in principal.scope:
@@ -88,7 +88,7 @@ class Rejoin:
         refused = self._stranger(request.principal)
         if refused is not None:
             return refused
-        action = await self.store.read(lambda found: actions.asking(found, given.request_state))
+        action = await self.store.read(lambda found: matches.asking(found, given.request_state))
         if action is None or not _same_call(action, request):
             return Broken(message=_NO_CALL)
         return await self._narrowed(request) or action

@@ -9,21 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
-
-import msgspec
 
 from interlock.core import admission, effect, lease
 from interlock.core.action import Action, ActionState
 from interlock.core.admission import Approved
-from interlock.core.approval import Approval, ApprovalState
+from interlock.core.approval import Approval
 from interlock.core.model import SECOND, Decision, EffectClass, Gate, Json, Request, RiskTier, Verdict
-from interlock.core.reach import Measured, numbers
+from interlock.core.reach import Measured
 from interlock.core.refusal import FORGOTTEN
 from interlock.errors import CommitUnknown, SnapshotMoved, StateConflict, StoreUnavailable
 from interlock.runtime import Runtime
-from interlock.store import actions, breakers, doubts, openings, requests
+from interlock.store import actions, breakers, decisions, doubts, openings, requests, standings
 from interlock.store.database import JournalEntry, Store, Transaction
 from interlock.store.memory import Memory
 
@@ -125,7 +122,7 @@ class Admit:
         is open; in doubt where it was sent before and may not be sent again.
         Raises `StateConflict` when somebody else moved it, `SnapshotMoved` when nothing would stand still.
         """
-        request, approved = actions.request_of(action), _approved(approval, action)
+        request, approved = actions.request_of(action), decisions.approved_by(approval, action)
         for _ in range(ATTEMPTS):
             decision = self.decide(request, measured=measured, approved=approved, counted=True)
             try:
@@ -183,7 +180,7 @@ class Admit:
         else:
             actions.insert(transaction, action, process=self.process)
         self._within(action, actions.count_call(transaction, action.run, action.tool))
-        actions.record(transaction, f"action.{action.state.value}", action, body=_said(decision))
+        actions.record(transaction, f"action.{action.state.value}", action, body=decisions.said(decision))
         live = actions.live_of(action, expires_at=expires_at)
         transaction.on_commit(lambda: self.memory.put_action(live))
         return action
@@ -212,7 +209,7 @@ class Admit:
         else:
             moved = self._go_or_stop(transaction, action, decision, said)
             self._put(transaction, moved, 0)
-        actions.record(transaction, f"action.{moved.state.value}", moved, body=_said(decision))
+        actions.record(transaction, f"action.{moved.state.value}", moved, body=decisions.said(decision))
         return moved
 
     def _go_or_stop(
@@ -278,7 +275,7 @@ class Admit:
         """Check on disk what the decision was made on; a denial needs no such ground."""
         if decision.denied:
             return
-        found = actions.standing(transaction.connection, action.run, self.memory.environment)
+        found = standings.standing(transaction.connection, action.run, self.memory.environment)
         if (
             found is None
             or found.bundle != decision.bundle
@@ -303,7 +300,7 @@ class Admit:
         return JournalEntry(
             at=decision.decided_at,
             kind=kind,
-            body=_said(decision),
+            body=decisions.said(decision),
             run=principal.run,
             agent=principal.agent,
             workflow=principal.workflow,
@@ -318,61 +315,3 @@ def is_read(decision: Decision) -> bool:
         and decision.tier is RiskTier.READ_ONLY
         and decision.effect is EffectClass.READ
     )
-
-
-def _approved(approval: Approval | None, action: Action) -> Approved | None:
-    if approval is None or approval.state is not ApprovalState.APPROVED:
-        return None
-    binding = approval.binding
-    return Approved(
-        approval=approval.id,
-        digest=binding.digest,
-        pin=binding.pin,
-        bundle=binding.bundle,
-        by=approval.decided_by,
-        tier=action.tier,
-        reach=reach_of(action),
-    )
-
-
-def reach_of(action: Action) -> Mapping[str, Json] | None:
-    """Return the reach that the last decision on `action` was made on, or None where it was not known."""
-    return action.decision.get("read", {}).get("reach")
-
-
-def _said(decision: Decision) -> str:
-    """What the audit keeps of a decision: never an argument's value, nor a sentence that may quote one."""
-    reasons = tuple([(each.gate, each.code, each.rule, each.verdict) for each in decision.reasons])
-    common = _common(decision.verdict, reasons, decision.tier, decision.effect, decision.bundle, decision.pin)
-    said = f'{common},"digest":"{decision.digest}"'
-    if "reach" in decision.read:
-        return f'{said},"reach":{_json(numbers(decision.read["reach"]))}}}'
-    if "unmeasured" in decision.read:
-        return f'{said},"unmeasured":{_json(decision.read["unmeasured"])}}}'
-    return said + "}"
-
-
-@lru_cache(maxsize=1024)  # the same for nearly all calls of a tool: encoding it takes five times as long
-def _common(
-    verdict: Verdict,
-    reasons: tuple[tuple[Gate, str, str | None, Verdict], ...],
-    tier: RiskTier,
-    effect: EffectClass,
-    bundle: str,
-    pin: str,
-) -> str:
-    """Return the first members of the object that `_said` makes."""
-    names = ("gate", "code", "rule", "verdict")
-    said = {
-        "verdict": verdict,
-        "reasons": [dict(zip(names, each, strict=True)) for each in reasons],
-        "tier": tier,
-        "effect": effect,
-        "bundle": bundle,
-        "pin": pin,
-    }
-    return _json(said).removesuffix("}")
-
-
-def _json(value: Json) -> str:
-    return msgspec.json.encode(value).decode()

@@ -14,7 +14,7 @@ from interlock.core.action import Action, ActionState
 from interlock.core.model import SECOND, EffectClass, Request
 from interlock.errors import NotFound, StoreError
 from interlock.runtime import Runtime
-from interlock.store import actions, approvals, claims, doubts
+from interlock.store import actions, approvals, claims, doubts, matches
 from interlock.store.database import Store, Transaction
 from interlock.store.memory import Memory
 
@@ -46,7 +46,7 @@ class Recover:
         """
         while await self.store.transact(lambda transaction: self._reap(transaction, alone=self.store.alone)):
             pass
-        for live in await self.store.read(actions.load_live):
+        for live in await self.store.read(matches.load_live):
             self.memory.put_action(live)
         return await self.store.read(lambda found: actions.in_state(found, ActionState.APPROVED))
 

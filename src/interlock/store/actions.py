@@ -6,7 +6,6 @@ was overtaken gets a `StateConflict` and changes nothing (invariants 1, 5).
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,14 +25,13 @@ from interlock.store.action_rows import (
     fixed,
     move_of,
     moving,
-    object_of,
     text_of,
 )
 from interlock.store.database import Transaction
 from interlock.store.memory import LiveAction
 from interlock.store.news import Topic
 from interlock.store.prepared import Prepared
-from interlock.store.schema import action_moves, actions, agents, approvals, breakers, heads, run_calls, runs
+from interlock.store.schema import action_moves, actions, run_calls, runs
 
 _NEVER = 1 << 62
 
@@ -48,17 +46,6 @@ class Move:
     at: int
     by: str
     reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """What a decision stands on, as the disk has it: policy bundle, run, agent, and if anything tripped."""
-
-    bundle: str
-    run_open: bool
-    agent_active: bool
-    epoch: int
-    tripped: bool
 
 
 _INSERT = Prepared(sa.insert(actions))
@@ -94,39 +81,6 @@ _UNCOUNT = (
     )
     .values({"count": run_calls.c["count"] - 1})
 )
-_STANDING = Prepared(
-    sa.select(
-        heads.c.bundle_digest,
-        runs.c.state,
-        agents.c.state,
-        agents.c.epoch,
-        sa.exists()
-        .where(
-            breakers.c.environment == sa.bindparam("environment"),
-            breakers.c.state != sa.literal_column("'closed'"),
-        )
-        .label("tripped"),
-    )
-    .select_from(runs)
-    .join(agents, agents.c.name == runs.c.agent)
-    .outerjoin(heads, heads.c.environment == sa.bindparam("environment"))
-    .where(runs.c.id == sa.bindparam("run"))
-)
-
-
-def standing(connection: sa.Connection, run: str, environment: str) -> Standing | None:
-    """Return what a decision about `run` stands on now, or None when the run is not known."""
-    row = _STANDING.run(connection, {"run": run, "environment": environment}).fetchone()
-    if row is None:
-        return None
-    bundle, run_state, agent_state, epoch, tripped = row
-    return Standing(
-        bundle=bundle or "",
-        run_open=run_state == "open",
-        agent_active=agent_state == "active",
-        epoch=epoch,
-        tripped=bool(tripped),
-    )
 
 
 def insert(transaction: Transaction, action: Action, *, process: str, reason: str = "") -> None:
@@ -224,50 +178,11 @@ def get(connection: sa.Connection, action: str) -> Action:
     return action_of(row)
 
 
-def named(connection: sa.Connection, name: str) -> Action | None:
-    """Return the action that an approval's id, or its own, is about."""
-    asked = sa.select(approvals.c.action).where(approvals.c.id == name).scalar_subquery()
-    row = (
-        connection.execute(sa.select(actions).where(sa.or_(actions.c.id == name, actions.c.id == asked)))
-        .mappings()
-        .one_or_none()
-    )
-    return None if row is None else action_of(row)
-
-
-def keyed(connection: sa.Connection, run: str, key: str) -> Action | None:
-    """Return the action that `key` stands for in a run."""
-    query = sa.select(actions).where(actions.c.run == run, actions.c.idempotency_key == key)
-    row = connection.execute(query).mappings().one_or_none()
-    return None if row is None else action_of(row)
-
-
-def open_call(connection: sa.Connection, run: str, tool: str, digest: str) -> Action | None:
-    """Return the open action that a call without a key of its own is identical to."""
-    query = sa.select(actions).where(
-        actions.c.run == run, actions.c.tool == tool, actions.c.digest == digest,
-        actions.c.state.in_([each.value for each in OPEN]),
-        actions.c.idempotency_key.is_(None), actions.c.comp_of.is_(None),
-    )  # fmt: skip
-    row = connection.execute(query.order_by(actions.c.id.desc()).limit(1)).mappings().one_or_none()
-    return None if row is None else action_of(row)
-
-
 def free_key(transaction: Transaction, action: Action) -> None:
     """Let the key of an action stand for nothing: what was never sent may be asked for again under it."""
     if action.idempotency_key:
         statement = sa.update(actions).where(actions.c.id == action.id)
         transaction.execute(statement.values(idempotency_key=None))
-
-
-def asking(connection: sa.Connection, request_state: str) -> Action | None:
-    """Return the action that gave out `request_state` and still waits for the input."""
-    name, _, nonce = request_state.partition(".")
-    found = named(connection, name)
-    if found is None or found.state is not ActionState.AWAITING_INPUT or not nonce:
-        return None
-    kept = object_of(found.input_state)
-    return found if hmac.compare_digest(str(kept["nonce"]).encode(), nonce.encode()) else None
 
 
 def moves(connection: sa.Connection, action: str) -> list[Move]:
@@ -317,19 +232,6 @@ def unsettled(connection: sa.Connection, *, run: str = "", agent: str = "") -> l
     for name, value in (("run", run), ("agent", agent)):
         query = query.where(actions.c[name] == value) if value else query
     return [action_of(row) for row in connection.execute(query.order_by(actions.c.id)).mappings()]
-
-
-def load_live(connection: sa.Connection) -> list[LiveAction]:
-    """Return what identical calls attach to: open actions, and outcomes nobody collected in open runs."""
-    wanted = sa.or_(
-        actions.c.state.in_([each.value for each in OPEN]),
-        sa.and_(actions.c.collected.is_(False), runs.c.state == "open", actions.c.comp_of.is_(None)),
-    )
-    query = sa.select(actions).outerjoin(runs, runs.c.id == actions.c.run).where(wanted)
-    found = [action_of(row) for row in connection.execute(query.order_by(actions.c.id)).mappings()]
-    pending = sa.select(approvals.c.id, approvals.c.expires_at).where(approvals.c.state == "pending")
-    ends = {row[0]: row[1] for row in connection.execute(pending)}
-    return [live_of(action, expires_at=ends.get(action.approval, 0)) for action in found]
 
 
 def live_of(action: Action, *, expires_at: int = 0) -> LiveAction:
