@@ -1,4 +1,4 @@
-"""`interlock demo`: what agents may do and what they may spend, on real parts, in under a minute."""
+"""`interlock demo`: what agents may do and spend, and how it is taken back, on real parts, in a minute."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ LOOK = (
     ("budget history", "what each budget was, and what was spent of it"),
     ("alerts list", "what was raised; alerts show EVENT has the runbook's entry and who was told"),
     ("incidents list", "what was halted"),
-    ("runs list", "the three runs; budget explain RUN has every call of one"),
+    ("runs list", "the four runs; budget explain RUN has every model call of one"),
     ("actions list", "the tool calls that changed something, and those that were not let"),
+    ("breaker list --all", "what was open, and who signed for it: breaker show BREAKER"),
     ("audit verify", "that nobody changed the record since"),
 )
 """Commands that show what the demonstration left, and what of it."""
@@ -43,6 +44,7 @@ _READ = """
 To read on
   docs/tutorials/govern-an-mcp-server.md   the first act with a tool server of your own
   docs/tutorials/budget-an-agent.md        the second act with an agent of your own
+  docs/how-to/undo-what-an-agent-did.md    the third act, and what else can be undone
   interlock init                           a commented manifest to start from"""
 
 
@@ -53,7 +55,7 @@ def demo(
     keep: Annotated[Path | None, typer.Option(help="Play in this new folder and keep it.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON and end after the story.")] = False,
 ) -> None:
-    """Run the story: what agents may do and what they may spend; exit 1 if any step went wrong."""
+    """Run the story: what agents may do and spend, and how it is taken back; exit 1 if a step went wrong."""
     from interlock.demo.spending import Spending
     from interlock.demo.stage import check_requirements
     from interlock.demo.story import Story

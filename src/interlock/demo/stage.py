@@ -42,6 +42,7 @@ class Stage:
         self.data = root / "interlock"
         self.repository = root / "notes"
         self.desk_file = root / "helpdesk.json"
+        self.archive_file = root / "archive.json"
         self.manifest = root / "interlock.yaml"
         self._places = places
         own = {"data": self.data, "environment": "dev", "port": 0, "inline_wait": 3}
@@ -63,7 +64,12 @@ class Stage:
         self.manifest.write_text(self._filled_in())
 
     def _filled_in(self) -> str:
-        own = {"python": sys.executable, "repository": self.repository, "desk": self.desk_file}
+        own = {
+            "python": sys.executable,
+            "repository": self.repository,
+            "desk": self.desk_file,
+            "archive": self.archive_file,
+        }
         places = {**own, **self._places}
         text = files("interlock.demo").joinpath("manifest.yaml").read_text()
         return Template(text).safe_substitute({name: json.dumps(str(each)) for name, each in places.items()})
@@ -75,6 +81,10 @@ class Stage:
     def desk(self) -> dict[str, Any]:
         """Return the help desk's own record."""
         return Desk(self.desk_file).read()
+
+    def archive(self) -> dict[str, Any]:
+        """Return the archive's own record."""
+        return Desk(self.archive_file).read()
 
     def command(self, *arguments: str, token: str = "") -> str:
         """Run an `interlock` command and return what it prints. Raises `InterlockError` when it fails."""

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from interlock.demo import receipts
+from interlock.demo import mending, receipts
 from interlock.demo.evidence import Facts, Step, judge, verified
 from interlock.demo.spending import Spending
 from interlock.demo.stage import Stage, events, wait_until
@@ -41,9 +41,10 @@ class Story:
             self._on(event)
         status = agent.wait()
         spent = self._spending.play(self._stage)
+        mended = mending.play(self._stage, self._reviewer, self._tell)
         self._tell("verifying the audit log")
         facts = self._facts(status)
-        return [*judge(facts), *receipts.judge(spent), verified(facts)]
+        return [*judge(facts), *receipts.judge(spent), *mending.judge(mended), verified(facts)]
 
     def _set_up(self) -> None:
         self._tell("starting the server: interlock serve")

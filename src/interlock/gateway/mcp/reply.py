@@ -142,16 +142,19 @@ def _waiting(answer: Waiting) -> dict[str, Json]:
         what = f"approved to run at {iso(answer.due_at)}, cancellable until then"
     elif answer.state == "waiting_approval":
         what = "waiting for a person"
+    elif answer.state == "parked":
+        what = "approved, and parked until a person signs off the breaker that stops it"
     else:
         what = "being executed"
+    name = answer.approval or answer.action  # a call that waits for its time alone has no approval
     text = (
         f"Not executed yet: {what}. This is not a rejection. Do not retry with other arguments. "
-        f"Go on with other work; later call {RESUME} with approval_id {answer.approval!r}, or make the "
+        f"Go on with other work; later call {RESUME} with approval_id {name!r}, or make the "
         "identical call again, to collect the outcome."
     )
     pending: dict[str, Json] = {
         "status": "pending_approval",
-        "approval_id": answer.approval,
+        "approval_id": name,
         "action": answer.action,
         "state": answer.state,
     }
@@ -164,7 +167,7 @@ def _waiting(answer: Waiting) -> dict[str, Json]:
         "content": [{"type": "text", "text": text}],
         "structuredContent": pending,
         "isError": False,
-        "_meta": {"interlock/status": "pending_approval", "interlock/approval": answer.approval},
+        "_meta": {"interlock/status": "pending_approval", "interlock/approval": name},
     }
 
 
