@@ -21,6 +21,7 @@ from interlock.core.document.workflow import BreakerLimits
 from interlock.core.kill import KillLevel, KillOrder, KillSource
 from interlock.core.model import BreakerState
 from interlock.errors import NotFound, NotPermitted, StateConflict, UsageError
+from interlock.gateway.mcp.reply import result_of
 from interlock.services.close_run import close_run
 from interlock.services.score import score_run
 from interlock.services.sign_off import SignOff
@@ -427,6 +428,8 @@ def test_what_was_approved_is_parked_while_open_and_goes_on_as_a_person_signs(
         await world.trip(TOOL, "shop.refund")
         await world.approve(waiting.approval)
         await world.until(waiting.action, "parked")
+        asked = await world.calls.resume(world.principal(), waiting.approval, wait=0)
+        assert "parked until a person signs off the breaker" in result_of(asked)["content"][0]["text"]
         await world.sign(AGENT, "bot", CLOSED)
         await world.until(waiting.action, "parked")
         assert world.script.effects == []
