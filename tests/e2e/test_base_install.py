@@ -119,6 +119,9 @@ ANSWERED = [
     "incidents list",
     "kill list",
     "breaker list",
+    "autonomy show",
+    "autonomy history",
+    "digest list",
     "kill all --reason r",
 ]
 """What the server answers; they exit with 0."""
@@ -152,6 +155,11 @@ REFUSED = [
     "budget uncharge acc_none --reason r",
     "kill tool desk.search --reason r",
     "breaker trip tool:nothing --reason r",
+    "autonomy propose support desk.none",
+    "autonomy promote support desk.none --reason r",
+    "autonomy demote support desk.none --reason r",
+    "digest show dig_none",
+    "digest mark act_none fine",
     "breaker show tool:nothing",
     "breaker sign-off tool:nothing --to closed --reason r",
     "runs score run_none 0.5 --key k --source s",

@@ -10,6 +10,7 @@ from interlock.call.engine import Calls
 from interlock.core.document.tool import ToolServer
 from interlock.core.rotation import validity
 from interlock.runtime import Runtime
+from interlock.services.digest import Digests
 from interlock.services.pay import Pay
 from interlock.services.register import Registrar
 from interlock.services.send import Send
@@ -52,6 +53,9 @@ def with_tools(wired: WiredModels, *, engine: bool = True) -> Wired:
         counts=wired.breakers.of_read,
         recovery=servers,
     )
+    digests = Digests(store=store, memory=memory)
+    calls.ring.on(wired.tracked.matures, wired.tracked.mature)
+    calls.ring.on(digests.due, digests.make)
     shared = {each.name: getattr(wired, each.name) for each in fields(WiredModels)}
     whole = Wired(**shared, servers=servers, registrar=registrar, calls=calls)
     follow_tools(whole, engine=engine)

@@ -32,6 +32,8 @@ _NOUNS = (
     "agents",
     "kill",
     "breaker",
+    "autonomy",
+    "digest",
     "alerts",
     "incidents",
     "deployments",

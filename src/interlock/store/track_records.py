@@ -99,7 +99,7 @@ def change(
     """Move a record that is held to another tier: on commit this process decides by it."""
     now = moved(record, to, now=transaction.now)
     _log(transaction, memory, record, to, cause=cause, person=person, reason=reason)
-    kind = "autonomy.promoted" if to.rank < record.tier.rank else "autonomy.demoted"
+    freer = to.rank < record.tier.rank
     body = {
         "from": record.tier.value,
         "to": to.value,
@@ -108,7 +108,10 @@ def change(
         "failed": record.failed,
         "reason": reason,
     }
-    transaction.audit(kind, workflow=record.workflow, tool=record.tool, person=person, body=body)
+    transaction.audit(
+        "autonomy.promoted" if freer else "autonomy.demoted", workflow=record.workflow, tool=record.tool,
+        person=person, body=body,
+    )  # fmt: skip
     _replace(transaction, memory, now)
     return now
 
