@@ -255,6 +255,41 @@ def test_what_is_not_mapped_needs_a_person_whatever_was_earned(autonomy: Autonom
     assert decided("crm.update", bundle=bundle, autonomy=autonomy).verdict is Verdict.REQUIRE_APPROVAL
 
 
+@pytest.mark.parametrize(
+    ("environment", "exercised", "delay", "verdict"),
+    [
+        ("production", False, 0, Verdict.REQUIRE_APPROVAL),
+        ("production", True, 0, Verdict.ALLOW_WITH_REVIEW),
+        ("production", False, 600, Verdict.ALLOW_WITH_REVIEW),
+        ("staging", False, 0, Verdict.ALLOW_WITH_REVIEW),
+    ],
+)
+def test_in_production_an_undo_counts_only_once_it_was_tried_out(
+    environment: str, exercised: bool, delay: int, verdict: Verdict
+) -> None:
+    tool = a_tool(delay=delay, undo=Companion(tool="crm.restore", arguments={"id": "$result.id"}))
+    bundle = a_bundle(tools=(a_reading_tool(), tool, a_tool("crm.restore")), environment=environment)
+    decision = decided(
+        "crm.update",
+        bundle=bundle,
+        principal=a_principal(environment=environment),
+        environment=environment,
+        exercised=exercised,
+    )
+    assert decision.verdict is verdict
+    unexercised = "undo_unexercised" in [reason.code for reason in decision.reasons]
+    assert unexercised is (verdict is Verdict.REQUIRE_APPROVAL)
+
+
+def test_what_only_reads_needs_no_undo_that_was_tried_out() -> None:
+    decision = decided(
+        bundle=a_bundle(environment="production"),
+        principal=a_principal(environment="production"),
+        environment="production",
+    )
+    assert decision.verdict is Verdict.ALLOW
+
+
 def test_an_undo_frees_a_write_from_a_person() -> None:
     tool = a_tool(delay=0, undo=Companion(tool="crm.restore", arguments={"id": "$result.id"}))
     bundle = a_bundle(tools=(a_reading_tool(), tool, a_tool("crm.restore")))

@@ -13,7 +13,7 @@ from interlock.core.document.kind import AnyDocument
 from interlock.core.document.provider import Provider, ProviderCredentials
 from interlock.core.document.runbook import Baseline, FailureMode, Runbook
 from interlock.core.document.spending import Budget, Compression
-from interlock.core.document.tool import Credentials, Probe, Tool, ToolServer
+from interlock.core.document.tool import Credentials, Exercise, Probe, Tool, ToolServer
 from interlock.core.document.workflow import Approvals
 from interlock.core.model import EffectClass, RiskTier
 from support.policies import Companion, Grant, Policy, a_reading_tool, a_rule, a_tool, a_workflow, documents
@@ -34,6 +34,16 @@ def problems(
 def a_rota(**changes: Any) -> Rotation:
     values: dict[str, Any] = {"name": "turns", "members": ("maria",), "tz": "UTC", "first": 0}
     return Rotation(**values | changes)
+
+
+UNDO = Companion(tool="crm.update", arguments={})
+
+
+def test_one_server_stands_in_for_a_tool_and_its_undo() -> None:
+    tool = a_tool("crm.x", undo=Companion(tool="erp.y", arguments={}), exercise=Exercise(server="crm"))
+    said = [each.message for each in problems(tool)]
+    assert "one server stands in for the tool and its undo, so both must be of one server" in said
+    assert problems(a_tool("crm.x", undo=UNDO, exercise=Exercise(server="crm"))) == []
 
 
 def test_a_rota_is_asked_by_its_own_name_or_by_that_of_a_team() -> None:
@@ -148,6 +158,18 @@ def test_documents_that_name_only_what_exists_are_fine() -> None:
             a_tool("crm.x", preview=Companion(tool="crm.lookup", arguments={"a": {"b": "$result.id"}})),
             ("spec", "preview", "arguments", "a", "b"),
             "use $args.NAME",
+            None,
+        ),
+        (
+            a_tool("crm.x", undo=UNDO, exercise=Exercise(server="crmm")),
+            ("spec", "exercise", "server"),
+            "unknown ToolServer 'crmm'",
+            "crm",
+        ),
+        (
+            a_tool("crm.x", exercise=Exercise(server="crm")),
+            ("spec", "exercise"),
+            "this tool names none",
             None,
         ),
         (

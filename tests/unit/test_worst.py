@@ -118,8 +118,11 @@ def test_a_tool_that_is_not_mapped_has_unknown_reach() -> None:
 
 def test_ways_back_are_listed() -> None:
     undo = Companion(tool="crm.lookup", arguments={})
-    call = worst(Grant(tool="crm.update"), tool=a_tool(undo=undo, delay=600))
+    found = bundle(Grant(tool="crm.update"), tool=a_tool(undo=undo, delay=600))
+    [call] = reported(found, exercised=["crm.update"]).calls
     assert call.reversible == "yes; undo with crm.lookup; cancellable for 10 minutes"
+    [call] = reported(found).calls
+    assert "undo with crm.lookup, declared, not yet exercised" in call.reversible
 
 
 def test_a_measure_may_be_fixed_nested_or_missing() -> None:

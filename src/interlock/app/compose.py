@@ -13,6 +13,7 @@ from interlock.model_call import ModelCalls
 from interlock.runtime import Runtime
 from interlock.services.authenticate import Authenticator
 from interlock.services.degrade import Degrade
+from interlock.services.exercise import load_exercises
 from interlock.services.follow import Follow
 from interlock.services.import_prices import Prices
 from interlock.services.kill import KillSwitch
@@ -141,6 +142,7 @@ async def _load(store: Store, settings: Settings, runtime: Runtime) -> Memory:
     for facts in await store.read(lambda connection: list(run_facts.load_facts(connection))):
         memory.open_run(facts)
     await load_bundle(store, memory, settings)
+    await load_exercises(store, memory)
     return memory
 
 

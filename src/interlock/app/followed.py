@@ -8,6 +8,7 @@ from functools import partial
 import sqlalchemy as sa
 
 from interlock.core.action import OPEN
+from interlock.services.exercise import load_exercises
 from interlock.services.load_bundle import load_bundle
 from interlock.store import actions, approvals, revocations, run_facts
 from interlock.store.memory import LiveAction
@@ -27,6 +28,7 @@ def follow_all(wired: WiredModels) -> None:
     follow.on(Topic.KEYS, lambda _: wired.keyring.reload(wired.store))
     follow.on(Topic.BUNDLE, lambda _: load_bundle(wired.store, wired.memory, wired.settings))
     follow.on(Topic.PRICES, lambda _: wired.prices.reload())
+    follow.on(Topic.EXERCISE, lambda _: load_exercises(wired.store, wired.memory))
     follow.on(Topic.RUN, partial(_runs, wired))
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
-from interlock.errors import ManifestError
+from interlock.errors import ManifestError, UsageError
 
 ManifestPath = Annotated[Path, typer.Argument(help="A YAML file, or a folder of them.")]
 _LARGEST = 1024 * 1024
@@ -24,6 +25,17 @@ def files(path: Path) -> list[dict[str, str]]:
             f"{path}: no manifest here.", hint="Give a YAML file or a folder with .yaml files: interlock init"
         )
     return [{"name": str(each), "text": _text(each)} for each in found]
+
+
+def json_object(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file. Raises `UsageError`."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} holds no JSON object.", hint="Such as {\"order\": 2}") from error
+    if not isinstance(found, dict):
+        raise UsageError(f"{path} holds no JSON object.", hint="Such as {\"order\": 2}")
+    return cast("dict[str, Any]", found)
 
 
 def _counts(file: Path, root: Path) -> bool:

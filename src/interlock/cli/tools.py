@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from interlock.cli.client import api
+from interlock.cli.files import json_object
 from interlock.cli.moment import moment
 from interlock.cli.options import Json
 from interlock.cli.output import emit, line, notes, table
@@ -21,7 +23,8 @@ def list_(as_json: Json = False) -> None:
     with api() as client:
         found = client.get("/api/v1/tools").json()
         _warn(client.get("/api/v1/tools/servers").json()["items"])
-    emit_page(found, table(found["items"], ("tool", "tier", "effect", "state")), as_json)
+    columns = ("tool", "tier", "effect", "state", "undo")
+    emit_page(found, table(found["items"], columns, spare=("undo",)), as_json)
 
 
 @app.command()
@@ -65,6 +68,26 @@ def accept(
     with api() as client:
         done = client.post(f"/api/v1/tools/{tool}/accept", json={"reason": reason}).json()
     emit(done, f"{line(done['tool'])} is registered anew as {line(done['digest'][:12])}.", as_json)
+
+
+@app.command("exercise-undo")
+def exercise_undo(
+    tool: Annotated[str, typer.Argument(help="The tool whose undo is tried out, as server.tool.")],
+    arguments: Annotated[
+        Path | None, typer.Option(help="A JSON file with what the tool is given; else what the manifest says.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Call a tool and its undo on the server that stands in for its own; in production it counts after that."""
+    body = {} if arguments is None else {"arguments": json_object(arguments)}
+    with api() as client:
+        done = client.post(f"/api/v1/tools/{tool}/exercise", json=body).json()
+    good = done["outcome"] == "undone"
+    said = f"{line(done['tool'])} on {line(done['server'])}: "
+    said += f"undone by {line(done['undo'])}, twice." if good else f"failed: {line(done['problem'])}"
+    emit(done, said, as_json)
+    if not good:
+        raise typer.Exit(1)
 
 
 def _warn(servers: list[dict[str, Any]]) -> None:

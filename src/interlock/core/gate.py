@@ -290,7 +290,16 @@ def approval(case: Case) -> Said:
     floor = refusal.floor(case.tier, case.snapshot.autonomy if case.tool.mapped else None)
     if case.facts.unmeasured:
         floor = (*floor, refusal.widest(case.facts.unmeasured))
-    return (refusal.IRREVERSIBLE, *floor) if case.tool.irreversible(case.tier) else floor
+    if case.tool.irreversible(case.tier):
+        return (refusal.IRREVERSIBLE, *floor)
+    return (refusal.UNEXERCISED, *floor) if _unexercised(case) else floor
+
+
+def _unexercised(case: Case) -> bool:
+    """Whether nothing but an undo that nobody tried out would take the call back, in production (E5)."""
+    if case.tier is RiskTier.READ_ONLY or case.effect is EffectClass.READ or not case.tool.rests_on_undo:
+        return False
+    return case.snapshot.environment == PRODUCTION and not case.snapshot.exercised
 
 
 def killed(snapshot: Snapshot, request: Request) -> dict[str, KillLevel]:

@@ -14,7 +14,7 @@ from interlock.core.document.provider import Provider
 from interlock.core.document.rule import Policy, Rule
 from interlock.core.document.runbook import Runbook
 from interlock.core.document.spending import Budget
-from interlock.core.document.tool import Companion, Probe, Tool, ToolServer
+from interlock.core.document.tool import Companion, Exercise, Probe, Tool, ToolServer
 from interlock.core.document.workflow import Workflow
 from interlock.core.model import EffectClass, Json, RiskTier
 from interlock.core.policy.flaw import Flaws, near
@@ -148,6 +148,8 @@ def check_tool(tool: Tool, names: Names, flaws: Flaws) -> None:
         _check_probe(tool, tool.probe, names, flaws.at("spec", "probe"))
     if tool.undo is not None:
         _check_companion(tool.undo, names, flaws.at("spec", "undo"), sources=("args", "result"))
+    if tool.exercise is not None:
+        _check_exercise(tool, tool.exercise, names, flaws.at("spec", "exercise"))
     for index, sink in enumerate(tool.sinks):
         if not sink.startswith("args."):
             flaws.at("spec", "sinks", index).add(f"a sink is an argument: write args.NAME, not {sink!r}")
@@ -162,6 +164,14 @@ def _check_probe(tool: Tool, probe: Probe, names: Names, flaws: Flaws) -> None:
         flaws.at("tool").add("a probe is read_only, and this tool is not")
     if tool.effect is not EffectClass.PROBEABLE:
         flaws.add("a probe belongs to a tool of the effect probeable")
+
+
+def _check_exercise(tool: Tool, exercise: Exercise, names: Names, flaws: Flaws) -> None:
+    names.need("ToolServer", exercise.server, names.servers, flaws.at("server"))
+    if tool.undo is None:
+        flaws.add("an exercise tries out an undo, and this tool names none")
+    elif tool.undo.tool.partition(".")[0] != tool.name.partition(".")[0]:
+        flaws.at("server").add("one server stands in for the tool and its undo, so both must be of one server")
 
 
 def check_workflow(workflow: Workflow, names: Names, flaws: Flaws) -> None:

@@ -246,10 +246,11 @@ IRREVERSIBLE = Reason(
     message="The tool writes and names neither an undo nor a delay of ten minutes, so a person decides (E5).",
     verdict=Verdict.REQUIRE_APPROVAL,
 )
-QUESTION = Reason(
+UNEXERCISED = Reason(
     gate=Gate.APPROVAL,
-    code="question",
-    message="The tool puts a question to a person, who answers it.",
+    code="undo_unexercised",
+    message="Its undo was declared and never tried out on the tools as they are registered now, so a person "
+    "decides (E5).",
     verdict=Verdict.REQUIRE_APPROVAL,
 )
 OTHER_ARGUMENTS = _ask_again("approval_other_arguments", "The approval was for other arguments.")

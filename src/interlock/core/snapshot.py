@@ -60,7 +60,8 @@ class Snapshot:
     schema is known, which denies. `reach` is what the tool's preview measured, None where it is not known;
     `unmeasured` says why not. `above` are the runs that it was started from, nearest first (B9). `kill` has
     each subject that was stopped and how far (`core.kill`). `taint_floors` is empty unless switched on.
-    `breakers` has those that are not closed, `tripped` why each of them opened.
+    `breakers` has those that are not closed, `tripped` why each of them opened. `exercised` says that the
+    tool's undo was tried out on the tools as they are registered now (E5).
     """
 
     environment: str
@@ -79,6 +80,7 @@ class Snapshot:
     kill: Kills = field(default_factory=lambda: _NO_KILLS)
     taint_floors: Mapping[RiskTier, Verdict] = field(default_factory=lambda: _NO_FLOORS)
     tripped: Mapping[tuple[str, str], str] = field(default_factory=lambda: _NO_CAUSES)
+    exercised: bool = False
 
 
 def any_arguments(_: Mapping[str, Json]) -> str | None:

@@ -73,6 +73,11 @@ class CompiledTool:
         """Whether a call of `tier` changes something that nothing here can take back (E5)."""
         return tier is not RiskTier.READ_ONLY and self.effect is not EffectClass.READ and not self.undoable
 
+    @property
+    def rests_on_undo(self) -> bool:
+        """Whether an undo, and no delay, is what takes a call of it back."""
+        return self.undoable and self.document is not None and self.document.delay < REAL_DELAY
+
 
 def server_of(tool: str) -> str:
     """Return the server's part of a dotted tool name."""

@@ -24,7 +24,10 @@ def _nothing() -> dict[str, Json]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One imaginary call. `calls` and `labels` are what the run has done and collected; `now` in µs."""
+    """One imaginary call. `calls` and `labels` are what the run has done and collected; `now` in µs.
+
+    `exercised` says that the tool's undo was tried out (E5).
+    """
 
     workflow: str
     tool: str
@@ -33,6 +36,7 @@ class Trial:
     labels: frozenset[str] = frozenset()
     reach: Mapping[str, Json] | None = None
     now: int = 0
+    exercised: bool = False
 
 
 def ask(bundle: Bundle, trial: Trial, *, check: SchemaCheck = any_arguments) -> Decision:
@@ -67,6 +71,7 @@ def ask(bundle: Bundle, trial: Trial, *, check: SchemaCheck = any_arguments) -> 
         pin=Pin(tool=trial.tool, digest="trial"),
         schema_problem=check,
         reach=trial.reach,
+        exercised=trial.exercised,
     )
     request = Request(
         tool=trial.tool, arguments=trial.arguments, digest=digest(dict(trial.arguments)), principal=principal

@@ -7,13 +7,14 @@ reported with its reach, what a wrong call costs and what guards it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 from interlock.core.bundle import Bundle
 from interlock.core.document.tool import Tool
 from interlock.core.document.workflow import Grant
+from interlock.core.gate import PRODUCTION
 from interlock.core.model import Decision, EffectClass, Json, RiskTier, Verdict
 from interlock.core.outlay import Ceiling, ceilings, models_in_scope
 from interlock.core.snapshot import SchemaCheck, any_arguments
@@ -78,11 +79,18 @@ def report(
     *,
     schemas: Mapping[str, Schema] | None = None,
     checks: Mapping[str, SchemaCheck] | None = None,
+    exercised: Collection[str] = (),
 ) -> BlastRadiusReport:
-    """Return the worst calls of `workflow` at `now`; `schemas` and `checks` are of the registered tools."""
+    """Return the worst calls of `workflow` at `now`; `schemas` and `checks` are of the registered tools.
+
+    `exercised` names the tools whose undo was tried out (E5).
+    """
     known, tests = schemas or {}, checks or {}
     calls = [
-        _worst(bundle, workflow, grant, now, known.get(grant.tool, {}), tests.get(grant.tool, any_arguments))
+        _worst(
+            bundle, workflow, grant, now, known.get(grant.tool, {}), tests.get(grant.tool, any_arguments),
+            exercised=grant.tool in exercised,
+        )
         for grant in workflow.document.tools
     ]
     calls.sort(key=_severity, reverse=True)
@@ -114,11 +122,21 @@ def _size(reach: Mapping[str, Json]) -> float:
 
 
 def _worst(
-    bundle: Bundle, workflow: CompiledWorkflow, grant: Grant, now: int, schema: Schema, check: SchemaCheck
+    bundle: Bundle,
+    workflow: CompiledWorkflow,
+    grant: Grant,
+    now: int,
+    schema: Schema,
+    check: SchemaCheck,
+    *,
+    exercised: bool,
 ) -> WorstCall:
     def call(given: Mapping[str, Json]) -> WorstCall:
-        trial = Trial(workflow=workflow.document.name, tool=grant.tool, arguments=given, now=now)
-        return _call(bundle, workflow, grant, given, ask(bundle, trial, check=check))
+        trial = Trial(
+            workflow=workflow.document.name, tool=grant.tool, arguments=given, now=now, exercised=exercised
+        )
+        decision = ask(bundle, trial, check=check)
+        return _call(bundle, workflow, grant, given, decision, exercised=exercised)
 
     tool = bundle.tools[grant.tool].document
     tried = arguments(
@@ -137,6 +155,8 @@ def _call(
     grant: Grant,
     given: Mapping[str, Json],
     decision: Decision,
+    *,
+    exercised: bool,
 ) -> WorstCall:
     compiled = bundle.tools[grant.tool]
     entry = compiled.document.blast_radius if compiled.document else None
@@ -150,7 +170,7 @@ def _call(
         widest_scope=entry.widest_scope if entry else "unknown: the tool is not mapped",
         reach=_reach(compiled.document, given),
         unbounded=_unbounded(compiled.document, grant),
-        reversible=_reversible(compiled.document),
+        reversible=_reversible(compiled.document, exercised or bundle.environment != PRODUCTION),
         impact=entry.impact if entry else "unknown: the tool is not mapped",
         verdict=decision.verdict,
         because=decision.reason.message,
@@ -190,12 +210,12 @@ def _measured(tool: Tool | None) -> tuple[str, ...]:
     return tuple(each[1:] for each in measures if isinstance(each, str) and each.startswith("$" + ARGS))
 
 
-def _reversible(tool: Tool | None) -> str:
+def _reversible(tool: Tool | None, counts: bool) -> str:
     if tool is None or tool.blast_radius is None:
         return "unknown"
     ways = [tool.blast_radius.reversible]
     if tool.undo is not None:
-        ways.append(f"undo with {tool.undo.tool}")
+        ways.append(f"undo with {tool.undo.tool}{'' if counts else ', declared, not yet exercised'}")
     if tool.delay >= REAL_DELAY:
         ways.append(f"cancellable for {tool.delay // 60} minutes")
     return "; ".join(ways)

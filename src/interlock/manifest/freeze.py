@@ -19,7 +19,7 @@ from interlock.core.document.provider import (
 from interlock.core.document.rule import Hours, Rule
 from interlock.core.document.runbook import Baseline, FailureMode
 from interlock.core.document.spending import Budget, Compression, Customer, Degraded, Models
-from interlock.core.document.tool import BlastRadius, Companion, Credentials, Probe, Variant
+from interlock.core.document.tool import BlastRadius, Companion, Credentials, Exercise, Probe, Variant
 from interlock.core.document.workflow import Approvals, Autonomy, BreakerLimits, Grant
 from interlock.core.model import RiskTier, Verdict
 from interlock.manifest import kinds, provider, runbook, spending
@@ -31,6 +31,7 @@ _FROZEN: dict[type[Strict], type[Any]] = {
     kinds.BlastRadiusSpec: BlastRadius,
     kinds.PreviewSpec: Companion,
     kinds.UndoSpec: Companion,
+    kinds.ExerciseSpec: Exercise,
     kinds.ProbeSpec: Probe,
     kinds.GrantSpec: Grant,
     kinds.HoursSpec: Hours,

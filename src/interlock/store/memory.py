@@ -99,6 +99,7 @@ class Memory:
     on_kill: list[Callable[[str, KillLevel], None]] = field(
         default_factory=list[Callable[[str, KillLevel], None]]
     )
+    exercises: dict[str, tuple[str, str, str]] = field(default_factory=dict[str, tuple[str, str, str]])
     accounts: Callable[[Principal], Sequence[Account]] = _nobody_pays
 
     def snapshot(
@@ -137,7 +138,18 @@ class Memory:
             approved,
             self.kill,
             tripped=self.tripped,
+            exercised=self.exercised(tool),
         )
+
+    def exercised(self, tool: str) -> bool:
+        """Whether the undo of `tool` was tried out on both tools as they are registered now (E5)."""
+        known = self.exercises.get(tool)
+        compiled = None if known is None or self.bundle is None else self.bundle.tools.get(tool)
+        if known is None or compiled is None or compiled.document is None or compiled.document.undo is None:
+            return False
+        name = compiled.document.undo.tool
+        pin, undo_pin = self.pins.get(tool), self.pins.get(name)
+        return pin is not None and undo_pin is not None and known == (pin.digest, name, undo_pin.digest)
 
     def _above(self, run: RunFacts) -> tuple[RunFacts, ...]:
         """Return the runs above; one that is not known any more has ended."""

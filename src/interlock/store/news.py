@@ -32,6 +32,7 @@ class Topic(StrEnum):
     BUNDLE = "bundle"
     PRICES = "prices"
     PIN = "pin"
+    EXERCISE = "exercise"
     RUN = "run"
     ACTION = "action"
 

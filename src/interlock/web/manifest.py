@@ -187,6 +187,7 @@ async def blast_radius(request: Request) -> Response:
         wired.runtime.clock.now(),
         schemas={each.pin.tool: each.schema for each in registered},
         checks=dict(wired.memory.validators),
+        exercised=[each for each in bundle.tools if wired.memory.exercised(each)],
     )
     return json_response(found)
 
@@ -204,6 +205,7 @@ async def explain_policy(request: Request) -> Response:
         labels=frozenset(body.labels),
         reach=body.reach,
         now=wired.runtime.clock.now() if body.at is None else body.at,
+        exercised=wired.memory.exercised(body.tool),
     )
     bundle, check = _bundle(wired), wired.memory.validators.get(body.tool)
     if body.workflow not in bundle.workflows:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Any
+
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,7 +13,9 @@ from starlette.routing import Route
 from interlock.core import rotation
 from interlock.core.model import Json
 from interlock.errors import NotPermitted
-from interlock.store import documents, pins
+from interlock.services.exercise import TryOut
+from interlock.services.register import pin_digest
+from interlock.store import documents, pins, undos
 from interlock.store.pins import PinnedTool
 from interlock.web.auth import person_of
 from interlock.web.body import read_body
@@ -19,6 +24,7 @@ from interlock.web.page import list_response
 from interlock.wiring import Wired
 
 _PATIENCE = 10.0
+_EXERCISERS = ("policy_author", "agent_owner", "operator", "admin")
 
 
 class AcceptBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,6 +81,36 @@ async def accept(request: Request) -> Response:
     return json_response({"tool": pin.tool, "digest": pin.digest, "accepted_by": person.name})
 
 
+class ExerciseBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the tool is given when its undo is tried out; what the manifest says where nothing is given."""
+
+    arguments: dict[str, Any] | None = None
+
+
+async def exercise(request: Request) -> Response:
+    """Try the undo of a tool out on the server that stands in for its own, and record how that ended."""
+    person = await person_of(request, *_EXERCISERS)
+    wired: Wired = request.app.state.wired
+    body = await read_body(request, ExerciseBody)
+    await wired.registrar.look(_PATIENCE)
+    use = TryOut(
+        store=wired.store,
+        memory=wired.memory,
+        runtime=wired.runtime,
+        execute=wired.servers.execute,
+        defined=lambda server, tool: _defined(wired, server, tool),
+        timeout=wired.settings.call_timeout,
+    )
+    done = await use.undo(request.path_params["tool"], arguments=body.arguments, person=person.name)
+    return json_response(asdict(done), 201)
+
+
+def _defined(wired: Wired, server: str, tool: str) -> str | None:
+    listed = wired.servers.tools(server) or ()
+    found = next((each for each in listed if each.get("name") == tool), None)
+    return None if found is None else pin_digest(found)
+
+
 def _pin(each: PinnedTool) -> dict[str, Json]:
     return {
         "tool": each.pin.tool,
@@ -117,7 +153,15 @@ def _tool(wired: Wired, name: str) -> dict[str, Json]:
         "mapped": tool.mapped,
         "state": state if offered or pin is None else f"{state}, not offered now",
         "pin": pin.digest if pin is not None else None,
+        "undo": _undo_of(wired, name),
     }
+
+
+def _undo_of(wired: Wired, name: str) -> str:
+    """Say whether an undo is declared, and whether it was tried out on the tools as they are (E5)."""
+    if undos.declared(wired.memory, name) is None:
+        return "none"
+    return "exercised" if wired.memory.exercised(name) else "declared, not yet exercised"
 
 
 routes = [
@@ -125,4 +169,5 @@ routes = [
     Route("/api/v1/tools/pins", pinned, methods=["GET"]),
     Route("/api/v1/tools/servers", serving, methods=["GET"]),
     Route("/api/v1/tools/{tool}/accept", accept, methods=["POST"]),
+    Route("/api/v1/tools/{tool}/exercise", exercise, methods=["POST"]),
 ]

@@ -76,6 +76,14 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Exercise:
+    """Where an undo is tried out: a server that stands in for the tool's own, and what the tool is given."""
+
+    server: str
+    arguments: Mapping[str, Json] = field(default_factory=dict[str, Json])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tool(Document):
     """One entry of the blast-radius map; `name` is `server.tool`. Without a tier it counts as unmapped.
 
@@ -93,6 +101,7 @@ class Tool(Document):
     delay: int = 0
     dedupe: int | None = None
     probe: Probe | None = None
+    exercise: Exercise | None = None
 
     @property
     def mapped(self) -> bool:
