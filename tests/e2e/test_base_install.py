@@ -136,6 +136,7 @@ REFUSED = [
     "approvals approve apr_none",
     "approvals reject apr_none --reason r",
     "approvals modify apr_none --reason r --arguments {}",
+    "approvals answer apr_none yes",
     "actions show act_none",
     "audit show act_none",
     "actions cancel act_none --reason r",

@@ -246,6 +246,12 @@ IRREVERSIBLE = Reason(
     message="The tool writes and names neither an undo nor a delay of ten minutes, so a person decides (E5).",
     verdict=Verdict.REQUIRE_APPROVAL,
 )
+QUESTION = Reason(
+    gate=Gate.APPROVAL,
+    code="question",
+    message="The tool puts a question to a person, who answers it.",
+    verdict=Verdict.REQUIRE_APPROVAL,
+)
 UNEXERCISED = Reason(
     gate=Gate.APPROVAL,
     code="undo_unexercised",
