@@ -71,6 +71,9 @@ class Settings:
     )
     smtp_password: str = _setting("", "password of the mail server's user")
     smtp_ca: str = _setting("", "file with the authority of the mail server's certificate, if it is your own")
+    public_url: str = _setting(
+        "", "where people reach this server, such as https://interlock.example.com; notices link to it"
+    )
     mail_from: str = _setting("", "sender of notices; empty is interlock@ the mail server's host")
     webhook_key: str = _setting("", "key that signs webhooks of people who declare none of their own")
     notify_private: bool = _setting(

@@ -25,6 +25,6 @@ def delivery_job(wired: WiredModels) -> Job:
         mail_server=server,
         webhook_key=settings.webhook_key,
         private=settings.notify_private,
-        url=settings.issuer_url,
+        url=settings.public_url.rstrip("/"),
     )
     return Job(name="deliver notices", every=DELIVER, run=deliver)
