@@ -32,8 +32,9 @@ def decider(person: Person) -> Decider:
 
 
 def may_see(person: Person, approval: Approval) -> bool:
-    """Return whether the person may read a request: by a role, or because its route names them."""
-    return person.may(*READERS) or any(person.name in each.people for each in approval.stages)
+    """Return whether the person may read a request: by a role, or because it names them, now or later."""
+    asked = (approval.approvers, *(each.people for each in approval.stages))
+    return person.may(*READERS) or any(person.name in names for names in asked)
 
 
 def plain(approval: Approval) -> dict[str, Json]:
