@@ -20,7 +20,7 @@ from interlock.core.reach import Measured
 from interlock.core.refusal import FORGOTTEN
 from interlock.errors import CommitUnknown, SnapshotMoved, StateConflict, StoreUnavailable
 from interlock.runtime import Runtime
-from interlock.store import actions, breakers, decisions, doubts, openings, requests, standings
+from interlock.store import actions, breakers, decisions, doubts, openings, requests, standings, track_records
 from interlock.store.database import JournalEntry, Store, Transaction
 from interlock.store.memory import Memory
 
@@ -90,7 +90,7 @@ class Admit:
         `SnapshotMoved` when what it was decided on is no longer so; the reserved call is given back, but for
         `CommitUnknown`.
         """
-        now = self.runtime.clock.now()
+        now = self.store.now()
         drafted = self._draft(request, decision, action, idempotency_key, now)
         if parked is not None:
             drafted = replace(
@@ -99,6 +99,8 @@ class Admit:
                 result=dict(parked["payload"]),
                 input_state=str(parked["state"]),
                 attempt=0,
+                began_at=0,
+                lease_until=0,
             )
         try:
             return await self.store.transact(
@@ -145,6 +147,7 @@ class Admit:
             state = ActionState.WAITING_APPROVAL
         elif (delay := self.memory.delay_of(request.tool)) and decision.effect is not EffectClass.READ:
             state, due_at = ActionState.SCHEDULED, now + delay
+        sent = state is ActionState.EXECUTING
         return Action(
             id=action,
             run=principal.run,
@@ -166,12 +169,14 @@ class Admit:
             decision=actions.plain(decision),
             idempotency_key=idempotency_key,
             due_at=due_at,
-            attempt=1 if state is ActionState.EXECUTING else 0,
+            attempt=int(sent),
+            began_at=now if sent else 0,
+            lease_until=now + self._lease if sent else 0,
         )
 
     def _intent(self, transaction: Transaction, action: Action, decision: Decision) -> Action:
         self._still(transaction, action, decision)
-        action, expires_at = self._begun(action, transaction.now), 0
+        action, expires_at = self._as_of(transaction.now, action), 0
         if action.state is ActionState.WAITING_APPROVAL:
             asked = requests.draft(transaction, self.memory, action, decision)
             action, expires_at = replace(action, approval=asked.id), asked.expires_at
@@ -260,12 +265,13 @@ class Admit:
         live = actions.live_of(action, expires_at=expires_at)
         transaction.on_commit(lambda: self.memory.put_action(live))
 
-    def _begun(self, action: Action, now: int) -> Action:
-        """Return a new action as of the moment of its commit, which on PostgreSQL the database says."""
-        if not action.attempt:
-            return replace(action, created_at=now, updated_at=now)
-        until = now + self._lease
-        return replace(action, created_at=now, updated_at=now, began_at=now, lease_until=until)
+    def _as_of(self, now: int, action: Action) -> Action:
+        """Return a new action as of `now`, which on PostgreSQL is what the database says."""
+        if self.store.alone:
+            return action
+        times = {name: getattr(action, name) for name in ("began_at", "lease_until", "due_at")}
+        later = {name: at + now - action.created_at for name, at in times.items() if at}
+        return replace(action, created_at=now, updated_at=now, **later)
 
     @property
     def _lease(self) -> int:
@@ -275,7 +281,7 @@ class Admit:
         """Check on disk what the decision was made on; a denial needs no such ground."""
         if decision.denied:
             return
-        found = standings.standing(transaction.connection, action.run, self.memory.environment)
+        found = standings.standing(transaction.connection, action.run, self.memory.environment, action.tool)
         if (
             found is None
             or found.bundle != decision.bundle
@@ -283,6 +289,7 @@ class Admit:
             or not found.agent_active
             or found.epoch > int(action.principal["epoch"])
             or (found.tripped and self._tripped_since(transaction, action, decision))
+            or not track_records.stands(self.memory, action.workflow, action.tool, found.tier)
         ):
             raise SnapshotMoved("What this call was decided on has changed.", hint="It is decided anew.")
 
