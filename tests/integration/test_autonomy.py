@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from interlock.core.action import ActionState
-from interlock.core.answer import Completed, Waiting
+from interlock.core.answer import Broken, Completed, Waiting
 from interlock.core.document.kind import AnyDocument
 from interlock.core.document.workflow import Autonomy
 from interlock.core.model import SECOND, AutonomyTier, Verdict
@@ -169,6 +169,21 @@ def test_failures_demote_by_exactly_one_tier_at_once_and_a_new_record_begins(
         assert "reviewed in the daily digest" in told_of.summary
         await world.tracked.load()
         assert world.memory.autonomy == {}
+
+    told(story)
+
+
+def test_a_tier_that_was_lost_elsewhere_is_found_by_the_claim_itself(told: Callable[..., None]) -> None:
+    async def story(world: Tracked) -> None:
+        await world.put(FREE)
+        await world.demote(*WRITE, by="kim", reason="odd")
+        record = await world.record()
+        track_records.put(world.memory, WRITE, FREE, record.basis)  # as if its news had not come yet
+        answer = await world.propose("shop.write", {"order": 1}, wait=5)
+        assert isinstance(answer, Broken)
+        assert not world.script.effects
+        await world.tracked.load()
+        assert isinstance(await world.propose("shop.write", {"order": 1}, wait=5), Completed)
 
     told(story)
 

@@ -1,4 +1,4 @@
-"""What a decision stands on, read in the commit that acts on it: policy, run, agent, what has tripped.
+"""What a decision stands on, read in the commit that acts on it: policy, run, agent, breakers, tier.
 
 A write stands only if this is still what the decision was made on; otherwise it is decided anew.
 """
@@ -10,18 +10,22 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from interlock.store.prepared import Prepared
-from interlock.store.schema import agents, breakers, heads, runs
+from interlock.store.schema import agents, breakers, heads, runs, track_records
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """What a decision stands on, as the disk has it: policy bundle, run, agent, and if anything tripped."""
+    """What a decision stands on, as the disk has it: policy bundle, run, agent, and if anything tripped.
+
+    `tier` is what its workflow has on record for the tool, "" where nothing is.
+    """
 
     bundle: str
     run_open: bool
     agent_active: bool
     epoch: int
     tripped: bool
+    tier: str
 
 
 _STANDING = Prepared(
@@ -36,24 +40,34 @@ _STANDING = Prepared(
             breakers.c.state != sa.literal_column("'closed'"),
         )
         .label("tripped"),
+        track_records.c.tier,
     )
     .select_from(runs)
     .join(agents, agents.c.name == runs.c.agent)
     .outerjoin(heads, heads.c.environment == sa.bindparam("environment"))
+    .outerjoin(
+        track_records,
+        sa.and_(
+            track_records.c.environment == sa.bindparam("environment"),
+            track_records.c.workflow == runs.c.workflow,
+            track_records.c.tool == sa.bindparam("tool"),
+        ),
+    )
     .where(runs.c.id == sa.bindparam("run"))
 )
 
 
-def standing(connection: sa.Connection, run: str, environment: str) -> Standing | None:
-    """Return what a decision about `run` stands on now, or None when the run is not known."""
-    row = _STANDING.run(connection, {"run": run, "environment": environment}).fetchone()
+def standing(connection: sa.Connection, run: str, environment: str, tool: str) -> Standing | None:
+    """Return what a decision on `tool` in `run` stands on now, or None when the run is not known."""
+    row = _STANDING.run(connection, {"run": run, "environment": environment, "tool": tool}).fetchone()
     if row is None:
         return None
-    bundle, run_state, agent_state, epoch, tripped = row
+    bundle, run_state, agent_state, epoch, tripped, tier = row
     return Standing(
         bundle=bundle or "",
         run_open=run_state == "open",
         agent_active=agent_state == "active",
         epoch=epoch,
         tripped=bool(tripped),
+        tier=tier or "",
     )

@@ -16,7 +16,6 @@ from interlock.core.model import AutonomyTier
 from interlock.core.track_record import Cause, TrackRecord, after_change, basis_of, moved
 from interlock.store.memory import Memory
 from interlock.store.news import Topic
-from interlock.store.prepared import Prepared
 from interlock.store.schema import tier_changes, track_records
 from interlock.store.transaction import Transaction
 
@@ -24,12 +23,6 @@ Key = tuple[str, str]
 _NEW = sa.text(
     "INSERT INTO track_records (environment, workflow, tool, tier, basis, began_at)"
     " VALUES (:environment, :workflow, :tool, :tier, :basis, 0) ON CONFLICT DO NOTHING"
-)
-_TIER = Prepared(
-    sa.text(
-        "SELECT tier FROM track_records"
-        " WHERE environment = :environment AND workflow = :workflow AND tool = :tool"
-    )
 )
 _COUNTS = ("clean", "failed", "alarm", "audit_alarm", "proposed_at")
 
@@ -80,6 +73,7 @@ def hold(transaction: Transaction, memory: Memory, workflow: str, tool: str) -> 
     if row is None:
         names = {"environment": memory.environment, "workflow": workflow, "tool": tool}
         transaction.execute(_NEW, {**names, "tier": lowest.value, "basis": basis})
+        transaction.on_commit(lambda: put(memory, (workflow, tool), lowest, basis))
         row = transaction.execute(query).mappings().one()
     record = _record(row)
     if record.basis == basis:
@@ -116,11 +110,15 @@ def change(
     return now
 
 
-def standing(connection: sa.Connection, environment: str, workflow: str, tool: str) -> AutonomyTier | None:
-    """Return the tier on disk, for a claim that reads it again in its own commit; None without a record."""
-    names = {"environment": environment, "workflow": workflow, "tool": tool}
-    row = _TIER.run(connection, names).fetchone()
-    return None if row is None else AutonomyTier(row[0])
+def stands(memory: Memory, workflow: str, tool: str, tier: str) -> bool:
+    """Whether the tier on disk, "" for none, is the one that is decided by here."""
+    if not tier:
+        return True
+    known = memory.earned.get((workflow, tool))
+    if known is not None:
+        return known[0].value == tier
+    bundle = memory.bundle
+    return bundle is not None and tool in bundle.tools and default(bundle.tools[tool].tier).value == tier
 
 
 def listed(connection: sa.Connection, environment: str) -> list[TrackRecord]:
