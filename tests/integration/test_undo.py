@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,17 @@ from interlock.core.breaker import BreakerKind
 from interlock.core.compensation import RECOVERY, TRIES
 from interlock.core.document.tool import Companion
 from interlock.core.document.workflow import Grant
+from interlock.core.kill import KillLevel
 from interlock.core.model import EffectClass, OnFailure, RiskTier
 from interlock.errors import StateConflict, UsageError
-from interlock.services.close_run import close_run
+from interlock.services.close_run import Closed, close_run
 from interlock.services.compensate import Compensate
+from interlock.services.expire import Expire
 from interlock.services.trip import trip_by_hand
-from interlock.store import incidents, undos
-from interlock.store.schema import audit
+from interlock.store import actions, incidents, model_calls, undos
+from interlock.store.schema import agents, audit
 from interlock.testing.journal import check
-from interlock.upstream.executor import Bridge, Dispatch, Failed, NotSent, Outcome, Succeeded, Unknown
+from interlock.upstream.executor import Bridge, Dispatch, Outcome, Succeeded
 from support.engine import UNKNOWN, UNSENT, World, a_manifest, a_tool, eventually, failed
 
 pytestmark = pytest.mark.anyio
@@ -37,7 +38,7 @@ TOOLS = (
            undo=Companion(tool="shop.drop", arguments={"note": "$args.order"})),
     a_tool("shop.drop", RiskTier.LIMITED_WRITE, EffectClass.IDEMPOTENT, undo=None, cost_per_call=7),
 )  # fmt: skip
-GRANTS = tuple(Grant(tool=f"shop.{name}") for name in ("add", "note", "drop", "write"))
+GRANTS = tuple(Grant(tool=f"shop.{name}") for name in ("add", "note", "drop", "write", "refund"))
 
 
 def added(number: int) -> Succeeded:
@@ -67,6 +68,20 @@ async def did(world: World, tool: str = "shop.add", number: int = 1, **more: Any
     return (await world.every())[-1]
 
 
+async def fail(world: World) -> Closed:
+    """Let the launcher say that its program failed."""
+    return await close_run(
+        store=world.store, memory=world.memory, run=world.run, reason="exit code 1", by="l", failed=True
+    )
+
+
+async def undo_of(world: World, action: Action) -> Action:
+    """Return the undo of an action."""
+    undo = await world.store.read(lambda found: undos.undoing(found, action.id))
+    assert undo is not None
+    return undo
+
+
 async def test_a_person_has_an_action_undone_by_what_was_reviewed_for_it(world: World) -> None:
     action = await did(world, number=7)
     begun = await people(world).action(action.id, person="maria", reason="a mistake")
@@ -77,3 +92,221 @@ async def test_a_person_has_an_action_undone_by_what_was_reviewed_for_it(world: 
     sent = world.script.effects[-1]
     assert (sent.tool, sent.arguments, sent.principal.agent) == ("drop", {"item": 7, "from": 7}, RECOVERY)
     assert sent.idempotency_key
+
+
+async def test_a_run_that_failed_is_undone_the_last_first_and_what_was_not_sent_is_cancelled(
+    world: World,
+) -> None:
+    done = [await did(world, number=number) for number in (1, 2, 3)]
+    plain = await did(world, "shop.write", 4)  # its undo only reads: it is called all the same
+    waiting = await world.propose("shop.refund", {"order": 9})
+    closed = await fail(world)
+    assert [each.tool for each in closed.cancelled] == ["shop.refund"]
+    for each in (*done, plain):
+        await world.until(each.id, "compensated")
+    undone = [each.arguments.get("item") for each in world.script.effects if each.tool == "drop"]
+    assert undone == [3, 2, 1]
+    assert [each.state.value for each in await world.every()].count("cancelled") == 1
+    assert not isinstance(waiting, Completed)
+
+
+async def test_a_run_that_ends_well_or_whose_workflow_does_not_say_so_keeps_what_it_did(world: World) -> None:
+    action = await did(world)
+    await close_run(store=world.store, memory=world.memory, run=world.run, reason="exit code 0", by="l")
+    kept = await did(world, principal=world.principal(await world.open_run("returns")))
+    await close_run(
+        store=world.store, memory=world.memory, run=kept.run, reason="exit code 1", by="l", failed=True
+    )
+    assert {(await world.action(each.id)).state.value for each in (action, kept)} == {"succeeded"}
+
+
+async def test_a_sibling_that_succeeds_late_is_undone_in_the_commit_of_its_outcome(world: World) -> None:
+    early, landed = await did(world, number=1), asyncio.Event()
+
+    async def late(_dispatch: Dispatch, _bridge: Bridge | None) -> Outcome:
+        await landed.wait()
+        return added(2)
+
+    world.script.answers.append(late)
+    calling = asyncio.create_task(world.propose("shop.add", {"order": 2}))
+    await eventually(lambda: len(world.script.effects) == 2)
+    await fail(world)
+    await world.until(early.id, "compensated")
+    landed.set()
+    await calling
+    sibling = next(each for each in await world.every() if each.arguments == {"order": 2})
+    await world.until(sibling.id, "compensated")
+    moves = await world.store.read(lambda found: actions.moves(found, sibling.id))
+    assert [each.to_state for each in moves] == ["executing", "compensating", "compensated"]
+    assert world.script.effects[-1].arguments == {"item": 2, "from": 2}
+
+
+async def test_what_is_in_doubt_is_undone_once_a_person_says_that_it_happened(world: World) -> None:
+    world.script.answers = [UNKNOWN]
+    await world.propose("shop.write", {"order": 1})
+    (doubted,) = await world.every()
+    await fail(world)
+    assert (await world.action(doubted.id)).state is ActionState.IN_DOUBT
+    world.ahead(1000)
+    await world.resolve.action(doubted.id, happened=True, person="maria", reason="seen")
+    await world.until(doubted.id, "compensated")
+
+
+async def test_a_call_that_may_still_land_is_undone_only_when_it_cannot_any_more(world: World) -> None:
+    world.script.answers = [UNKNOWN]
+    calling = asyncio.create_task(world.propose("shop.note", {"order": 5}))
+    await eventually(lambda: any(each.state is ActionState.RETRY for each in world.memory.actions.values()))
+    (waiting,) = await world.every()
+    await fail(world)
+    began = await world.until(waiting.id, "compensating")
+    undo = await undo_of(world, began)
+    assert (undo.state, undo.due_at) == (ActionState.APPROVED, waiting.lease_until)
+    assert len(world.script.effects) == 1
+    world.ahead(1000)
+    await world.until(waiting.id, "compensated")
+    await calling
+
+
+async def test_no_breaker_kill_spent_budget_or_retired_agent_stops_an_undo(world: World) -> None:
+    action = await did(world)
+    for kind, name in ((BreakerKind.TOOL, "shop.drop"), (BreakerKind.WORKFLOW, "orders")):
+        await trip_by_hand(
+            store=world.store, memory=world.memory, kind=kind, name=name, by="maria", reason="no"
+        )
+    for subject in ("environment:dev", "tool:shop.drop", "agent:bot"):
+        world.memory.put_kill(f"kil_{subject}", subject, KillLevel.STOP)
+    retired = sa.update(agents).values(state="retired", epoch=99)
+    await world.store.transact(lambda transaction: transaction.execute(retired) and None)
+    await people(world).action(action.id, person="maria", reason="a mistake")
+    await world.until(action.id, "compensated")
+    paid = await world.store.read(lambda found: model_calls.of_run(found, world.run))
+    assert [(each.agent, each.cost, each.accounts) for each in paid] == [(RECOVERY, 7, ())]
+
+
+async def test_what_gets_no_answer_is_sent_again_under_its_key_and_a_failure_needs_a_person(
+    world: World,
+) -> None:
+    action = await did(world)
+    world.script.answers = [UNSENT, UNKNOWN, failed()]
+    await people(world).action(action.id, person="maria", reason="a mistake")
+    for _ in range(2):
+        await world.until((await undo_of(world, action)).id, "retry")
+        world.ahead(700)
+    lost = await world.until(action.id, "compensation_failed")
+    keys = [each.idempotency_key for each in world.script.effects[1:]]
+    assert len(keys) == 2
+    assert len(set(keys)) == 1
+    opened = await world.store.read(lambda found: incidents.listed(found, "dev"))
+    assert {each.kind for each in opened} == {"undo.failed", "breaker.opened"}
+    assert lost.error.startswith("Its undo failed")
+    again = await people(world).action(action.id, person="maria", reason="the server is mended")
+    undone = await world.until(action.id, "compensated")
+    assert (again.undo.comp_of, undone.fence) == (action.id, lost.fence + 2)
+    assert len([each for each in await world.every() if each.comp_of]) == 1
+
+
+async def test_what_never_gets_an_answer_is_given_up_and_may_be_undone_by_hand(world: World) -> None:
+    action = await did(world)
+    world.script.answers = [UNKNOWN] * TRIES
+    await people(world).action(action.id, person="maria", reason="a mistake")
+    for _ in range(TRIES - 1):
+        await world.until((await undo_of(world, action)).id, "retry")
+        world.ahead(700)
+    await world.until(action.id, "compensation_failed")
+    assert (await undo_of(world, action)).state is ActionState.IN_DOUBT
+    done = await people(world).by_hand(action.id, person="maria", reason="taken back in the console")
+    assert done.state is ActionState.COMPENSATED
+
+
+async def test_a_person_stops_an_undo_before_it_is_sent_and_may_change_their_mind(world: World) -> None:
+    first, second = await did(world, number=1), await did(world, number=2)
+    world.script.gate = asyncio.Event()
+    planned = await people(world).run(world.run, person="maria", reason="a mistake")
+    assert [each.action.id for each in planned.undone] == [second.id, first.id]
+    await eventually(lambda: len(world.script.effects) == 3)
+    with pytest.raises(StateConflict, match="sent already"):
+        await people(world).stop(second.id, person="maria", reason="no")
+    stopped = await people(world).stop(first.id, person="maria", reason="the customer keeps it")
+    assert (stopped.action.state, stopped.undo.state) == (ActionState.SUCCEEDED, ActionState.CANCELLED)
+    world.script.gate.set()
+    await world.until(second.id, "compensated")
+    assert (await world.action(first.id)).state is ActionState.SUCCEEDED
+    await people(world).action(first.id, person="maria", reason="after all")
+    await world.until(first.id, "compensated")
+
+
+async def test_what_cannot_be_undone_is_refused_on_record_and_unchanged(world: World) -> None:
+    use, done = people(world), await did(world)
+    world.script.answers = [failed(), Succeeded(payload={"content": [], "isError": False})]
+    await world.propose("shop.add", {"order": 2})
+    await world.propose("shop.add", {"order": 3})
+    await world.propose("shop.refund", {"order": 4})
+    _, never, blind, waiting = await world.every()
+    begun = await use.action(done.id, person="maria", reason="a mistake")
+    await world.until(done.id, "compensated")
+    old = await did(world, number=5)
+    world.ahead(3700)
+    before = [(each.id, each.state, each.fence) for each in await world.every()]
+    for action, said in (
+        (done, "was undone already"),
+        (begun.undo, "is an undo itself"),
+        (never, "never happened"),
+        (blind, "is not an object"),
+        (waiting, "was not sent yet"),
+        (old, "its undo has ended"),
+    ):
+        with pytest.raises(StateConflict, match=said):
+            await use.action(action.id, person="maria", reason="no")
+    with pytest.raises(UsageError, match="reason"):
+        await use.action(done.id, person="maria", reason=" ")
+    with pytest.raises(StateConflict, match="stopped as an undo"):
+        await world.cancel.action(begun.undo.id, person="maria", reason="no")
+    assert [(each.id, each.state, each.fence) for each in await world.every()] == before
+    refused = sa.select(sa.func.count()).select_from(audit).where(audit.c.kind == "undo.refused")
+    await eventually(lambda: True)
+    assert await world.store.read(lambda found: found.execute(refused).scalar_one()) == 7
+
+
+async def test_an_identical_call_of_an_agent_never_attaches_to_an_undo(world: World) -> None:
+    action = await did(world, number=7)
+    world.script.gate = asyncio.Event()
+    await people(world).action(action.id, person="maria", reason="a mistake")
+    await eventually(lambda: len(world.script.effects) == 2)
+    calling = asyncio.create_task(world.propose("shop.drop", {"item": 7, "from": 7}))
+    await eventually(lambda: len(world.script.effects) == 3)
+    world.script.gate.set()
+    assert isinstance(await calling, Completed)
+
+
+async def test_a_process_that_dies_between_the_steps_of_an_undo_changes_nothing_of_it(
+    tmp_path: Path, database_url: str
+) -> None:
+    manifest = a_manifest(*TOOLS, grants=GRANTS, on_failure=OnFailure.UNDO)
+    world = await World(tmp_path, database_url).open(manifest)
+    done = [await did(world, number=number) for number in (1, 2, 3)]
+    world.script.gate = asyncio.Event()
+    await fail(world)
+    await eventually(lambda: len(world.script.effects) == 4)
+    await world.crash()  # the first undo was sent, and its outcome is not on record
+    world.script.gate = None
+    await world.open()
+    await world.lease_over()
+    world.ahead(1000)
+    for each in done:
+        await world.until(each.id, "compensated")
+    undone = [each.arguments["item"] for each in world.script.effects if each.tool == "drop"]
+    assert undone == [3, 3, 2, 1]
+    keys = [each.idempotency_key for each in world.script.effects if each.tool == "drop"]
+    assert keys[0] == keys[1]
+    assert await world.store.read(check) == []
+    await world.close()
+
+
+async def test_an_undo_that_waits_is_not_stopped_by_the_end_of_its_run(world: World) -> None:
+    action = await did(world)
+    await close_run(store=world.store, memory=world.memory, run=world.run, reason="done", by="l")
+    await world.calls.close()  # nobody carries it out
+    begun = await people(world).action(action.id, person="maria", reason="a mistake")
+    clock = Expire(store=world.store, memory=world.memory)
+    await clock.look(actions.live_of(begun.undo), world.clock.now())
+    assert (await undo_of(world, action)).state is ActionState.APPROVED

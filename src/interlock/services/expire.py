@@ -27,7 +27,14 @@ class Expire:
     memory: Memory
 
     async def look(self, live: LiveAction, now: int) -> None:
-        """Do what is due for one live action at `now` (microseconds). Raises `StoreError`."""
+        """Do what is due for one live action at `now` (microseconds). Raises `StoreError`.
+
+        An undo belongs to nobody's run: the end of the run that it undoes does not stop it (invariant 8).
+        """
+        if live.comp_of:
+            if live.state.final:
+                self.memory.forget_action(live.id)
+            return
         run = self.memory.runs.get(live.run)
         if (run is None or not run.open) and (live.state.cancellable or live.state.final):
             if live.state.final:  # nobody can collect it by an identical call any more
