@@ -19,6 +19,7 @@ from interlock.core.document.workflow import Approvals
 from interlock.core.model import SECOND, AtEnd, RiskTier
 from interlock.errors import NotPermitted, StateConflict, UsageError
 from interlock.services.approve import Approve
+from interlock.services.escalate import Escalate
 from interlock.store import approvals, audit, deliveries, incidents, timers
 from interlock.store.database import Store
 from interlock.store.memory import Memory
@@ -182,6 +183,21 @@ def test_silence_never_approves_and_its_end_is_no_refusal(tmp_path: Path, end: A
                 assert (await world.action(call.action)).state.value == "waiting_approval"
             assert world.script.effects == []
             assert await kinds(world, "approval.approved") == 0
+
+    play(story)
+
+
+def test_a_notice_goes_out_once_for_its_request_stage_and_address(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with a_world(tmp_path) as world:
+            call = await asked(world)
+            clock = Escalate(memory=world.memory)
+            for _ in range(3):
+                await world.store.transact(lambda transaction: clock.remind(transaction, call.approval))
+                await world.store.transact(lambda transaction: clock.breach(transaction, call.approval))
+            assert await told(world, "approval.reminder") == ["maria"]
+            found = await approval(world, call.approval)
+            assert (found.stage, await told(world, "approval.escalated")) == ("approvers", [])
 
     play(story)
 

@@ -170,6 +170,8 @@ def test_nobody_decides_before_their_stage_has_begun_and_nobody_loses_the_right_
     said = objection(routed(), Act.APPROVE, EVE, reason="", now=150)
     assert said is not None
     assert "asked in the stage fallback, which has not begun; now it is approvers" in said.message
+    stranger = Decider(name="zoe", roles=frozenset({"approver"}))
+    assert grounds(routed(), Act.APPROVE, stranger) is Ground.NOT_PERMITTED
     later = climb(routed(), 1, now=160)
     assert (later.stage, later.level_at, later.approvers) == ("fallback", 160, ("ann", "bob", "eve"))
     for person in (ANN, BOB, EVE):

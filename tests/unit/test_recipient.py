@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from interlock.core.alert import Severity
-from interlock.core.document.identity import Agent, Person, Team
+from interlock.core.document.identity import Agent, Person, Rotation, Team
 from interlock.core.document.workflow import Approvals, Workflow
 from interlock.core.recipient import Address, addresses
 
@@ -52,6 +52,12 @@ def test_a_route_takes_the_owners_place_but_a_page_reaches_both() -> None:
     assert addresses("workflow:refunds", Severity.TICKET, DOCUMENTS, route=("kim",)) == (KIM,)
     assert addresses("workflow:refunds", Severity.PAGE, DOCUMENTS, route=("desk",)) == (DENG, MAIL, KIM)
     assert addresses("workflow:refunds", Severity.TICKET, DOCUMENTS, route=("gone",)) == (MAIL,)
+
+
+def test_a_rota_is_all_its_members() -> None:
+    rota = Rotation(name="nights", members=("deng", "kim"), tz="UTC", first=0)
+    told = addresses("workflow:refunds", Severity.TICKET, (*DOCUMENTS, rota), route=("nights",))
+    assert told == (DENG, KIM)
 
 
 def test_where_nobody_can_be_reached_nobody_is_told() -> None:
