@@ -25,7 +25,7 @@ from interlock.errors import (
     TurnedDown,
     UsageError,
 )
-from support.served import MAP, apply, environment, serving
+from support.served import MAP, apply, environment, serving, until
 from support.warm import INTERLOCK
 
 MANIFEST = f"""
@@ -114,6 +114,13 @@ def charge(customer: str, cents: int = 5) -> dict[str, Any]:
         raise EFFECTS.fail
     EFFECTS.charged.append(customer)
     return {"id": f"ch_{customer}", "cents": cents}
+
+
+@interlock.tool("billing.uncharge")
+def uncharge(charge: str) -> str:
+    """Give a charge back."""
+    EFFECTS.charged.append(f"refund of {charge}")
+    return "refunded"
 
 
 @interlock.tool("billing.payout")
@@ -335,3 +342,13 @@ def test_a_launched_program_governs_its_functions_and_holds_no_token(place: Plac
     command = [*INTERLOCK, "run", "invoices", "--", sys.executable, str(program)]
     done = subprocess.run(command, env=environment(place.data), capture_output=True, text=True, timeout=60)
     assert "charged ann False" in done.stdout, done.stderr
+
+
+def test_an_undo_runs_in_whichever_program_offers_it(place: Place) -> None:
+    with place.run() as first:
+        charge("una")
+    [action] = place.cli("actions", "list", "--run", first.id)["items"]
+    place.cli("undo", "action", action["id"], "--reason", "the wrong customer")
+    with place.run():  # another run of the same program: an undo belongs to no run
+        until(lambda: place.cli("actions", "show", action["id"])["state"] == "compensated")
+    assert EFFECTS.charged == ["una", "refund of ch_una"]
