@@ -21,7 +21,6 @@ from interlock.core.model import EffectClass, OnFailure, RiskTier
 from interlock.errors import StateConflict, UsageError
 from interlock.services.close_run import Closed, close_run
 from interlock.services.compensate import Compensate
-from interlock.services.expire import Expire
 from interlock.services.trip import trip_by_hand
 from interlock.store import actions, incidents, model_calls, undos
 from interlock.store.schema import agents, audit
@@ -31,12 +30,13 @@ from support.engine import UNKNOWN, UNSENT, World, a_manifest, a_tool, eventuall
 
 pytestmark = pytest.mark.anyio
 
-ADD = Companion(tool="shop.drop", arguments={"item": "$result.item", "from": "$args.order"}, within=3600)
+ADD = Companion(tool="shop.drop", arguments={"item": "$result.item", "from": "$args.order"}, within=1800)
+BACK = Companion(tool="shop.add", arguments={"order": "$args.item"})
 TOOLS = (
     a_tool("shop.add", RiskTier.LIMITED_WRITE, EffectClass.IDEMPOTENT, undo=ADD),
     a_tool("shop.note", RiskTier.LIMITED_WRITE, EffectClass.IDEMPOTENT,
            undo=Companion(tool="shop.drop", arguments={"note": "$args.order"})),
-    a_tool("shop.drop", RiskTier.LIMITED_WRITE, EffectClass.IDEMPOTENT, undo=None, cost_per_call=7),
+    a_tool("shop.drop", RiskTier.LIMITED_WRITE, EffectClass.IDEMPOTENT, undo=BACK, cost_per_call=7),
 )  # fmt: skip
 GRANTS = tuple(Grant(tool=f"shop.{name}") for name in ("add", "note", "drop", "write", "refund"))
 
@@ -51,6 +51,15 @@ async def world(tmp_path: Path, database_url: str) -> AsyncIterator[World]:
     world = await World(tmp_path, database_url).open(
         a_manifest(*TOOLS, grants=GRANTS, on_failure=OnFailure.UNDO)
     )
+    yield world
+    assert await world.store.read(check) == []
+    await world.close()
+
+
+@pytest.fixture
+async def clocked(tmp_path: Path) -> AsyncIterator[World]:
+    """A world on SQLite, whose time a test sets; on PostgreSQL the database says what time it is."""
+    world = await World(tmp_path).open(a_manifest(*TOOLS, grants=GRANTS, on_failure=OnFailure.UNDO))
     yield world
     assert await world.store.read(check) == []
     await world.close()
@@ -80,6 +89,16 @@ async def undo_of(world: World, action: Action) -> Action:
     undo = await world.store.read(lambda found: undos.undoing(found, action.id))
     assert undo is not None
     return undo
+
+
+async def waits(world: World, action: Action, attempt: int) -> None:
+    """Wait until an undo waits to be sent again, after its attempt of that number."""
+    for _ in range(1000):
+        undo = await undo_of(world, action)
+        if (undo.state, undo.attempt) == (ActionState.RETRY, attempt):
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError(f"the undo is {undo.state} after {undo.attempt} attempts")
 
 
 async def test_a_person_has_an_action_undone_by_what_was_reviewed_for_it(world: World) -> None:
@@ -141,7 +160,8 @@ async def test_a_sibling_that_succeeds_late_is_undone_in_the_commit_of_its_outco
     assert world.script.effects[-1].arguments == {"item": 2, "from": 2}
 
 
-async def test_what_is_in_doubt_is_undone_once_a_person_says_that_it_happened(world: World) -> None:
+async def test_what_is_in_doubt_is_undone_once_a_person_says_that_it_happened(clocked: World) -> None:
+    world = clocked
     world.script.answers = [UNKNOWN]
     await world.propose("shop.write", {"order": 1})
     (doubted,) = await world.every()
@@ -152,7 +172,8 @@ async def test_what_is_in_doubt_is_undone_once_a_person_says_that_it_happened(wo
     await world.until(doubted.id, "compensated")
 
 
-async def test_a_call_that_may_still_land_is_undone_only_when_it_cannot_any_more(world: World) -> None:
+async def test_a_call_that_may_still_land_is_undone_only_when_it_cannot_any_more(clocked: World) -> None:
+    world = clocked
     world.script.answers = [UNKNOWN]
     calling = asyncio.create_task(world.propose("shop.note", {"order": 5}))
     await eventually(lambda: any(each.state is ActionState.RETRY for each in world.memory.actions.values()))
@@ -184,13 +205,14 @@ async def test_no_breaker_kill_spent_budget_or_retired_agent_stops_an_undo(world
 
 
 async def test_what_gets_no_answer_is_sent_again_under_its_key_and_a_failure_needs_a_person(
-    world: World,
+    clocked: World,
 ) -> None:
+    world = clocked
     action = await did(world)
     world.script.answers = [UNSENT, UNKNOWN, failed()]
     await people(world).action(action.id, person="maria", reason="a mistake")
-    for _ in range(2):
-        await world.until((await undo_of(world, action)).id, "retry")
+    for attempt in (1, 2):
+        await waits(world, action, attempt)
         world.ahead(700)
     lost = await world.until(action.id, "compensation_failed")
     keys = [each.idempotency_key for each in world.script.effects[1:]]
@@ -205,12 +227,13 @@ async def test_what_gets_no_answer_is_sent_again_under_its_key_and_a_failure_nee
     assert len([each for each in await world.every() if each.comp_of]) == 1
 
 
-async def test_what_never_gets_an_answer_is_given_up_and_may_be_undone_by_hand(world: World) -> None:
+async def test_what_never_gets_an_answer_is_given_up_and_may_be_undone_by_hand(clocked: World) -> None:
+    world = clocked
     action = await did(world)
     world.script.answers = [UNKNOWN] * TRIES
     await people(world).action(action.id, person="maria", reason="a mistake")
-    for _ in range(TRIES - 1):
-        await world.until((await undo_of(world, action)).id, "retry")
+    for attempt in range(1, TRIES):
+        await waits(world, action, attempt)
         world.ahead(700)
     await world.until(action.id, "compensation_failed")
     assert (await undo_of(world, action)).state is ActionState.IN_DOUBT
@@ -235,7 +258,8 @@ async def test_a_person_stops_an_undo_before_it_is_sent_and_may_change_their_min
     await world.until(first.id, "compensated")
 
 
-async def test_what_cannot_be_undone_is_refused_on_record_and_unchanged(world: World) -> None:
+async def test_what_cannot_be_undone_is_refused_on_record_and_unchanged(clocked: World) -> None:
+    world = clocked
     use, done = people(world), await did(world)
     world.script.answers = [failed(), Succeeded(payload={"content": [], "isError": False})]
     await world.propose("shop.add", {"order": 2})
@@ -245,7 +269,7 @@ async def test_what_cannot_be_undone_is_refused_on_record_and_unchanged(world: W
     begun = await use.action(done.id, person="maria", reason="a mistake")
     await world.until(done.id, "compensated")
     old = await did(world, number=5)
-    world.ahead(3700)
+    world.ahead(1900)
     before = [(each.id, each.state, each.fence) for each in await world.every()]
     for action, said in (
         (done, "was undone already"),
@@ -278,35 +302,27 @@ async def test_an_identical_call_of_an_agent_never_attaches_to_an_undo(world: Wo
     assert isinstance(await calling, Completed)
 
 
-async def test_a_process_that_dies_between_the_steps_of_an_undo_changes_nothing_of_it(
+def test_a_process_that_dies_between_the_steps_of_an_undo_changes_nothing_of_it(
     tmp_path: Path, database_url: str
 ) -> None:
-    manifest = a_manifest(*TOOLS, grants=GRANTS, on_failure=OnFailure.UNDO)
-    world = await World(tmp_path, database_url).open(manifest)
-    done = [await did(world, number=number) for number in (1, 2, 3)]
-    world.script.gate = asyncio.Event()
-    await fail(world)
-    await eventually(lambda: len(world.script.effects) == 4)
-    await world.crash()  # the first undo was sent, and its outcome is not on record
-    world.script.gate = None
-    await world.open()
-    await world.lease_over()
-    world.ahead(1000)
-    for each in done:
-        await world.until(each.id, "compensated")
-    undone = [each.arguments["item"] for each in world.script.effects if each.tool == "drop"]
-    assert undone == [3, 3, 2, 1]
-    keys = [each.idempotency_key for each in world.script.effects if each.tool == "drop"]
-    assert keys[0] == keys[1]
-    assert await world.store.read(check) == []
-    await world.close()
+    async def told() -> None:
+        manifest = a_manifest(*TOOLS, grants=GRANTS, on_failure=OnFailure.UNDO)
+        world = await World(tmp_path, database_url).open(manifest)
+        done = [await did(world, number=number) for number in (1, 2, 3)]
+        world.script.gate = asyncio.Event()
+        await fail(world)
+        await eventually(lambda: len(world.script.effects) == 4)
+        await world.crash()  # the first undo was sent, and its outcome is not on record
+        world.script.gate = None
+        await world.open()
+        await world.lease_over()
+        world.ahead(1000)
+        for each in done:
+            await world.until(each.id, "compensated")
+        undone = [each for each in world.script.effects if each.tool == "drop"]
+        assert [each.arguments["item"] for each in undone] == [3, 3, 2, 1]
+        assert undone[0].idempotency_key == undone[1].idempotency_key
+        assert await world.store.read(check) == []
+        await world.close()
 
-
-async def test_an_undo_that_waits_is_not_stopped_by_the_end_of_its_run(world: World) -> None:
-    action = await did(world)
-    await close_run(store=world.store, memory=world.memory, run=world.run, reason="done", by="l")
-    await world.calls.close()  # nobody carries it out
-    begun = await people(world).action(action.id, person="maria", reason="a mistake")
-    clock = Expire(store=world.store, memory=world.memory)
-    await clock.look(actions.live_of(begun.undo), world.clock.now())
-    assert (await undo_of(world, action)).state is ActionState.APPROVED
+    asyncio.run(told())
