@@ -41,11 +41,11 @@ class Proxy:
             threading.Thread(target=self._pump, args=(far, near, False), daemon=True).start()
 
     def _pump(self, source: socket.socket, target: socket.socket, outgoing: bool) -> None:
-        meant = False
+        sent = b""
         try:
             while data := source.recv(65536):
-                meant = meant or self.of in data
-                if outgoing and meant and self.cut_at_commit and b"COMMIT" in data:
+                sent = self.of if self.of in data else sent
+                if outgoing and sent == self.of and self.cut_at_commit and b"COMMIT" in data:
                     when, self.cut_at_commit = self.cut_at_commit, ""
                     if when == "before":
                         break
