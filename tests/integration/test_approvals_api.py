@@ -369,8 +369,14 @@ def test_a_question_is_answered_on_the_command_line(served: Served, monkeypatch:
     shown = command(served, monkeypatch, cli_approvals.app, "show", first.approval).output
     assert "question     Which one?" in shown
     assert f"interlock approvals answer {first.approval} TEXT" in shown
+    assert "reach" not in shown
     asked = command(served, monkeypatch, cli_approvals.app, "show", second.approval).output
     assert "must fit" in asked
+    together = command(served, monkeypatch, cli_approvals.app, "digest").output
+    assert f"interlock approvals answer ID, of {first.approval}" in together
+    misplaced = command(served, monkeypatch, cli_approvals.app, "approve", first.approval)
+    assert isinstance(misplaced.exception, UsageError)
+    assert "nobody can approve it" in misplaced.exception.message
     for wrong in ([], ["words", "--value", "3"], ["--value", "{"]):
         refused = command(served, monkeypatch, cli_approvals.app, "answer", second.approval, *wrong)
         assert isinstance(refused.exception, UsageError)

@@ -223,8 +223,8 @@ def test_changing_the_arguments_voids_the_votes_and_who_did_is_no_eye() -> None:
 def test_a_question_is_answered_and_nothing_else_is() -> None:
     for kind in (Kind.ANSWER, Kind.INPUT):
         asked = routed(kind=kind, requester="ann")
-        assert grounds(asked, Act.APPROVE, BOB) is Ground.INCOMPLETE
-        assert grounds(asked, Act.MODIFY, BOB) is Ground.INCOMPLETE
+        assert grounds(asked, Act.APPROVE, BOB) is Ground.MISPLACED
+        assert grounds(asked, Act.MODIFY, BOB) is Ground.MISPLACED
         assert grounds(asked, Act.ANSWER, BOB, reason="") is None
         assert grounds(asked, Act.REJECT, BOB) is None
         assert grounds(asked, Act.ANSWER, ANN) is None, "who started the run may answer its questions"
@@ -233,7 +233,7 @@ def test_a_question_is_answered_and_nothing_else_is() -> None:
         done = answered(asked, BOB, {"n": 1}, reason="", now=150)
         assert (done.state, done.answer, done.decided_by) == (ApprovalState.APPROVED, {"n": 1}, "bob")
         assert grounds(done, Act.ANSWER, ANN) is Ground.CONFLICT
-    assert grounds(routed(), Act.ANSWER, BOB) is Ground.INCOMPLETE
+    assert grounds(routed(), Act.ANSWER, BOB) is Ground.MISPLACED
     assert not Kind.APPROVE.question
 
 

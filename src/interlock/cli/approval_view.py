@@ -28,8 +28,7 @@ def view(found: dict[str, Any]) -> str:
         f"  approvers    {_approvers(found)}",
         *_stages(found),
         *_votes(found),
-        *_reach(tool),
-        *_measured(tool, found["reach"]),
+        *([*_reach(tool), *_measured(tool, found["reach"])] if found["kind"] == "approve" else []),
         *_why(found["reasons"]),
     ]
     if found["changed_since"]:

@@ -192,12 +192,15 @@ def _group(group: dict[str, Any]) -> str:
     """Return equal requests as one block: what they share, and each with its whole arguments."""
     ids = " ".join(line(each["id"]) for each in group["items"])
     reasons = line(", ".join(group["reasons"]))
+    approved = group["items"][0]["kind"] == "approve"
     return "\n".join(
         [
             f"[bold]{len(group['items'])} x {line(group['tool'])}[/bold] of {line(group['workflow'])} "
             f"({line(group['tier'])}; {reasons})",
             *(_row(each["id"], each["agent"], each["arguments"]) for each in group["items"]),
-            f"  interlock approvals approve {ids}",
+            f"  interlock approvals approve {ids}"
+            if approved
+            else f"  interlock approvals answer ID, of {ids}",
         ]
     )
 

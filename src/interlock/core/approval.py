@@ -53,10 +53,11 @@ class Act(StrEnum):
 
 
 class Ground(StrEnum):
-    """Why an act does not count: it is over, the person may not, or the act is incomplete."""
+    """Why an act does not count: it is over, the person may not, something else is asked for or missing."""
 
     CONFLICT = "conflict"
     NOT_PERMITTED = "not_permitted"
+    MISPLACED = "misplaced"
     INCOMPLETE = "incomplete"
 
 
@@ -225,8 +226,8 @@ def _other_kind(approval: Approval, act: Act) -> Objection | None:
     if act is Act.REJECT or approval.kind.question == (act is Act.ANSWER):
         return None
     wanted = "an answer" if approval.kind.question else "a decision"
-    message = f"This asks for {wanted}; to {act.value} it says nothing."
-    return Objection(ground=Ground.INCOMPLETE, message=message)
+    message = f"This asks for {wanted}, so nobody can {act.value} it."
+    return Objection(ground=Ground.MISPLACED, message=message)
 
 
 def _voted(approval: Approval, act: Act, person: Decider) -> Objection | None:

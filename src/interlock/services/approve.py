@@ -327,5 +327,7 @@ def _error(against: Objection, name: str) -> InterlockError:
             return StateConflict(against.message, hint=f"interlock approvals show {name}")
         case Ground.NOT_PERMITTED:
             return NotPermitted(against.message, hint="The workflow's document names its approvers.")
+        case Ground.MISPLACED:
+            return UsageError(against.message, hint=f"interlock approvals show {name}")
         case Ground.INCOMPLETE:
             return UsageError(against.message, hint="Add --reason.")
