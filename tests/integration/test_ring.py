@@ -128,6 +128,29 @@ def test_two_processes_fire_each_timer_once(tmp_path: Path, postgres_url: str) -
     assert set(rung.values()) == {1}
 
 
+def test_the_timers_of_another_environment_are_left_to_it(tmp_path: Path, postgres_url: str) -> None:
+    stores = {
+        name: Store.open(a_settings(tmp_path / name, database=postgres_url, environment=name), Runtime.real())
+        for name in ("staging", "production")
+    }
+    rung: list[str] = []
+
+    async def story() -> None:
+        await put(stores["production"], "bell", "theirs")
+        rings = {name: Ring(store=store) for name, store in stores.items()}
+        for name, each in rings.items():
+            each.on("bell", lambda _, ref, name=name: rung.append(f"{name} {ref}"))
+        assert await rings["staging"].fire() == 0
+        assert await rings["production"].fire() == 1
+
+    try:
+        asyncio.run(story())
+    finally:
+        for store in stores.values():
+            store.close_now()
+    assert rung == ["production theirs"]
+
+
 def test_the_engines_clock_fires_what_is_due(tmp_path: Path) -> None:
     async def story() -> None:
         world = await World(tmp_path).open(a_manifest())

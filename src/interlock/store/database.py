@@ -70,6 +70,7 @@ class Store:
                 clock=clock,
                 ids=runtime.ids,
                 asks=isinstance(runtime.clock, SystemClock),
+                environment=settings.environment,
             )
         except BaseException:
             lock.release()

@@ -16,7 +16,10 @@ from interlock.store.prepared import Prepared
 from interlock.store.schema import timers
 
 _ENSURE = Prepared(
-    sa.text("INSERT INTO timers (kind, ref, due_at) VALUES (:kind, :ref, :due_at) ON CONFLICT DO NOTHING")
+    sa.text(
+        "INSERT INTO timers (kind, ref, due_at, environment) VALUES (:kind, :ref, :due_at, :environment)"
+        " ON CONFLICT DO NOTHING"
+    )
 )
 
 
@@ -32,12 +35,16 @@ class Timer:
 def put(transaction: Transaction, kind: str, ref: str, due_at: int) -> None:
     """Set a timer, or set it anew."""
     clear(transaction, kind, ref)
-    transaction.execute(sa.insert(timers).values(kind=kind, ref=ref, due_at=due_at))
+    row = {"kind": kind, "ref": ref, "due_at": due_at, "environment": transaction.environment}
+    transaction.execute(sa.insert(timers).values(row))
 
 
 def ensure(transaction: Transaction, kind: str, ref: str, due_at: int) -> None:
     """Set a timer, unless it is set already: then it stays due when it was."""
-    _ENSURE.run(transaction.connection, {"kind": kind, "ref": ref, "due_at": due_at})
+    _ENSURE.run(
+        transaction.connection,
+        {"kind": kind, "ref": ref, "due_at": due_at, "environment": transaction.environment},
+    )
 
 
 def clear(transaction: Transaction, kind: str, ref: str) -> None:
@@ -57,11 +64,16 @@ def postpone(transaction: Transaction, timer: Timer, by: int) -> None:
 def take(transaction: Transaction, kinds: Sequence[str]) -> Timer | None:
     """Take the timer of any of `kinds` that has been due longest, or None.
 
-    Its effect belongs into this transaction. What another process is firing is passed over.
+    Its effect belongs into this transaction. What another process is firing is passed over, and what belongs
+    to another environment on this database is not seen.
     """
     due = (
         sa.select(timers)
-        .where(timers.c.due_at <= transaction.now, timers.c.kind.in_(kinds))
+        .where(
+            timers.c.due_at <= transaction.now,
+            timers.c.kind.in_(kinds),
+            timers.c.environment == transaction.environment,
+        )
         .order_by(timers.c.due_at)
         .limit(1)
         .with_for_update(skip_locked=True)

@@ -32,10 +32,20 @@ class Transaction:
     """What a unit of work may use. It lives only while the unit runs; the store commits, never the unit.
 
     `now` is microseconds since the epoch, the same for the whole unit, and never earlier than in a
-    unit that ran before.
+    unit that ran before. `environment` is the one that this process serves.
     """
 
-    __slots__ = ("connection", "drafts", "effects", "followers", "ids", "landing", "news", "now")
+    __slots__ = (
+        "connection",
+        "drafts",
+        "effects",
+        "environment",
+        "followers",
+        "ids",
+        "landing",
+        "news",
+        "now",
+    )
 
     def __init__(
         self,
@@ -45,12 +55,14 @@ class Transaction:
         ids: Ids,
         followers: Sequence[Follower] = (),
         landing: Landing | None = None,
+        environment: str = "",
     ) -> None:
         self.connection = connection
         self.now = now
         self.ids = ids
         self.followers = followers
         self.landing = landing
+        self.environment = environment
         self.drafts: list[Draft] = []
         self.effects: list[Callable[[], None]] = []
         self.news: list[Item] = []

@@ -81,7 +81,16 @@ class _Batch:
 class Writer:
     """The writer thread of one store."""
 
-    def __init__(self, *, dialect: Dialect, chain: Chain, clock: SteadyClock, ids: Ids, asks: bool) -> None:
+    def __init__(
+        self,
+        *,
+        dialect: Dialect,
+        chain: Chain,
+        clock: SteadyClock,
+        ids: Ids,
+        asks: bool,
+        environment: str = "",
+    ) -> None:
         self._dialect = dialect
         self._chain = chain
         self._clock = clock
@@ -89,6 +98,7 @@ class Writer:
         self.followers: list[Follower] = []
         self.landing: Landing | None = None
         self._asks = asks
+        self._environment = environment
         self._queue: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
         self._closing = False
         self._warned = False
@@ -248,7 +258,12 @@ class Writer:
     def _run_unit(self, connection: sa.Connection, unit: Unit, now: int, *, alone: bool) -> None:
         """Run one unit, in a savepoint unless it is `alone`. Raises only what concerns the whole store."""
         transaction = Transaction(
-            connection, now=now, ids=self._ids, followers=self.followers, landing=self.landing
+            connection,
+            now=now,
+            ids=self._ids,
+            followers=self.followers,
+            landing=self.landing,
+            environment=self._environment,
         )
         if not alone:
             self._dialect.command(connection, "SAVEPOINT unit")

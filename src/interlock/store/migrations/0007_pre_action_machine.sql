@@ -13,3 +13,5 @@ ALTER TABLE actions ADD COLUMN undo_until BIGINT;
 CREATE UNIQUE INDEX actions_by_undone ON actions (comp_of);
 
 CREATE UNIQUE INDEX actions_by_key ON actions (run, idempotency_key) WHERE idempotency_key IS NOT NULL;
+
+ALTER TABLE timers ADD COLUMN environment TEXT NOT NULL DEFAULT '';

@@ -128,5 +128,6 @@ timers = table(
     key("kind"),
     key("ref"),
     at("due_at"),
+    text("environment", ""),
     sa.Index("timers_by_due", "due_at"),
 )
