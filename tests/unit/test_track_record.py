@@ -214,3 +214,6 @@ def test_what_cannot_be_undone_is_not_mapped_or_not_in_scope_is_never_promoted()
     assert "scope" in provable(a_bundle(), "idle", "shop.refund")
     assert "map" in provable(a_bundle(tool={"blast_radius": None}), "orders", "shop.refund")
     assert "undone" in provable(a_bundle(tool={"undo": None}), "orders", "shop.refund")
+    asking = a_bundle()
+    tools = {**asking.tools, "shop.refund": replace(asking.tools["shop.refund"], person=True)}
+    assert "person" in provable(replace(asking, tools=tools), "orders", "shop.refund")

@@ -186,6 +186,8 @@ def provable(bundle: Bundle, workflow: str, tool: str) -> str:
     found = bundle.tools[tool]
     if tool not in bundle.workflows[workflow].grants:
         return "the workflow has it no longer in scope"
+    if found.person:
+        return "its answers are a person's"
     if not found.mapped:
         return "nobody has said how far it reaches: it is not in the blast-radius map"
     if found.irreversible(found.tier):

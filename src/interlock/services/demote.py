@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from interlock.core.autonomy import lower
 from interlock.core.model import AutonomyTier
 from interlock.core.track_record import Cause, TrackRecord
-from interlock.errors import NotFound, StateConflict, UsageError
+from interlock.errors import StateConflict, UsageError
 from interlock.store import tiers, track_records
 from interlock.store.database import Store, Transaction
 from interlock.store.memory import Memory
@@ -41,12 +41,7 @@ class Demote:
     def _demote(
         self, transaction: Transaction, workflow: str, tool: str, by: str, reason: str, *, severe: bool
     ) -> TrackRecord:
-        record = track_records.hold(transaction, self.memory, workflow, tool)
-        if record is None:
-            raise NotFound(
-                f"There is no workflow {workflow[:60]!r} with a tool {tool[:60]!r} here.",
-                hint="interlock autonomy show",
-            )
+        record = track_records.held(transaction, self.memory, workflow, tool)
         if record.tier is AutonomyTier.SYNC_APPROVAL:
             raise StateConflict(f"{workflow} waits for a person with every call of {tool} already.")
         to = AutonomyTier.SYNC_APPROVAL if severe else lower(record.tier)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from interlock.core.autonomy import higher
 from interlock.core.bundle import Bundle
 from interlock.core.track_record import Cause, TrackRecord, provable
-from interlock.errors import InterlockError, NotFound, NotPermitted, StateConflict, StoreError, UsageError
+from interlock.errors import InterlockError, NotPermitted, StateConflict, StoreError, UsageError
 from interlock.runtime import Runtime
 from interlock.store import tiers, track_records
 from interlock.store.database import JournalEntry, Store, Transaction
@@ -88,14 +88,9 @@ class Promote:
         )
 
     def _proven(self, transaction: Transaction, workflow: str, tool: str) -> TrackRecord:
+        record = track_records.held(transaction, self.memory, workflow, tool)
         bundle = self.memory.bundle
-        record = track_records.hold(transaction, self.memory, workflow, tool)
-        if record is None or bundle is None:
-            raise NotFound(
-                f"There is no workflow {workflow[:60]!r} with a tool {tool[:60]!r} here.",
-                hint="interlock autonomy show",
-            )
-        if why := provable(bundle, workflow, tool):
+        if bundle is not None and (why := provable(bundle, workflow, tool)):
             raise StateConflict(
                 f"{workflow} always asks a person before it uses {tool}: {why}.",
                 hint="Give the tool an undo or a delay in its map entry.",

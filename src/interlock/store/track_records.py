@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from interlock.core.autonomy import default
 from interlock.core.model import AutonomyTier
 from interlock.core.track_record import Cause, TrackRecord, after_change, basis_of, moved
+from interlock.errors import NotFound, StateConflict
 from interlock.store.memory import Memory
 from interlock.store.news import Topic
 from interlock.store.schema import tier_changes, track_records
@@ -45,12 +46,14 @@ class TierChange:
 
 
 def now_basis(memory: Memory, workflow: str, tool: str) -> str:
-    """Return the version that a workflow and a tool stand in; "" where either is not declared."""
-    bundle = memory.bundle
-    if bundle is None or workflow not in bundle.workflows or tool not in bundle.tools:
+    """Return the version that a workflow and a tool stand in.
+
+    "" where either is not declared, or the tool not registered as far as this process knows.
+    """
+    bundle, pin = memory.bundle, memory.pins.get(tool)
+    if bundle is None or pin is None or workflow not in bundle.workflows or tool not in bundle.tools:
         return ""
-    pin = memory.pins.get(tool)
-    return basis_of(bundle, workflow, tool, "" if pin is None else pin.digest)
+    return basis_of(bundle, workflow, tool, pin.digest)
 
 
 def find(connection: sa.Connection, memory: Memory, workflow: str, tool: str) -> TrackRecord | None:
@@ -60,7 +63,7 @@ def find(connection: sa.Connection, memory: Memory, workflow: str, tool: str) ->
 
 
 def hold(transaction: Transaction, memory: Memory, workflow: str, tool: str) -> TrackRecord | None:
-    """Return a record that nobody else changes before this commit; None where it is of nothing declared.
+    """Return a record that nobody else changes before this commit; None where there can be none yet.
 
     One that is about an earlier version begins anew here.
     """
@@ -79,6 +82,22 @@ def hold(transaction: Transaction, memory: Memory, workflow: str, tool: str) -> 
     if record.basis == basis:
         return record
     return _begin_anew(transaction, memory, record, basis, after_change(record.tier, lowest))
+
+
+def held(transaction: Transaction, memory: Memory, workflow: str, tool: str) -> TrackRecord:
+    """Return a record that nobody else changes before this commit.
+
+    Raises `NotFound` where either is not declared, `StateConflict` where the tool was never offered.
+    """
+    record, bundle = hold(transaction, memory, workflow, tool), memory.bundle
+    if record is not None:
+        return record
+    if bundle is None or workflow not in bundle.workflows or tool not in bundle.tools:
+        raise NotFound(
+            f"There is no workflow {workflow[:60]!r} with a tool {tool[:60]!r} here.",
+            hint="interlock autonomy show",
+        )
+    raise StateConflict(f"Nothing is known of {tool} yet: its server never offered it.")
 
 
 def write(transaction: Transaction, memory: Memory, record: TrackRecord) -> None:
