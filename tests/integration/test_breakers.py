@@ -26,10 +26,11 @@ from interlock.services.close_run import close_run
 from interlock.services.score import score_run
 from interlock.services.sign_off import SignOff
 from interlock.services.trip import _CUT_OFF, trip_by_hand
-from interlock.store import actions, breakers, incidents
+from interlock.store import actions, breakers, incidents, run_starts
 from interlock.store.breakers import Record
 from interlock.store.database import Transaction
 from interlock.store.people import Person
+from interlock.store.run_starts import RunStart
 from interlock.store.schema import audit
 from interlock.store.schema import breakers as rows
 from interlock.store.scores import Score
@@ -615,3 +616,29 @@ def test_what_a_kill_cut_is_no_failure_of_the_tool(told: Callable[..., None]) ->
         assert not await world.has_counted(TOOL, "shop.write")
 
     told(story)
+
+
+def test_runs_that_a_run_started_share_its_loops_its_breakers_and_its_probation(
+    told: Callable[..., None],
+) -> None:
+    async def story(world: Guarded) -> None:
+        start = RunStart(
+            workflow="audits", agent="other-bot", started_by="kim", lease_until=1 << 60, parent=world.run
+        )
+        child = (await world.store.transact(lambda tx: run_starts.start(tx, world.memory, start)))[0].id
+        below = world.principal(child)
+        assert isinstance(await world.propose("shop.read", wait=5), Completed)
+        assert isinstance(await world.propose("shop.read", principal=below, wait=5), Completed)
+        assert isinstance(await world.propose("shop.write", principal=below, wait=5), Completed)
+        assert isinstance(await world.propose("shop.read", wait=5), Completed)
+        assert world.memory.breakers == {("workflow", "orders"): OPEN}, "the one that the tree began with"
+        assert isinstance(await world.propose("shop.read", {"x": 1}, principal=below, wait=5), Refused)
+        other = world.principal(await world.open_run("audits", "other-bot"))
+        assert isinstance(await world.propose("shop.read", principal=other, wait=5), Completed)
+        await world.sign(WORKFLOW, "orders", HALF_OPEN)
+        world.script.answers.append(failed())
+        await world.propose("shop.read", {"x": 2}, principal=below, wait=5)
+        record = await world.breaker(WORKFLOW, "orders")
+        assert (record.cause, record.run) == (Trigger.HALF_OPEN_FAILURE, child)
+
+    told(story, breaker=BreakerLimits(identical_calls=3))
