@@ -75,7 +75,7 @@ class Recover:
 
     def _disown(self, transaction: Transaction, name: str) -> None:
         action = actions.get(transaction.connection, name)
-        if action.state in _CLAIMED:
+        if action.state in _CLAIMED and action.began_at == action.created_at:  # not sent since
             action = actions.move(
                 transaction, action, ActionState.FAILED, by="interlock", error=NEVER_SENT, lease_until=0
             )
