@@ -241,3 +241,46 @@ def after_unsent(undo: Action, *, now: int) -> int:
 
 def _later(undo: Action, now: int) -> int:
     return now + min(_LONGEST, _FIRST * 2 ** max(0, undo.attempt - 1))
+
+
+def misfits(
+    undo: Companion, given: Mapping[str, Json] | None, taken: Mapping[str, Json] | None
+) -> list[tuple[tuple[str, ...], str]]:
+    """Return what of an undo's declaration fits no input schema, each with its place under `undo`.
+
+    `given` is the schema of the tool that is undone, `taken` that of the undo's tool; None is not known, and
+    a schema that lists no properties, or takes any, is not looked into.
+    """
+    found: list[tuple[tuple[str, ...], str]] = []
+    known, named = _properties(given), _properties(taken)
+    for name, value in undo.arguments.items():
+        if named is not None and name not in named:
+            found.append((("arguments", name), f"{undo.tool} has no argument {name!r}"))
+        for reference in _references(value):
+            root, _, path = reference.partition(".")
+            if root == "args" and known is not None and path.partition(".")[0] not in known:
+                found.append((("arguments", name), f"the tool has no argument {path.partition('.')[0]!r}"))
+    required = taken.get("required") if isinstance(taken, Mapping) else None
+    needed = cast("list[Json]", required) if isinstance(required, list) else []
+    return found + [
+        (("arguments",), f"{undo.tool} requires the argument {name!r}")
+        for name in needed
+        if name not in undo.arguments
+    ]
+
+
+def _properties(schema: Mapping[str, Json] | None) -> Mapping[str, Json] | None:
+    if not isinstance(schema, Mapping) or schema.get("additionalProperties"):
+        return None
+    properties = schema.get("properties")
+    return cast("Mapping[str, Json]", properties) if isinstance(properties, Mapping) else None
+
+
+def _references(value: Json) -> list[str]:
+    if isinstance(value, str):
+        return [value[1:]] if value.startswith("$") and not value.startswith("$$") else []
+    if isinstance(value, Mapping):
+        return [each for one in cast("Mapping[str, Json]", value).values() for each in _references(one)]
+    if isinstance(value, list):
+        return [each for one in cast("list[Json]", value) for each in _references(one)]
+    return []

@@ -16,10 +16,11 @@ from interlock.core.change import Staged
 from interlock.core.document.identity import Person
 from interlock.core.document.kind import AnyDocument
 from interlock.core.note import notes
+from interlock.core.undo_check import require_undos
 from interlock.errors import SnapshotMoved, StateConflict, UsageError
 from interlock.runtime import Runtime
 from interlock.settings import Settings
-from interlock.store import bundles, changes, credentials, documents, people
+from interlock.store import bundles, changes, credentials, documents, people, pins
 from interlock.store.database import Store, Transaction
 from interlock.store.documents import InForce, Name
 from interlock.store.memory import Memory
@@ -94,7 +95,10 @@ class Apply:
             )
         author = self._author(order, current)
         known = await self.store.read(documents.last_versions)
+        registered = await self.store.read(pins.all_pins)
         work = await asyncio.to_thread(self._decided, order, author, current, known)
+        schemas = {each.pin.tool: each.schema for each in registered}
+        work = replace(work, undos=() if work.bundle is None else require_undos(work.bundle, schemas))
         return await self.store.transact(work.write)
 
     def _decided(
@@ -152,6 +156,7 @@ class _Work:
     staged: Staged
     versions: dict[Name, int]
     bundle: Bundle | None
+    undos: tuple[str, ...] = ()
 
     def write(self, transaction: Transaction) -> Applied:
         """Write what acts and what waits. Raises `SnapshotMoved` when the version in force moved."""
@@ -164,7 +169,10 @@ class _Work:
             differences=self.staged.differences,
             workflows={},
             together=self.staged.together,
-            notes=notes(old, self.order.declared, environment=environment, now=transaction.now),
+            notes=(
+                *notes(old, self.order.declared, environment=environment, now=transaction.now),
+                *self.undos,
+            ),
         )
         if self.bundle is not None:
             applied = self._enforce(transaction, applied, self.bundle)

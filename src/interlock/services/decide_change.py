@@ -10,9 +10,11 @@ from interlock.core import version
 from interlock.core.bundle import Bundle, BundleInvalid
 from interlock.core.document.kind import AnyDocument
 from interlock.core.document.workflow import Workflow
+from interlock.core.model import Json
+from interlock.core.undo_check import require_undos
 from interlock.errors import ManifestError, NotPermitted, SnapshotMoved, StateConflict, UsageError
 from interlock.settings import Settings
-from interlock.store import bundles, changes, documents
+from interlock.store import bundles, changes, documents, pins
 from interlock.store.changes import Change, ChangeState
 from interlock.store.database import Store, Transaction
 from interlock.store.documents import InForce, Name
@@ -59,7 +61,9 @@ class DecideChange:
         declared = await self.store.read(lambda connection: changes.body(connection, change))
         known = await self.store.read(documents.last_versions)
         versions = version.next_versions(known, declared)
-        bundle = _compiled(declared, versions, self.settings.environment)
+        registered = await self.store.read(pins.all_pins)
+        schemas = {each.pin.tool: each.schema for each in registered}
+        bundle = _compiled(declared, versions, self.settings.environment, schemas)
 
         def write(transaction: Transaction) -> Decided:
             changes.decide(transaction, change, ChangeState.APPROVED, by=person, reason=reason)
@@ -144,9 +148,16 @@ def _owners(found: Change, in_force: tuple[AnyDocument, ...]) -> set[str]:
     return {each.owner for each in in_force if isinstance(each, Workflow) and each.name in names}
 
 
-def _compiled(declared: tuple[AnyDocument, ...], versions: dict[Name, int], environment: str) -> Bundle:
+def _compiled(
+    declared: tuple[AnyDocument, ...],
+    versions: dict[Name, int],
+    environment: str,
+    schemas: dict[str, dict[str, Json]],
+) -> Bundle:
     try:
-        return version.compiled(declared, versions, environment)
+        bundle = version.compiled(declared, versions, environment)
+        require_undos(bundle, schemas)
+        return bundle
     except BundleInvalid as invalid:
         said = "; ".join(problem.message for problem in invalid.problems[:5])
         raise ManifestError(
