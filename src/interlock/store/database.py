@@ -63,13 +63,14 @@ class Store:
             dialect = dialect_of(settings, patience=patience)
             key = audit_key(settings.data)
             clock = SteadyClock(runtime.clock)
-            _prepare(dialect, clock)
+            asks = dialect.shared and isinstance(runtime.clock, SystemClock)
+            _prepare(dialect, clock, asks=asks)
             writer = Writer(
                 dialect=dialect,
                 chain=Chain(key=key, ids=runtime.ids, dialect=dialect),
                 clock=clock,
                 ids=runtime.ids,
-                asks=isinstance(runtime.clock, SystemClock),
+                asks=asks,
                 environment=settings.environment,
             )
         except BaseException:
@@ -195,14 +196,20 @@ def open_reader(settings: Settings, *, patience: float = 5.0) -> Generator[sa.Co
         dialect.readers.dispose()
 
 
-def _prepare(dialect: Dialect, clock: SteadyClock) -> None:
-    """Bring the schema up to date and learn the latest moment on record."""
+def _prepare(dialect: Dialect, clock: SteadyClock, *, asks: bool) -> None:
+    """Bring the schema up to date and learn what time it is: by the database where that `asks` it.
+
+    Else from the latest moment on record; where several write, it may be of one whose clock is wrong.
+    """
     try:
         with dialect.writer.connect() as connection, connection.begin():
             dialect.lock_migrations(connection)
-            migrate(connection, now=clock.now())
+            migrate(connection, now=clock.now(dialect.clock(connection) if asks else None))
             connection.exec_driver_sql("DELETE FROM timers WHERE 1 = 0")  # a read-only database says so here
-            clock.observe(connection.exec_driver_sql("SELECT coalesce(max(at), 0) FROM audit").scalar_one())
+            if not asks:
+                clock.observe(
+                    connection.exec_driver_sql("SELECT coalesce(max(at), 0) FROM audit").scalar_one()
+                )
     except DBAPIError as error:
         raise _said(dialect, error) from error
 

@@ -203,7 +203,7 @@ class Writer:
             self._unsure = _Batch(unsure, batch.entries), pending
         else:
             self.journal.put_back(batch.entries)
-            self._refused.failed(error.message, wanted, units=len(batch.units), now=self._clock.now())
+            self._refused.failed(error.message, wanted, units=len(batch.units), now=self._clock.latest)
 
     def _commit(self, batch: _Batch) -> None:
         committing = False
