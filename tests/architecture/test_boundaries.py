@@ -24,7 +24,7 @@ CLOCKS_AND_CHANCE = {
     "random.random",
 }
 # The agent programs of the demonstration are users' programs: they read the URLs that `interlock run` sets.
-READS_THE_ENVIRONMENT = {"settings.py", "demo/agent.py", "demo/spender.py"}
+READS_THE_ENVIRONMENT = {"settings.py", "demo/agent.py", "demo/cleaner.py", "demo/spender.py"}
 READS_CLOCKS = {"runtime.py"}
 COMMITS = {"store/"}
 

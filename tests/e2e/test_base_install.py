@@ -122,6 +122,9 @@ ANSWERED = [
     "autonomy show",
     "autonomy history",
     "digest list",
+    "deployments list",
+    "deployments register support --code c",
+    "rollback list",
     "kill all --reason r",
 ]
 """What the server answers; they exit with 0."""
@@ -162,6 +165,11 @@ REFUSED = [
     "digest mark act_none fine",
     "breaker show tool:nothing",
     "breaker sign-off tool:nothing --to closed --reason r",
+    "deployments stable dep_none --reason r",
+    "rollback code nothing --reason r",
+    "rollback state rev_none",
+    "rollback keep rev_none act_none --reason r",
+    "rollback undo rev_none act_none --reason r --plan none",
     "runs score run_none 0.5 --key k --source s",
     "prices history openai none",
     "alerts show evt_none",

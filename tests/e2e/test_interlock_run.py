@@ -161,7 +161,10 @@ print(json.dumps({
     "guessed": [ask(f"http://{host}/mcp"), ask(f"http://{host}/guess/mcp"),
                 ask(base + "/../api/v1/agents", "GET"), ask(base + "/%2e%2e/api/v1/agents", "GET"),
                 ask(base + "/%2e%2e%2fapi/v1/me", "GET"), ask(base + "x", "GET"),
-                ask(base.removesuffix("/mcp") + "/api/v1/agents", "GET")],
+                ask(base.removesuffix("/mcp") + "/api/v1/agents", "GET"),
+                ask(urls["INTERLOCK_RUN_URL"] + "/api/v1/agents", "GET"),
+                ask(urls["INTERLOCK_RUN_URL"] + "/api/v1/actions/act_1", "GET"),
+                ask(urls["INTERLOCK_RUN_URL"] + "/api/v1/actions/../agents", "GET")],
 }))
 raise SystemExit(7)
 """
@@ -179,7 +182,8 @@ def test_the_program_sees_loopback_and_no_secret_and_its_exit_code_is_passed_on(
     seen = json.loads(out)
     environ = seen["environ"]
     assert environ["SAFE"] == "kept"
-    assert {name for name in environ if name.startswith("INTERLOCK_")} == {"INTERLOCK_MCP_URL"}
+    ours = {name for name in environ if name.startswith("INTERLOCK_")}
+    assert ours == {"INTERLOCK_MCP_URL", "INTERLOCK_RUN_URL"}
     assert environ["MCP_SERVER_URL"].startswith("http://127.0.0.1:")
     for value in environ.values():
         assert secret not in value

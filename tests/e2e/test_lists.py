@@ -73,6 +73,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         for level in ("pause", "freeze"):
             found.json("kill", "workflow", "refunds", "--level", level, "--reason", "a drill")
         found.json("breaker", "trip", "workflow:refunds", "--reason", "a drill")
+        first = found.json("deployments", "list")["items"][-1]["id"]
+        for _ in range(2):
+            found.json("rollback", "code", "refunds", "--to", first, "--reason", "a drill")
         yield found
 
 
