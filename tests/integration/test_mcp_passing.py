@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ import sqlalchemy as sa
 from interlock.core.approval import Decider
 from interlock.core.document.kind import AnyDocument
 from interlock.core.document.tool import Credentials, ToolServer
-from interlock.core.model import RiskTier
+from interlock.core.effect import key_of
+from interlock.core.model import EffectClass, RiskTier
 from interlock.services.approve import Approve
+from interlock.store import actions
 from interlock.store.schema import metadata
 from mcp import Client
 from support.gateway import WORKSHOP, Gateway, a_gateway, a_manifest, a_tool, workshop
@@ -115,6 +118,22 @@ def test_what_a_person_approved_is_not_varied_by_meta(tmp_path: Path) -> None:
 
     high = a_tool("shop.meta", RiskTier.HIGH_BLAST_RADIUS)
     play(a_manifest([workshop("shop")], [high]), tmp_path, story, inline_wait=20)
+
+
+@ERAS
+def test_a_tool_that_knows_its_calls_by_their_keys_is_handed_the_key(era: list[str], tmp_path: Path) -> None:
+    async def story(gateway: Gateway) -> None:
+        async with gateway.client(await gateway.token()) as client:
+            call = asyncio.create_task(client.call_tool("meta", {}, meta=TRACE))  # pyright: ignore[reportArgumentType]
+            approve = await _approver(gateway)
+            await approve()
+            heard = ((await call).structured_content or {})["meta"]
+            [action] = await gateway.wired.store.read(actions.listed)
+            assert heard["interlock/idempotencyKey"] == key_of(action)
+            assert TRACE.items() <= heard.items()
+
+    keyed = replace(a_tool("shop.meta", RiskTier.LIMITED_WRITE), effect=EffectClass.IDEMPOTENT)
+    play(a_manifest([workshop("shop", *era)], [keyed]), tmp_path, story, inline_wait=20)
 
 
 async def _approver(gateway: Gateway) -> Callable[[], Awaitable[Any]]:
