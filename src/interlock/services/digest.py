@@ -136,7 +136,7 @@ class Digests:
         lines = [f"{each.tool} by {each.workflow}: {each.action}" for each in found[:_NAMED]]
         more = len(found) - len(lines)
         said = [*lines, f"and {more} more"] if more else lines
-        summary = f"{len(found)} calls ran without asking a person first"
+        summary = f"{len(found)} call{'' if len(found) == 1 else 's'} ran without asking a person first"
         facts = {"digest": digest, "items": len(found), "audits": audits, "calls": "; ".join(said)}
         raised = Raised(
             kind=AlertKind.DIGEST_READY, subject=f"person:{owner}", period=digest, summary=summary,
