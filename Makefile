@@ -8,7 +8,7 @@ LIVE := .live
 export UV_PYTHON_DOWNLOADS = never
 export UV_NO_PROGRESS = 1
 
-.PHONY: help setup demo test test-live soak unit conformance check fix bench docs lock
+.PHONY: help setup demo test test-live soak torture unit conformance check fix bench docs lock
 
 help: ## Show the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -49,6 +49,11 @@ test-live: .venv/.ready $(LIVE)/.ready ## Run the tests against a real model: it
 
 soak: .venv/.ready ## Load the LLM gateway for 10 minutes (SOAK_SECONDS): memory flat, every hold settled, exact sums
 	$(BIN)/python -m bench.soak --seconds $${SOAK_SECONDS:-600}
+
+torture: .venv/.ready ## Kill engines on both databases for 10 minutes each (TORTURE_SECONDS), then tell 10,000 simulated stories
+	$(BIN)/python -m tests.torture --database sqlite --seconds $${TORTURE_SECONDS:-600}
+	$(BIN)/python -m tests.torture --database postgresql --seconds $${TORTURE_SECONDS:-600}
+	$(BIN)/python -m tests.simulation --seeds 10000
 
 unit: .venv/.ready ## Run the core's tests with branch coverage
 	$(BIN)/python -m pytest tests/unit --cov --cov-fail-under=100

@@ -189,10 +189,11 @@ class Janitor:
         if not doubted:
             return
         name = self._chance.choice(doubted)[0]
-        if self._story.hurried and not self._story.outside.quiet(name):
-            return  # a clock that was set forward says too early that a call cannot land any more
 
         async def act(process: Process) -> Any:
+            trusted = self._story.plan.steady and not self._story.over
+            if not (trusted or self._story.outside.quiet(name)):
+                raise Gone  # a clock that was set forward says too early that a call cannot land any more
             happened = any(each.action == name for each in self._story.outside.effects)
             return await process.resolve.action(
                 name, happened=happened, person="maria", reason="I looked there"
@@ -226,7 +227,7 @@ async def nature(story: Story, chance: random.Random) -> None:
         drawn, how = chance.random(), chance.random()
         if story.over:
             return
-        if drawn < 0.3:
+        if drawn < 0.3 and not story.plan.steady:
             step = chance.choice((-3600.0, -20.0, -2.0, 2.0, 8.0, 30.0)) * (0.5 + how)
             story.set_clock(step)
         elif drawn < 0.6 and story.process is not None:

@@ -269,7 +269,10 @@ class Loop(asyncio.AbstractEventLoop):
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         error = context.get("exception")
         owner = getattr(context.get("task") or context.get("future"), "owner", None)
-        if not isinstance(error, Killed) and not (isinstance(owner, Owner) and owner.dead):
+        unheard = isinstance(context.get("future"), Future) and "never retrieved" in str(
+            context.get("message")
+        )
+        if not (unheard or isinstance(error, Killed) or (isinstance(owner, Owner) and owner.dead)):
             self.trouble.append(Trouble(str(context.get("message")), error))
 
     def get_debug(self) -> bool:

@@ -47,6 +47,8 @@ class Plan:
     shuffle: bool
     kill_steps: tuple[int, ...]
     kill_commits: tuple[tuple[int, Fate], ...]
+    steady: bool = False
+    """Whether nobody sets the clock while things go wrong: then what it says of leases is to be trusted."""
     quiet: bool = False
     """Whether nobody sets the clock, stops the process or ends a run."""
 
@@ -66,6 +68,7 @@ class Plan:
             unknown=rough * 0.06,
             unreadable=rough * 0.02,
             shuffle=chance.random() < 0.5,
+            steady=chance.random() < 0.5,
             kill_steps=tuple(sorted(chance.randint(1, 1500) for _ in range(kills))),
             kill_commits=tuple((chance.randint(1, 120), chance.choice(fates)) for _ in range(kills)),
         )
@@ -102,7 +105,6 @@ class Story:
     trace: Callable[[str], None] | None = None
     runs: list[str] = field(default_factory=list[str])
     over: bool = False
-    hurried: bool = False
     process: Process | None = None
     kills: int = 0
     decided: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
@@ -185,7 +187,6 @@ class Story:
     def set_clock(self, seconds: float) -> None:
         """Set the wall clock."""
         self.clock.ahead += seconds
-        self.hurried = self.hurried or seconds > 0
         self.told(f"the clock is set by {seconds:.1f} s")
 
     def look(self, query: Any) -> list[Any]:

@@ -27,6 +27,14 @@ def test_whatever_happens_in_whatever_order_what_was_promised_holds(first: int) 
     assert sum(each.kills for each in told) > 5
 
 
+@pytest.mark.parametrize("seed", [1066, 1788, 2162])
+def test_an_intent_that_was_approved_while_its_commit_was_in_doubt_is_never_said_not_to_be_sent(
+    seed: int,
+) -> None:
+    told = tell(seed)
+    assert not told.violations, summary(told)
+
+
 def test_a_process_that_is_killed_before_any_step_loses_nothing() -> None:
     kills = 0
     for step in range(3, 600, 24):

@@ -167,6 +167,8 @@ def a_manifest(
 class World:
     """One process's engine on one data directory; `crash` and `reopen` make it several."""
 
+    scheduler: type[EventLoopScheduler] = HastyScheduler
+
     def __init__(self, data: Path, database: str = "", **settings: Any) -> None:
         self.settings = a_settings(data, database=database, **settings)
         self.clock = ShiftedClock()
@@ -175,7 +177,7 @@ class World:
 
     async def open(self, manifest: list[AnyDocument] | None = None, *, trusting: bool = True) -> World:
         """Start the engine; with a manifest, on an empty store; `trusting`: tools are registered."""
-        self.runtime = Runtime(clock=self.clock, ids=TimeOrderedIds(self.clock), scheduler=HastyScheduler())
+        self.runtime = Runtime(clock=self.clock, ids=TimeOrderedIds(self.clock), scheduler=self.scheduler())
         self.store = Store.open(self.settings, self.runtime)
         self.memory = Memory(environment=self.settings.environment)
         await load_bundle(self.store, self.memory, self.settings)

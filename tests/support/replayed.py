@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from itertools import pairwise
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
-from interlock.core.action import ActionState
 from interlock.core.audit import Verifier
 from interlock.store import audit as log
-from interlock.store.schema import action_moves, actions, approvals, audit
+from interlock.store.schema import actions, approvals, audit
+from interlock.testing import journal as history
 
 NEVER = frozenset({"denied", "rejected", "expired", "cancelled", "superseded", "failed"})
 """States of which it is certain that nothing happened."""
@@ -32,34 +31,7 @@ _DECISIONS = frozenset(DECIDED.values())
 
 def journal(connection: sa.Connection) -> Iterator[str]:
     """Replay every move: legal, without a gap, in the order of time, and ending where the table stands."""
-    moves: dict[str, list[Any]] = {}
-    for row in connection.execute(
-        sa.select(action_moves).order_by(action_moves.c.action, action_moves.c.seq)
-    ):
-        moves.setdefault(row.action, []).append(row)
-    for row in connection.execute(sa.select(actions)):
-        yield from _replayed(row, moves.pop(row.id, []))
-    for name in moves:
-        yield f"{name} has moves and no row"
-
-
-def _replayed(row: Any, moves: list[Any]) -> Iterator[str]:
-    if [each.seq for each in moves] != list(range(row.fence + 1)):
-        yield f"{row.id} has the moves {[each.seq for each in moves]} at fence {row.fence}"
-        return
-    if moves[0].from_state is not None or moves[-1].to_state != row.state:
-        yield f"{row.id} is {row.state}, its journal says {moves[-1].to_state}"
-    attempt = 0
-    for was, now in pairwise(moves):
-        if now.from_state != was.to_state or now.at < was.at:
-            yield f"{row.id}: the moves {was.seq} and {now.seq} do not fit"
-        if not ActionState(was.to_state).may_become(ActionState(now.to_state)):
-            yield f"{row.id} went from {was.to_state} to {now.to_state}"
-    for each in moves:
-        attempt += each.to_state == "executing"
-        attempt -= each.from_state == "executing" and each.to_state == "awaiting_input"
-    if attempt != row.attempt:
-        yield f"{row.id} counts {row.attempt} attempts, its journal {attempt}"
+    yield from history.check(connection)
 
 
 def decisions(connection: sa.Connection) -> Iterator[str]:

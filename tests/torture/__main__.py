@@ -1,0 +1,184 @@
+"""Kill engines at random while they work, then count: `python -m tests.torture --database sqlite|postgresql`.
+
+Real processes: the world outside, which keeps every call, and one engine on SQLite or two on PostgreSQL. They
+are killed about every 0.2 s and started again at once; on PostgreSQL one is also stopped for longer than its
+lease. At the end the table is printed; the exit code is 1 if anything was lost, done twice or done unasked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Coroutine, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT)] if str(ROOT) not in sys.path else []
+
+from tests.torture import engine, outside, result  # noqa: E402 - `support` is found by the line above
+from tests.torture.engine import Life  # noqa: E402
+
+EVERY = 0.2
+_STOPPED = 7.0  # longer than a lease
+_DRAIN, _ENDING = 40.0, 10.0
+
+
+class Engines:
+    """The engine processes of one run, forked from this one, which has loaded all they need."""
+
+    def __init__(self, lives: list[Life]) -> None:
+        self.lives = lives
+        self.pids = [fork(engine.live(each)) for each in lives]
+        self.kills = self.stops = 0
+        self.crashed: list[str] = []
+        self._stopped: dict[int, float] = {}
+
+    def torment(self, seconds: float) -> None:
+        """Kill one about every 0.2 s, and stop one for a while now and then where there are others."""
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            time.sleep(random.expovariate(1 / EVERY))
+            self._go_on()
+            which = random.randrange(len(self.pids))
+            if which in self._stopped:
+                continue
+            if len(self.pids) > 1 and not self._stopped and random.random() < 0.05:
+                os.kill(self.pids[which], signal.SIGSTOP)
+                self._stopped[which] = time.monotonic() + _STOPPED
+                self.stops += 1
+                continue
+            os.kill(self.pids[which], signal.SIGKILL)
+            self._ended(which, os.waitpid(self.pids[which], 0)[1])
+            self.kills += 1
+            self.pids[which] = fork(engine.live(self.lives[which]))
+        self._go_on(at_once=True)
+
+    def drain(self) -> None:
+        """Let them finish what they began, in peace."""
+        home = self.lives[0].home
+        (home / "drain").touch()
+        ends = time.monotonic() + _DRAIN
+        while time.monotonic() < ends and result.unfinished(self.lives):
+            time.sleep(0.2)
+        (home / "end").touch()
+        for which, pid in enumerate(self.pids):
+            self._ended(which, self._patiently(which, pid))
+
+    def _patiently(self, which: int, pid: int) -> int:
+        """Return how an engine ended; one that does not within a while is killed."""
+        ends = time.monotonic() + _ENDING
+        while time.monotonic() < ends:
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                return status
+            time.sleep(0.05)
+        self.crashed.append(f"engine {which} did not end")
+        os.kill(pid, signal.SIGKILL)
+        return os.waitpid(pid, 0)[1]
+
+    def _go_on(self, *, at_once: bool = False) -> None:
+        for which, until in list(self._stopped.items()):
+            if at_once or time.monotonic() >= until:
+                del self._stopped[which]
+                os.kill(self.pids[which], signal.SIGCONT)
+
+    def _ended(self, which: int, status: int) -> None:
+        code = os.waitstatus_to_exitcode(status)
+        if code not in (0, -signal.SIGKILL):
+            self.crashed.append(f"engine {which} ended by itself with {code}")
+
+
+def fork(work: Coroutine[Any, Any, None]) -> int:
+    """Do `work` in a process of its own and return its id."""
+    pid = os.fork()
+    if pid:
+        work.close()
+        return pid
+    code = 1
+    try:
+        random.seed()
+        logging.getLogger("interlock").setLevel(logging.CRITICAL)  # clocks are set here, and stores are gone
+        asyncio.run(_while_driven(work, os.getppid()))
+        code = 0
+    except BaseException:  # noqa: BLE001 - the driver sees the exit code
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+async def _while_driven(work: Coroutine[Any, Any, None], driver: int) -> None:
+    """Do `work`, but outlive nobody who would have ended it."""
+
+    async def look() -> None:
+        while os.getppid() == driver:  # noqa: ASYNC110 - nothing tells an orphan
+            await asyncio.sleep(0.5)
+        os._exit(1)
+
+    watch = asyncio.ensure_future(look())
+    await work
+    watch.cancel()
+
+
+@contextmanager
+def served(database: str) -> Generator[tuple[str, int]]:
+    """Yield the URL of the database, empty for SQLite, and how many engines share it."""
+    if database == "sqlite":
+        yield "", 1
+    elif database == "postgresql":
+        from support.stores import PostgresForTests
+
+        server = PostgresForTests()
+        try:
+            yield server.database(), 2
+        finally:
+            server.stop()
+    else:
+        yield database, 2
+
+
+def torture(database: str, seconds: float) -> int:
+    """Run it and return the exit code."""
+    memory = Path("/dev/shm")
+    home = Path(tempfile.mkdtemp(prefix="ilk-torture-", dir=memory if memory.is_dir() else None))
+    with served(database) as (url, engines):
+        lives = [Life(home=home, database=url, number=each, engines=engines) for each in range(engines)]
+        world = fork(outside.main(home))
+        try:
+            os.waitpid(fork(engine.prepare(lives[0])), 0)
+            running = Engines(lives)
+            running.torment(seconds)
+            running.drain()
+            found = result.count(lives)
+        finally:
+            os.kill(world, signal.SIGKILL)
+            os.waitpid(world, 0)
+    found.wrong += running.crashed
+    sys.stdout.write(found.table(database.partition(":")[0], kills=running.kills, stops=running.stops))
+    shutil.rmtree(home, ignore_errors=True)
+    return bool(found.wrong)
+
+
+def main() -> int:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
+    parser.add_argument("--database", default="sqlite", help="sqlite, postgresql, or a PostgreSQL URL")
+    parser.add_argument("--seconds", type=float, default=25.0, help="how long to kill (default: 25)")
+    asked = parser.parse_args()
+    return torture(asked.database, asked.seconds)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

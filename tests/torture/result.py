@@ -1,0 +1,149 @@
+"""What a torture has left behind, counted: the table of states, and everything that must be zero."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+from tests.torture.engine import Life
+from tests.torture.shop import ASKED_FOR
+
+from interlock.core.action import OPEN
+from interlock.store.schema import actions, approvals, audit
+from support import replayed
+
+
+@dataclass(kw_only=True)
+class Found:
+    """The counts. `wrong` is empty when everything held."""
+
+    states: Counter[str]
+    effects: int
+    known: int
+    doubts: int
+    doubts_happened: int
+    decided: int
+    journaled: int
+    lost: int
+    twice: int
+    unasked: int
+    unwritten: int
+    wrong: list[str] = field(default_factory=list[str])
+
+    def table(self, database: str, *, kills: int, stops: int) -> str:
+        """Return it as text."""
+        states = ", ".join(f"{state} {times}" for state, times in sorted(self.states.items()))
+        rows = [
+            ("kill -9", kills),
+            ("stopped for longer than a lease", stops),
+            ("actions", f"{self.states.total()}: {states}"),
+            ("effects outside", self.effects),
+            ("calls repeated, known by their key", self.known),
+            ("actions lost", self.lost),
+            ("effects that happened twice", self.twice),
+            ("effects without an approval, or of what was turned down", self.unasked),
+            ("success on record without an effect", self.unwritten),
+            ("in doubt, of which really happened", f"{self.doubts}, {self.doubts_happened}"),
+            ("approvals decided = decisions on record", f"{self.decided} = {self.journaled}"),
+            ("violations", len(self.wrong)),
+        ]
+        lines = [f"{name:<58} {value}" for name, value in rows]
+        return (
+            "\n".join([f"torture on {database}", *lines, *(f"  {each}" for each in self.wrong[:20])]) + "\n"
+        )
+
+
+def unfinished(lives: Sequence[Life]) -> bool:
+    """Whether something is still open."""
+    with _reading(lives) as connection:
+        query = sa.select(sa.func.count()).where(actions.c.state.in_([each.value for each in OPEN]))
+        return bool(connection.execute(query).scalar_one())
+
+
+def count(lives: Sequence[Life]) -> Found:
+    """Compare what is on record with what happened outside."""
+    calls = _outside(lives[0])
+    happened = [action for action, what in calls if what == "effect"]
+    with _reading(lives) as connection:
+        rows = {row.id: row for row in connection.execute(sa.select(actions))}
+        flaws = list(replayed.effects(connection, happened, twice=(), asked_for=ASKED_FOR))
+        wrong = [*replayed.journal(connection), *replayed.decisions(connection), *flaws]
+        asked = list(connection.execute(sa.select(approvals)))
+        said = connection.execute(
+            sa.select(sa.func.count()).where(audit.c.kind.in_(replayed.DECIDED.values()))
+        ).scalar_one()
+    open_ = [row for row in rows.values() if row.state in OPEN]
+    doubts = [row for row in rows.values() if row.state == "in_doubt"]
+    times = Counter(happened)
+    found = Found(
+        states=Counter(str(row.state) for row in rows.values()),
+        effects=len(happened),
+        known=sum(what == "known" for _, what in calls),
+        doubts=len(doubts),
+        doubts_happened=sum(bool(times[row.id]) for row in doubts),
+        decided=_decided(asked),
+        journaled=said,
+        lost=len(open_),
+        twice=sum("happened" in each and "times" in each for each in flaws),
+        unasked=sum("without an approval" in each or "happened and is" in each for each in flaws),
+        unwritten=sum("never happened" in each for each in flaws),
+    )
+    found.wrong = [*wrong, *(f"lost: {row.id} is {row.state}" for row in open_), *_told(lives, times, asked)]
+    return found
+
+
+def _decided(asked: Sequence[object]) -> int:
+    """Return how many requests a person has decided; what a change approved is on record with the change."""
+    return sum(
+        getattr(row, "state", "") in replayed.DECIDED
+        and not (getattr(row, "revision_of", None) and getattr(row, "state", "") == "approved")
+        for row in asked
+    )
+
+
+def _told(lives: Sequence[Life], times: Counter[str], asked: Sequence[object]) -> list[str]:
+    """Compare what agents and people were told with what happened."""
+    wrong: list[str] = []
+    deciders = {getattr(row, "id", ""): getattr(row, "decided_by", "") for row in asked}
+    for life in lives:
+        for line in _lines(life, "told"):
+            number, kind, action = line.split()
+            if kind == "Completed" and times[action] != 1:
+                wrong.append(f"order {number} was told done; {action} happened {times[action]} times")
+            if kind in {"Refused-", "TurnedDown-", "Completed-"} and times[action]:
+                wrong.append(f"order {number} was told not done; {action} happened")
+        for line in _lines(life, "decided"):
+            name, person = line.split()
+            if deciders.get(name) != person:
+                wrong.append(f"{person} was told that {name} is decided; it is {deciders.get(name)}'s")
+    return wrong
+
+
+def _lines(life: Life, name: str) -> list[str]:
+    path = life.file(name)
+    return path.read_text().split("\n")[:-1] if path.exists() else []
+
+
+def _outside(life: Life) -> list[tuple[str, str]]:
+    record = sqlite3.connect(life.home / "outside.db")
+    try:
+        return record.execute("SELECT action, what FROM calls").fetchall()
+    finally:
+        record.close()
+
+
+@contextmanager
+def _reading(lives: Sequence[Life]) -> Generator[sa.Connection]:
+    life = lives[0]
+    url = life.database.replace("postgresql:", "postgresql+psycopg:")
+    path = life.home / f"engine.{life.number}" / "data" / "control.db"
+    made = sa.create_engine(url or f"sqlite:///{path}", poolclass=sa.NullPool)
+    try:
+        with made.connect() as connection:
+            yield connection
+    finally:
+        made.dispose()
