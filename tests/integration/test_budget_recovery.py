@@ -238,8 +238,8 @@ def test_a_settlement_whose_commit_was_not_answered_counts_once(tmp_path: Path, 
         purse = await Purse.open(tmp_path, database_url, RELAXED)
         held = await purse.spend(30)
         await purse.budgets.flush()
-        row = await purse.store.read(lambda found: model_calls.of_attempt(found, held.attempt))
-        assert row is not None
+        (row,) = await purse.store.read(lambda found: model_calls.of_run(found, held.run))
+        assert row.attempt == held.attempt
         await purse.store.transact(lambda each: model_calls.insert(each.connection, [row]))
         assert await is_balanced(purse)
         await purse.close()

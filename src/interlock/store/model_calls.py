@@ -64,22 +64,24 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 _FIELDS = LedgerRow.__struct_fields__
 _LISTS = ("degraded", "accounts")
 _ENCODED = tuple(_FIELDS.index(field) for field in ("tools", *_LISTS))
-_KNOWN = sa.select(model_calls.c.attempt).where(
-    model_calls.c.attempt.in_(sa.bindparam("attempts", expanding=True))
-)
 _CAP = 4_096
 _MOST_ATTEMPTS = 64
 
 
 def insert(connection: sa.Connection, rows: Iterable[LedgerRow]) -> list[LedgerRow]:
-    """Append `rows`; return those that are new. An attempt that is in the ledger already is left out."""
+    """Append `rows`; return those that are new. An attempt that is in the ledger already is left out.
+
+    Both statements are text for the driver: SQLAlchemy would render the list of attempts anew each time.
+    """
     given = {row.attempt: row for row in rows}
     if not given:
         return []
-    for attempt in connection.execute(_KNOWN, {"attempts": list(given)}).scalars():
+    mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
+    marks = ", ".join([mark] * len(given))
+    known = f"SELECT attempt FROM model_calls WHERE attempt IN ({marks})"
+    for attempt in connection.exec_driver_sql(known, tuple(given)).scalars():
         del given[attempt]
     if given:
-        mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
         marks = ", ".join([mark] * len(_FIELDS))
         connection.exec_driver_sql(
             f"INSERT INTO model_calls ({', '.join(_FIELDS)}) VALUES ({marks})",
@@ -99,11 +101,6 @@ def partial(connection: sa.Connection, run: str) -> bool:
     own = sa.or_(model_calls.c.run == run, model_calls.c.root_run == run)
     cut = sa.and_(model_calls.c.degraded != "[]", model_calls.c.degraded.not_like('["shadow:%'))
     return bool(connection.execute(sa.select(sa.exists().where(own, cut))).scalar())
-
-
-def of_attempt(connection: sa.Connection, attempt: str) -> LedgerRow | None:
-    """Return the row of one attempt, or None."""
-    return next(iter(_read(connection, sa.select(model_calls).where(model_calls.c.attempt == attempt))), None)
 
 
 def of_call(connection: sa.Connection, call: str) -> list[LedgerRow]:
