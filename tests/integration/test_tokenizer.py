@@ -1,4 +1,4 @@
-"""Tokens are counted near a line only, off the event loop, with no network; else bytes bound them (B6)."""
+"""Tokens are counted off the event loop, with no network; where nothing can count, bytes bound them (B6)."""
 
 from __future__ import annotations
 
@@ -20,10 +20,6 @@ def counted(tokenizer: Tokenizer, raw: bytes, model: str) -> Counted:
     return asyncio.run(tokenizer.count(raw, model))
 
 
-def refined(tokenizer: Tokenizer, estimate: int, lines: list[int], raw: bytes, model: str) -> Counted:
-    return asyncio.run(tokenizer.refine(estimate, lines, raw, model))
-
-
 def a_body(*texts: str) -> bytes:
     return json.dumps({"messages": [{"role": "user", "content": text} for text in texts]}).encode()
 
@@ -35,13 +31,8 @@ def tokenizer() -> Iterator[Tokenizer]:
     made.close()
 
 
-def test_an_estimate_far_from_every_line_is_left_alone(tokenizer: Tokenizer) -> None:
-    told = refined(tokenizer, 1_000, [5_000, 100_000], a_body(PROSE), "gpt-5.5")
-    assert (told.tokens, told.how) == (1_000, Counting.LEARNED)
-
-
-def test_near_a_line_the_tokens_are_counted(tokenizer: Tokenizer) -> None:
-    told = refined(tokenizer, 480, [500], a_body(PROSE), "openai/gpt-5.5-2026-08-01")
+def test_the_tokens_of_a_text_are_counted(tokenizer: Tokenizer) -> None:
+    told = counted(tokenizer, a_body(PROSE), "openai/gpt-5.5-2026-08-01")
     assert told.how is Counting.COUNTED
     assert 560 <= told.tokens <= 570  # 14 tokens, forty times, and what is around them
 

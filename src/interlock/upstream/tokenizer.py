@@ -1,4 +1,4 @@
-"""Counts tokens, off the event loop, and only where an estimate is too close to a limit to be trusted.
+"""Counts tokens off the event loop, for whoever has an estimate too close to a limit to be trusted.
 
 The encodings come with the `tokens` extra as files, so counting works with no network. Without the extra, or
 for a model whose encoding nobody publishes, the bytes are the answer, which no count can pass; the
@@ -8,7 +8,7 @@ result says which it is.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from importlib import import_module
@@ -17,7 +17,7 @@ from typing import Any, Protocol, cast
 
 import msgspec
 
-from interlock.core.context import MEDIA_TOKENS, measure, near
+from interlock.core.context import MEDIA_TOKENS, measure
 from interlock.core.model import Json, value
 
 _O200K = ("gpt-4o", "gpt-4.1", "gpt-4.5", "gpt-5", "chatgpt", "o1", "o3", "o4", "gpt-oss")
@@ -31,7 +31,6 @@ _MEDIA_MEMBERS = frozenset({"data", "file_data", "image_url", "url"})
 class Counting(StrEnum):
     """Where a number of tokens comes from."""
 
-    LEARNED = "learned"
     COUNTED = "counted"
     BYTES = "bytes"
 
@@ -58,12 +57,6 @@ class Tokenizer:
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="interlock-tokenizer")
         self._encodings: dict[str, Encoding] = {}
-
-    async def refine(self, estimate: int, lines: Iterable[int], raw: bytes, model: str) -> Counted:
-        """Return `estimate` where no line is near it; else what `raw` comes to for `model`."""
-        if not any(near(estimate, line) for line in lines):
-            return Counted(tokens=estimate, how=Counting.LEARNED)
-        return await self.count(raw, model)
 
     async def count(self, raw: bytes, model: str) -> Counted:
         """Return how many tokens a request body comes to for `model`."""
