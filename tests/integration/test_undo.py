@@ -93,6 +93,7 @@ async def undo_of(world: World, action: Action) -> Action:
 
 async def waits(world: World, action: Action, attempt: int) -> None:
     """Wait until an undo waits to be sent again, after its attempt of that number."""
+    undo = await undo_of(world, action)
     for _ in range(1000):
         undo = await undo_of(world, action)
         if (undo.state, undo.attempt) == (ActionState.RETRY, attempt):

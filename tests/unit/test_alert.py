@@ -27,7 +27,13 @@ def test_every_alert_has_a_template_of_its_own_that_says_everything() -> None:
 
 
 def test_what_halts_work_wakes_somebody_and_opens_an_incident() -> None:
-    loud = {AlertKind.BUDGET_KILL, AlertKind.KILL, AlertKind.BREAKER, AlertKind.UNDO_FAILED, AlertKind.APPROVAL_UNANSWERED}
+    loud = {
+        AlertKind.BUDGET_KILL,
+        AlertKind.KILL,
+        AlertKind.BREAKER,
+        AlertKind.UNDO_FAILED,
+        AlertKind.APPROVAL_UNANSWERED,
+    }
     assert {each for each in AlertKind if each.severity is Severity.PAGE} == loud
     assert {each for each in AlertKind if each.opens_incident} == loud
 

@@ -74,11 +74,11 @@ def accept(
 def exercise_undo(
     tool: Annotated[str, typer.Argument(help="The tool whose undo is tried out, as server.tool.")],
     arguments: Annotated[
-        Path | None, typer.Option(help="A JSON file with what the tool is given; else what the manifest says.")
+        Path | None, typer.Option(help="A JSON file: what the tool is given. Else as the manifest says.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Call a tool and its undo on the server that stands in for its own; in production it counts after that."""
+    """Try an undo out on the server that stands in; in production it counts only after that."""
     body = {} if arguments is None else {"arguments": json_object(arguments)}
     with api() as client:
         done = client.post(f"/api/v1/tools/{tool}/exercise", json=body).json()

@@ -171,7 +171,8 @@ def _check_exercise(tool: Tool, exercise: Exercise, names: Names, flaws: Flaws) 
     if tool.undo is None:
         flaws.add("an exercise tries out an undo, and this tool names none")
     elif tool.undo.tool.partition(".")[0] != tool.name.partition(".")[0]:
-        flaws.at("server").add("one server stands in for the tool and its undo, so both must be of one server")
+        said = "one server stands in for the tool and its undo, so both must be of one server"
+        flaws.at("server").add(said)
 
 
 def check_workflow(workflow: Workflow, names: Names, flaws: Flaws) -> None:

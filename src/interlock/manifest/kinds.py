@@ -191,8 +191,8 @@ class ProbeSpec(Strict):
 
 
 class ExerciseSpec(Strict):
-    server: Name = Field(description="a ToolServer that offers the same tools and does no harm: staging, a stub")
-    arguments: JsonMap = Field(default={}, description="what the tool is given when its undo is tried out")
+    server: Name = Field(description="a ToolServer that stands in: staging, or a stub of the same tools")
+    arguments: JsonMap = Field(default={}, description="what the tool is given when it is tried out")
 
 
 class CostSpec(Strict):
