@@ -135,11 +135,6 @@ class Held:
                 self.covered = False
 
     @property
-    def used_permille(self) -> int:
-        """How much of the most used account is used now, per mille."""
-        return max((each.freeze().used for each in self.accounts), default=0)
-
-    @property
     def ids(self) -> tuple[str, ...]:
         """The ids of its accounts."""
         return tuple([each.id for each in self.accounts])
