@@ -22,7 +22,7 @@ from interlock.call.write import Writes
 from interlock.core.action import Action, ActionState
 from interlock.core.answer import Answer, Broken, Continuation, Proposal, Refused
 from interlock.core.model import Principal, Request
-from interlock.errors import SnapshotMoved, StoreError
+from interlock.errors import CommitUnknown, SnapshotMoved, StoreError
 from interlock.runtime import Runtime
 from interlock.services.admit import ATTEMPTS, Admit, is_read
 from interlock.services.attend import Attend
@@ -44,6 +44,10 @@ from interlock.upstream.executor import Bridge, Executor, Outcome
 log = logging.getLogger(__name__)
 
 _PATIENCE = 10.0
+_PERHAPS = (
+    "Nothing was sent yet, but whether this call is on record is not known: it may wait for a person. "
+    "Ask again."
+)
 _KEPT_CHANGING = "What this call was decided on kept changing; nothing was sent. Try again."
 
 
@@ -172,7 +176,7 @@ class Calls:
         try:
             return await self._rejoin.collect(principal, approval_id, bridge=bridge, wait=wait)
         except StoreError as error:
-            return _store_down(error)
+            return Broken(message=f"What became of this call cannot be read now; ask again. {error.message}")
 
     def decided(self, action_id: str) -> None:
         """Execute `action_id` at once if it is approved, or due again. Call it when that is committed."""
@@ -272,4 +276,6 @@ def _asks_anew(proposal: Proposal, live: LiveAction) -> bool:
 
 
 def _store_down(error: StoreError) -> Broken:
+    if isinstance(error, CommitUnknown):
+        return Broken(message=f"{_PERHAPS} {error.message}")
     return Broken(message=f"The call was not sent, because it cannot be recorded now: {error.message}")
