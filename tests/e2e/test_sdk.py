@@ -85,6 +85,7 @@ spec:
     - {{tool: billing.payout}}
   approvals: {{approvers: [deng]}}
   breaker: {{tool_failures: 100}}
+  on_failure: undo
 """
 
 
@@ -352,3 +353,13 @@ def test_an_undo_runs_in_whichever_program_offers_it(place: Place) -> None:
     with place.run():  # another run of the same program: an undo belongs to no run
         until(lambda: place.cli("actions", "show", action["id"])["state"] == "compensated")
     assert EFFECTS.charged == ["una", "refund of ch_una"]
+
+
+def test_a_program_that_ends_with_an_error_has_its_run_undone(place: Place) -> None:
+    with pytest.raises(RuntimeError), place.run() as first:  # noqa: PT012 - the run must end with it
+        charge("ivy")
+        raise RuntimeError
+    [action] = place.cli("actions", "list", "--run", first.id)["items"]
+    with place.run():
+        until(lambda: place.cli("actions", "show", action["id"])["state"] == "compensated")
+    assert EFFECTS.charged == ["ivy", "refund of ch_ivy"]

@@ -58,7 +58,8 @@ def _always(_tool: str, _run: str) -> bool:
 class Calls:
     """The engine of one process. `start` it before the first call, `close` it after the last.
 
-    `ready(tool, run)` says whether an approved call could be sent now; one that could not waits for it.
+    `ready(tool, run)` says whether an approved call could be sent now, in the run or, where none is named,
+    in any; one that could not waits for it.
     `counts` says what the end of a read counts for breakers. `recovery` carries out undos: no kill and no
     budget is in its way.
     """
@@ -186,7 +187,7 @@ class Calls:
         if live is None or live.state not in (ActionState.APPROVED, ActionState.RETRY):
             return
         if live.comp_of:
-            if live.due_at <= self._store.now():
+            if live.due_at <= self._store.now() and self._ready(live.tool, ""):
                 self.flights.launch(action_id, self._undos.go(action_id))
             return
         if live.tool not in self._memory.pins:  # after a start: its server has not said yet what it offers

@@ -60,9 +60,14 @@ class RunGrant:
         """Renew the token. Raises as `open` does."""
         await self._take(RUN_TOKEN, self.token)
 
-    async def give_up(self, reason: str, *, keep_waiting: bool) -> None:
-        """End the run, or leave it open while a call of it waits; unreachable, it lapses by itself."""
-        form = {"token": self.token, "reason": reason, "keep_waiting": str(keep_waiting).lower()}
+    async def give_up(self, reason: str, *, keep_waiting: bool, failed: bool) -> None:
+        """End the run, or leave it open while a call of it waits; unreachable, it lapses by itself.
+
+        `failed`: what it did is undone, where its workflow says so.
+        """
+        said = {"keep_waiting": keep_waiting, "failed": failed}
+        form = {"token": self.token, "reason": reason}
+        form |= {name: str(value).lower() for name, value in said.items()}
         try:
             await self._post("/oauth/revoke", form)
         except (GrantRefused, StoreUnavailable) as error:

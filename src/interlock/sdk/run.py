@@ -143,11 +143,15 @@ class Run(AbstractContextManager["Run"]):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        """End the run; one with a call that still waits stays open, so that it can be resumed."""
+        """End the run; one with a call that still waits stays open, so that it can be resumed.
+
+        An error that ends it, other than `Pending`, says that the run has failed.
+        """
         if self._token is not None:
             _current.reset(self._token)
         _open.remove(self)
         self._pending = self._pending or isinstance(error, errors.Pending)
+        self._failed = error is not None and not isinstance(error, errors.Pending)
         self._reason = "the program ended" if kind is None else f"the program ended with {kind.__name__}"
         self._stack.close()
 
@@ -238,7 +242,7 @@ class Run(AbstractContextManager["Run"]):
             try:
                 yield from self._talking(Session(client=client, runtime=self._runtime, grant=grant))
             finally:
-                self._wait_for(grant.give_up(self._reason, keep_waiting=self._pending))
+                self._wait_for(grant.give_up(self._reason, keep_waiting=self._pending, failed=self._failed))
 
     def _talking(self, session: Session) -> Generator[Session]:
         keeping = self._background.submit(session.keep())
@@ -289,6 +293,7 @@ class Run(AbstractContextManager["Run"]):
         return self._background.submit(work).result()
 
     _reason = "the program could not begin"
+    _failed = False
 
 
 def result(answer: Mapping[str, Any], ended: Ended | None, *, run: str) -> Any:
