@@ -70,6 +70,21 @@ spec: {{tier: limited_write, effect: idempotent, {MAP}, delay: 10m}}
 ---
 apiVersion: interlock/v1
 kind: Tool
+metadata: {{name: billing.fails}}
+spec: {{tier: limited_write, effect: once, {MAP}, undo: {{tool: billing.uncharge, arguments: {{}}}}}}
+---
+apiVersion: interlock/v1
+kind: Tool
+metadata: {{name: billing.times_out}}
+spec: {{tier: limited_write, effect: once, {MAP}, undo: {{tool: billing.uncharge, arguments: {{}}}}}}
+---
+apiVersion: interlock/v1
+kind: Tool
+metadata: {{name: billing.unknown}}
+spec: {{tier: limited_write, effect: once, {MAP}, undo: {{tool: billing.uncharge, arguments: {{}}}}}}
+---
+apiVersion: interlock/v1
+kind: Tool
 metadata: {{name: billing.payout}}
 spec: {{tier: high_blast_radius, effect: once, {MAP}}}
 ---
@@ -83,6 +98,9 @@ spec:
     - {{tool: billing.balance}}
     - {{tool: billing.charge, where: {{args.cents: {{le: 1000}}}}}}
     - {{tool: billing.payout}}
+    - {{tool: billing.fails}}
+    - {{tool: billing.times_out}}
+    - {{tool: billing.unknown}}
   approvals: {{approvers: [deng]}}
   breaker: {{tool_failures: 100}}
   on_failure: undo
@@ -95,7 +113,6 @@ class Effects:
 
     charged: list[str] = field(default_factory=list[str])
     threads: list[int] = field(default_factory=list[int])
-    fail: BaseException | None = None
 
 
 EFFECTS = Effects()
@@ -111,8 +128,6 @@ def balance(customer: str) -> int:
 def charge(customer: str, cents: int = 5) -> dict[str, Any]:
     """Charge a customer."""
     EFFECTS.threads.append(threading.get_ident())
-    if EFFECTS.fail is not None:
-        raise EFFECTS.fail
     EFFECTS.charged.append(customer)
     return {"id": f"ch_{customer}", "cents": cents}
 
@@ -122,6 +137,22 @@ def uncharge(charge: str) -> str:
     """Give a charge back."""
     EFFECTS.charged.append(f"refund of {charge}")
     return "refunded"
+
+
+def raising(name: str, error: Exception) -> Any:
+    """Return a function that fails; each has a name of its own, for failures cost a tool its freedom."""
+
+    @interlock.tool(f"billing.{name}", undo="billing.uncharge")
+    def code(customer: str) -> str:
+        EFFECTS.charged.append(customer)
+        raise error
+
+    return code
+
+
+fails = raising("fails", ValueError("no such customer"))
+times_out = raising("times_out", TimeoutError("late"))
+unknown = raising("unknown", OutcomeUnknown("who knows"))
 
 
 @interlock.tool("billing.payout")
@@ -188,7 +219,6 @@ def nothing_happened() -> None:
     """Forget the effects of the test before."""
     EFFECTS.charged.clear()
     EFFECTS.threads.clear()
-    EFFECTS.fail = None
 
 
 def beside(work: Callable[[], object]) -> threading.Thread:
@@ -222,20 +252,18 @@ def test_a_function_outside_of_a_run_never_runs() -> None:
 
 
 def test_a_functions_own_error_is_raised_and_the_action_failed(place: Place) -> None:
-    EFFECTS.fail = ValueError("no such customer")
     with place.run() as run, pytest.raises(ValueError, match="no such customer"):
-        charge("ann")
+        fails("ann")
     [action] = place.cli("actions", "list", "--run", run.id)["items"]
     assert action["state"] == "failed"
 
 
-@pytest.mark.parametrize("error", [TimeoutError("late"), OutcomeUnknown("who knows")])
-def test_an_effect_that_nobody_knows_of_is_in_doubt(place: Place, error: Exception) -> None:
-    EFFECTS.fail = error
+@pytest.mark.parametrize(("code", "error"), [(times_out, TimeoutError), (unknown, OutcomeUnknown)])
+def test_an_effect_that_nobody_knows_of_is_in_doubt(place: Place, code: Any, error: type[Exception]) -> None:
     with place.run() as run:
         with pytest.raises(InDoubt) as doubt:
-            charge(f"ann {type(error).__name__}")
-        assert doubt.value.__cause__ is error
+            code("ann")
+        assert isinstance(doubt.value.__cause__, error)
     [action] = place.cli("actions", "list", "--run", run.id)["items"]
     assert action["state"] == "in_doubt"
 
@@ -298,14 +326,12 @@ def test_the_same_key_runs_once_and_gives_the_first_outcome(place: Place) -> Non
 
 
 def test_the_outcome_of_a_failed_call_is_told_again_and_not_run_again(place: Place) -> None:
-    EFFECTS.fail = ValueError("no such customer")
     with place.run():
         with pytest.raises(ValueError, match="no such customer"):
-            charge.keyed("order-2")("bob")
-        EFFECTS.fail = None
+            fails.keyed("order-2")("bob")
         with pytest.raises(ToolFailed, match="no such customer"):
-            charge.keyed("order-2")("bob")
-    assert EFFECTS.charged == []
+            fails.keyed("order-2")("bob")
+    assert EFFECTS.charged == ["bob"]
 
 
 def test_the_same_key_with_other_arguments_is_refused(place: Place) -> None:
@@ -359,7 +385,7 @@ def test_a_program_that_ends_with_an_error_has_its_run_undone(place: Place) -> N
     with pytest.raises(RuntimeError), place.run() as first:  # noqa: PT012 - the run must end with it
         charge("ivy")
         raise RuntimeError
-    [action] = place.cli("actions", "list", "--run", first.id)["items"]
+    *_, action = place.cli("actions", "list", "--run", first.id)["items"]
     with place.run():
         until(lambda: place.cli("actions", "show", action["id"])["state"] == "compensated")
     assert EFFECTS.charged == ["ivy", "refund of ch_ivy"]
