@@ -313,7 +313,7 @@ def test_a_database_that_refuses_writes_in_mid_flight_loses_nothing(
     async def story(gateway: Gateway, wire: Wire) -> None:
         store, run = gateway.wired.store, gateway.wired.memory
         assert said(await wire.call("count")) == "1"
-        flight = asyncio.create_task(wire.call("slow", seconds=1))
+        flight = asyncio.create_task(wire.call("slow", seconds=1, words="x" * 50_000))
 
         async def executing() -> bool:
             query = sa.select(actions.c.id).where(actions.c.state == "executing")

@@ -103,7 +103,7 @@ async def call_tool(ctx: Any, params: types.CallToolRequestParams) -> Any:  # no
             except asyncio.CancelledError:
                 counter["cancelled"] = counter.get("cancelled", 0) + 1
                 raise
-            return text("at last")
+            return text(f"at last{arguments.get('words', '')}")
         case "cancelled":
             return text(counter.get("cancelled", 0))
         case "slowed":
