@@ -160,7 +160,7 @@ def play(path: Path, folder: Path, *, timeout: float = 100, **known: str) -> lis
 
 def _session(text: str, folder: Path, timeout: float, known: Mapping[str, str]) -> None:
     """Run the script in a process group of its own, and leave nothing of it behind."""
-    around = environment(folder) | known
+    around = {**environment(folder), **known}
     with subprocess.Popen(["bash", "-c", text], env=around, start_new_session=True) as session:
         try:
             session.wait(timeout)

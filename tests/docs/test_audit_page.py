@@ -16,8 +16,8 @@ COMPOSED = {
     "action.{}": {
         f"action.{state}"
         for state in (
-            "awaiting_input", "compensated", "compensation_failed", "denied", "executing", "failed", "in_doubt", "parked", "retry", "scheduled",
-            "succeeded", "waiting_approval",
+            "awaiting_input", "compensated", "compensation_failed", "denied", "executing", "failed",
+            "in_doubt", "parked", "retry", "scheduled", "succeeded", "waiting_approval",
         )
     },
     "{}.{}": {

@@ -90,7 +90,12 @@ def manifest(port: int, *, ended: bool = False) -> str:
             a_server("away", f"transport: http, url: http://127.0.0.1:{port}/mcp"),
             *map(read_tool, READS),
             tool("shop.note"),
-            workflow(*READS, "shop.note", more=', resources: ["shop://*"], approvals: {expire_after: 3s}'),
+            workflow(
+                *READS,
+                "shop.note",
+                more=', resources: ["shop://*"], approvals: {expire_after: 3s},'
+                " breaker: {identical_calls: 1000000}",
+            ),
         ]
     )
 

@@ -83,6 +83,7 @@ async def refused_after(client: Client, press: Any) -> float:
             seen = time.monotonic()
             assert "stopped" in text(result)
             return seen - await pressing
+    raise AssertionError("nothing was refused")
 
 
 def test_from_press_to_refusal_of_the_next_call_takes_less_than_a_second(

@@ -7,7 +7,7 @@ import json
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +37,7 @@ def effects(data: Path) -> list[dict[str, Any]]:
 @contextmanager
 def other(
     data: Path, world: World, tools: str = "shop.write", seconds: float = 0
-) -> Iterator[subprocess.Popen[str]]:
+) -> Generator[subprocess.Popen[str]]:
     """Let another process propose a call of each tool."""
     database = world.settings.database
     process = subprocess.Popen(

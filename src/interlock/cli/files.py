@@ -32,9 +32,9 @@ def json_object(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} holds no JSON object.", hint="Such as {\"order\": 2}") from error
+        raise UsageError(f"{path} holds no JSON object.", hint='Such as {"order": 2}') from error
     if not isinstance(found, dict):
-        raise UsageError(f"{path} holds no JSON object.", hint="Such as {\"order\": 2}")
+        raise UsageError(f"{path} holds no JSON object.", hint='Such as {"order": 2}')
     return cast("dict[str, Any]", found)
 
 

@@ -88,7 +88,12 @@ def report(
     known, tests = schemas or {}, checks or {}
     calls = [
         _worst(
-            bundle, workflow, grant, now, known.get(grant.tool, {}), tests.get(grant.tool, any_arguments),
+            bundle,
+            workflow,
+            grant,
+            now,
+            known.get(grant.tool, {}),
+            tests.get(grant.tool, any_arguments),
             exercised=grant.tool in exercised,
         )
         for grant in workflow.document.tools
