@@ -81,6 +81,12 @@ def approve(server: Served, approvals: list[str]) -> None:
         assert done.returncode == 0, done.stderr
 
 
+def settled(server: Served) -> bool:
+    """Whether both notes are not only written, but on record as written."""
+    states = [each["state"] for each in server.api("actions")["items"] if each["tool"] == "shop.note"]
+    return states == ["succeeded"] * 2
+
+
 async def story(stack: ExitStack, server: Served, agents: list[Agent]) -> Served:
     """Kill the server between the calls and their outcomes; return the one that was started after it."""
     calls = [call for agent in agents for call in agent.begin()]
@@ -97,6 +103,7 @@ async def story(stack: ExitStack, server: Served, agents: list[Agent]) -> Served
     await asyncio.to_thread(approve, server, waiting)
     for agent in agents:  # nobody has come back, and it is done
         await asyncio.to_thread(until, lambda agent=agent: agent.wrote("once"), seconds=60)
+    await asyncio.to_thread(until, lambda: settled(server), seconds=60)
     for agent in agents:
         await agent.collect()
     return server

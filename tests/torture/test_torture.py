@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SECONDS = os.environ.get("TORTURE_SECONDS", "25")
+SECONDS = os.environ.get("TORTURE_SECONDS", "12")
 
 
 @pytest.mark.timeout(float(SECONDS) + 150)
