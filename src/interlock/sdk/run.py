@@ -83,28 +83,15 @@ def tool(name: str, *, undo: Tool[..., Any] | str = "") -> Callable[[Callable[P,
     return governed
 
 
-def run(
-    workflow: str = "",
-    *,
-    resume: str = "",
-    wait: float | None = None,
-    agent_key: Path | None = None,
-    data: Path | None = None,
-    url: str | None = None,
-) -> Run:
-    """Return a run of `workflow`, for `with` or `async with`; governed functions are called inside.
+class Run(AbstractContextManager["Run"]):
+    """One run of `workflow`, for `with` or `async with`; governed functions are called inside.
 
     `resume` goes back into an open run by its id. `wait` is how long a call waits for a person, in seconds
     (None: as long as it takes; 0: not at all), before it raises `Pending`. The run is the signed-in person's,
     or the agent's own with its `agent_key` file. `url` names a server, `data` a data directory, which is
     served by this process where nobody else does; without either the settings say. In a program that
-    `interlock run` launched the run is the launcher's.
+    `interlock run` launched the run is the launcher's. `id` names the run, once it is open.
     """
-    return Run(workflow, resume=resume, wait=wait, agent_key=agent_key, data=data, url=url)
-
-
-class Run(AbstractContextManager["Run"]):
-    """One open run of a workflow, as `run` makes it. `id` names it, once it is open."""
 
     def __init__(
         self,
@@ -125,7 +112,8 @@ class Run(AbstractContextManager["Run"]):
         self._runtime = Runtime.real()
         self._stack = ExitStack()
         self._keys: Counter[str] = Counter()
-        self._pending = False
+        self._pending = self._failed = False
+        self._reason = "the program could not begin"
         self._session: Session
         self._background: Background
         self._token: Token[Run | None] | None = None
@@ -264,7 +252,7 @@ class Run(AbstractContextManager["Run"]):
 
     def _proof(self, place: Endpoint) -> Proof:
         """Return what opens the run: the agent's own key, or a one-time code for who is signed in."""
-        if not self.workflow and not self._resume:
+        if not self.workflow and not (self._resume and self._agent_key):
             raise errors.UsageError("Say which workflow this is a run of.", hint='interlock.run("refunds")')
         with httpx2.Client(
             base_url=place.base_url, transport=place.transport(), event_hooks={"response": [raise_for_error]}
@@ -277,8 +265,7 @@ class Run(AbstractContextManager["Run"]):
                     "Nobody is signed in, so nobody can start this run.",
                     hint="interlock token login, or give the agent's key: agent_key=Path(...)",
                 )
-            asked = {"workflow": self.workflow} if self.workflow else {"run": self._resume}
-            headers = {"Authorization": f"Bearer {token}"}
+            asked, headers = {"workflow": self.workflow}, {"Authorization": f"Bearer {token}"}
             code = client.post("/api/v1/runs", json=asked, headers=headers).json()["code"]
         return Proof(kind=CODE, subject=code, workflow=self.workflow, run=self._resume)
 
@@ -292,8 +279,8 @@ class Run(AbstractContextManager["Run"]):
     def _wait_for(self, work: Any) -> Any:
         return self._background.submit(work).result()
 
-    _reason = "the program could not begin"
-    _failed = False
+
+run = Run
 
 
 def result(answer: Mapping[str, Any], ended: Ended | None, *, run: str) -> Any:
