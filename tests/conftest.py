@@ -15,7 +15,7 @@ from hypothesis import settings
 from interlock.settings import PREFIX
 from support.warm import Loader
 
-pytest_plugins = ["support.stores", "support.proxies"]
+pytest_plugins = ["support.order", "support.stores", "support.proxies"]
 
 # How long an example takes says how busy the machine is, not whether the property holds.
 settings.register_profile("default", deadline=None)

@@ -17,6 +17,7 @@ from interlock.cli.main import assemble
 from interlock.settings import load
 
 
+@pytest.mark.long(35)
 @pytest.mark.timeout(240)
 def test_the_demonstration_keeps_every_promise_and_leaves_no_process(tmp_path: Path) -> None:
     folder = tmp_path / "kept"

@@ -70,6 +70,7 @@ def database(request: pytest.FixtureRequest) -> dict[str, str]:
     return {"INTERLOCK_DATABASE": server.database()}
 
 
+@pytest.mark.long(23)
 @pytest.mark.parametrize("database", ["sqlite", "postgres"], indirect=True)
 def test_a_kill_loses_no_waiting_call_and_repeats_none_that_was_sent(
     database: dict[str, str], tmp_path: Path

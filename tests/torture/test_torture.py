@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 SECONDS = os.environ.get("TORTURE_SECONDS", "12")
 
 
+@pytest.mark.long(60)
 @pytest.mark.timeout(float(SECONDS) + 150)
 def test_engines_that_are_killed_at_random_lose_nothing_and_do_nothing_twice_or_unasked(
     database_url: str,
