@@ -1,4 +1,4 @@
-"""A checked model of `manifest.kinds` to the frozen document of the core that says the same."""
+"""A checked model of a kind to the frozen document of the core that says the same."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from interlock.core.document.spending import Budget, Compression, Customer, Degr
 from interlock.core.document.tool import BlastRadius, Companion, Credentials, Exercise, Probe, Variant
 from interlock.core.document.workflow import Approvals, Autonomy, BreakerLimits, Grant
 from interlock.core.model import RiskTier, Verdict
-from interlock.manifest import kinds, provider, runbook, spending
+from interlock.manifest import identity, provider, rule, runbook, spending, tool, workflow
 from interlock.manifest.field import Strict
 
 _FROZEN: dict[type[Strict], type[Any]] = {
-    kinds.CredentialsSpec: Credentials,
-    kinds.VariantSpec: Variant,
-    kinds.BlastRadiusSpec: BlastRadius,
-    kinds.PreviewSpec: Companion,
-    kinds.UndoSpec: Companion,
-    kinds.ExerciseSpec: Exercise,
-    kinds.ProbeSpec: Probe,
-    kinds.GrantSpec: Grant,
-    kinds.HoursSpec: Hours,
-    kinds.BreakerSpec: BreakerLimits,
-    kinds.AutonomySpec: Autonomy,
-    kinds.DigestSpec: DigestTime,
+    tool.CredentialsSpec: Credentials,
+    tool.VariantSpec: Variant,
+    tool.BlastRadiusSpec: BlastRadius,
+    tool.PreviewSpec: Companion,
+    tool.UndoSpec: Companion,
+    tool.ExerciseSpec: Exercise,
+    tool.ProbeSpec: Probe,
+    workflow.GrantSpec: Grant,
+    rule.HoursSpec: Hours,
+    workflow.BreakerSpec: BreakerLimits,
+    workflow.AutonomySpec: Autonomy,
+    identity.DigestSpec: DigestTime,
     spending.BudgetSpec: Budget,
     spending.ModelsSpec: Models,
     spending.DegradedSpec: Degraded,
@@ -54,7 +54,7 @@ _FROZEN: dict[type[Strict], type[Any]] = {
 def freeze(name: str, environment: str | None, kind: str, spec: Strict) -> AnyDocument:
     """Return the document that `spec` describes."""
     values = _values(spec)
-    if isinstance(spec, kinds.ToolSpec):
+    if isinstance(spec, tool.ToolSpec):
         values["cost_per_call"] = spec.cost.per_call if spec.cost else 0
         del values["cost"]
     if isinstance(spec, provider.ProviderSpec):
@@ -68,13 +68,13 @@ def _values(spec: Strict) -> dict[str, Any]:
 
 def _value(value: object) -> Any:
     match value:
-        case kinds.RuleSpec():
+        case rule.RuleSpec():
             values: dict[str, Any] = {**_values(value), "then": Verdict(value.then)}
             return Rule(**values)
         case provider.PriceSpec():
             tiers = tuple(DeclaredTier(above=each.above, rates=_rates(each)) for each in value.tiers)
             return DeclaredPrice(rates=_rates(value), tiers=tiers, tools=value.tools)
-        case kinds.ApprovalsSpec():
+        case workflow.ApprovalsSpec():
             stages: dict[str, Any] = {**_values(value), "four_eyes": _four_eyes(value.four_eyes)}
             return Approvals(**stages)
         case Strict() if type(value) in _FROZEN:
@@ -85,7 +85,7 @@ def _value(value: object) -> Any:
             return value
 
 
-def _four_eyes(said: bool | kinds.FourEyesSpec) -> tuple[RiskTier, ...]:
+def _four_eyes(said: bool | workflow.FourEyesSpec) -> tuple[RiskTier, ...]:
     if isinstance(said, bool):
         return tuple(RiskTier) if said else ()
     return tuple(said.tiers)
