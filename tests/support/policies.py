@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from interlock.core.admission import Approved, RunFacts, Snapshot, any_arguments, decide
+from interlock.core.budget import Account, AccountKey, Limits, ScopeKind
 from interlock.core.bundle import Bundle, compile_bundle
 from interlock.core.canonical import digest
 from interlock.core.document.identity import Agent, Person
@@ -15,6 +16,7 @@ from interlock.core.document.rule import Policy, Rule
 from interlock.core.document.tool import BlastRadius, Companion, Tool, ToolServer
 from interlock.core.document.workflow import Approvals, Grant, Workflow
 from interlock.core.model import Decision, EffectClass, Pin, Principal, Request, RiskTier, Source, Verdict
+from interlock.core.window import Window
 
 NOW = 1_900_000_000_000_000
 MAP = BlastRadius(widest_scope="one record", impact="a wrong record", reversible="yes")
@@ -170,3 +172,9 @@ __all__ = [
     "decided",
     "documents",
 ]
+
+
+def an_account(held: int, *, spent: int = 0) -> Account:
+    """Return the account of a run with a ceiling of 100."""
+    key = AccountKey(kind=ScopeKind.RUN, name="run_1", window=Window.RUN)
+    return Account(key=key, limits=Limits(limit=100, kill=1_000), spent=spent, held_max=held)

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from interlock.core.budget import Account, AccountKey, Limits, ScopeKind
 from interlock.core.bundle import Bundle
-from interlock.core.document.identity import Agent, Person
+from interlock.core.document.identity import Agent
 from interlock.core.document.tool import PEOPLE, ToolServer, Variant
 from interlock.core.identity import Revocations
 from interlock.core.kill import KillLevel
@@ -17,7 +16,6 @@ from interlock.core.model import (
     AutonomyTier,
     BreakerState,
     Decision,
-    EffectClass,
     Gate,
     Pin,
     RiskTier,
@@ -25,7 +23,6 @@ from interlock.core.model import (
 )
 from interlock.core.snapshot import RunFacts
 from interlock.core.taint import STRICT
-from interlock.core.window import Window
 from support.policies import (
     NOW,
     Companion,
@@ -37,7 +34,7 @@ from support.policies import (
     a_run,
     a_tool,
     a_workflow,
-    an_approval,
+    an_account,
     decided,
 )
 
@@ -193,12 +190,6 @@ def test_a_half_open_breaker_lets_reads_pass() -> None:
     assert decided(breakers={("agent", "refund-bot"): BreakerState.HALF_OPEN}).verdict is Verdict.ALLOW
 
 
-def an_account(held: int, *, spent: int = 0) -> Account:
-    """Return the account of a run with a ceiling of 100."""
-    key = AccountKey(kind=ScopeKind.RUN, name="run_1", window=Window.RUN)
-    return Account(key=key, limits=Limits(limit=100, kill=1_000), spent=spent, held_max=held)
-
-
 def test_a_call_that_the_budget_does_not_cover_is_denied() -> None:
     bundle = a_bundle(tools=(a_reading_tool(cost_per_call=5), a_tool()))
     assert said(decided(bundle=bundle, accounts=[an_account(96)])) == (Gate.BUDGET, "budget_inflight")
@@ -301,53 +292,6 @@ def test_earned_autonomy_moves_the_floor_and_nothing_else_does() -> None:
     assert decided("crm.update", bundle=bundle).verdict is Verdict.REQUIRE_APPROVAL
     earned = decided("crm.update", bundle=bundle, autonomy=AutonomyTier.AUTONOMOUS)
     assert (earned.verdict, earned.reason.code) == (Verdict.ALLOW, "autonomy_autonomous")
-
-
-def test_the_state_that_was_read_is_recorded() -> None:
-    waiting = decided("crm.update", bundle=a_bundle(tools=(a_reading_tool(), a_tool(tier=HIGH))))
-    decision = decided(
-        "crm.update",
-        bundle=a_bundle(tools=(a_reading_tool(), a_tool(tier=HIGH))),
-        run=a_run(calls={"crm.lookup": 2}, labels=frozenset({"web", "email"})),
-        breakers={("tool", "crm.update"): BreakerState.HALF_OPEN, ("tool", "x.y"): BreakerState.OPEN},
-        kill={"run:other": KillLevel.STOP},
-        accounts=[an_account(20, spent=10)],
-        autonomy=AutonomyTier.ASYNC_REVIEW,
-        reach={"records": 3},
-        approved=an_approval(waiting),
-    )
-    assert decision.read == {
-        "environment": "dev",
-        "run": {
-            "id": "run_1",
-            "workflow": "refunds",
-            "version": 7,
-            "open": True,
-            "calls": {"crm.lookup": 2},
-            "taints": ["email", "web"],
-            "started_at": NOW,
-        },
-        "breakers": {"tool:crm.update": "half_open"},
-        "kill": {},
-        "remaining": {"run run_1": 70},
-        "autonomy": "async_review",
-        "reach": {"records": 3},
-        "approved": {
-            "approval": "apr_1",
-            "digest": decision.digest,
-            "pin": "pin-1",
-            "bundle": decision.bundle,
-            "by": "maria",
-            "tier": "high_blast_radius",
-            "reach": None,
-        },
-    }
-    assert decision.effect is EffectClass.IDEMPOTENT
-
-
-def test_a_document_of_no_consequence_is_not_read() -> None:
-    assert decided(run=None).read == {"environment": "dev"}
-    assert isinstance(a_bundle().people["maria"], Person)
 
 
 def above(workflow: str = "parents", version: int = 7, **changes: Any) -> RunFacts:

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 
 from interlock.core import gate, refusal
 from interlock.core.bundle import Bundle
-from interlock.core.gate import Case, Check, Said, read
+from interlock.core.case import Case, Check, Said
+from interlock.core.ground import read
 from interlock.core.model import (
     Capability,
     Decision,

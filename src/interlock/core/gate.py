@@ -7,78 +7,25 @@ them in their order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 
 from interlock.core import breaker, kill, refusal, taint
 from interlock.core.budget import Clamp, Granted, answer
 from interlock.core.budget import refused as in_words
-from interlock.core.bundle import Bundle
+from interlock.core.case import CONTENT, PRODUCTION, Case, Said
+from interlock.core.ground import killed, tripped
 from interlock.core.identity import check_environment, check_token
-from interlock.core.kill import KillLevel
 from interlock.core.model import (
-    BreakerState,
     EffectClass,
     Gate,
     Json,
-    Pin,
-    Reason,
-    Request,
     RiskTier,
     Verdict,
 )
 from interlock.core.policy.condition import misses
 from interlock.core.policy.field import Facts
-from interlock.core.scope import CompiledGrant
-from interlock.core.snapshot import RunFacts, Snapshot
-from interlock.core.tool import CompiledTool
-from interlock.core.workflow import CompiledWorkflow
 
-PRODUCTION = "production"
-Said = tuple[Reason, ...]
-CONTENT: Said = ()
 _UNMEASURED: Mapping[str, Json] = {}
-_FIRST, _WIDEST, _HARDEST = Gate.TOKEN, RiskTier.HIGH_BLAST_RADIUS, EffectClass.ONCE
-
-
-class Case:
-    """One decision while it is being made. Until more is known, the call is of the widest kind."""
-
-    __slots__ = (
-        "bundle",
-        "effect",
-        "facts",
-        "gate",
-        "grant",
-        "line",
-        "now",
-        "pin",
-        "request",
-        "run",
-        "snapshot",
-        "tier",
-        "tool",
-        "workflow",
-    )
-    run: RunFacts
-    bundle: Bundle
-    workflow: CompiledWorkflow
-    line: Sequence[tuple[RunFacts, CompiledWorkflow]]
-    grant: CompiledGrant
-    tool: CompiledTool
-    pin: Pin
-    facts: Facts
-
-    def __init__(self, request: Request, snapshot: Snapshot, now: int) -> None:
-        self.request = request
-        self.snapshot = snapshot
-        self.now = now
-        self.gate = _FIRST
-        self.tier = _WIDEST
-        self.effect = _HARDEST
-
-
-Check = Callable[[Case], Said]
 
 
 def token(case: Case) -> Said:
@@ -300,71 +247,3 @@ def _unexercised(case: Case) -> bool:
     if case.tier is RiskTier.READ_ONLY or case.effect is EffectClass.READ or not case.tool.rests_on_undo:
         return False
     return case.snapshot.environment == PRODUCTION and not case.snapshot.exercised
-
-
-def killed(snapshot: Snapshot, request: Request) -> dict[str, KillLevel]:
-    """Return the kills that reach this call, the strictest first."""
-    principal = request.principal
-    subjects = kill.belongs_to(
-        environment=snapshot.environment,
-        agent=principal.agent,
-        workflow=principal.workflow,
-        run=principal.run,
-        tool=request.tool,
-        above=() if snapshot.run is None else snapshot.run.above,
-    )
-    return kill.standing(snapshot.kill, subjects)
-
-
-def tripped(snapshot: Snapshot, request: Request) -> dict[tuple[str, str], BreakerState]:
-    """Return the breakers of this call that are not closed, those of the runs above among them (B9)."""
-    principal = request.principal
-    subjects = (
-        ("agent", principal.agent),
-        ("workflow", principal.workflow),
-        ("tool", request.tool),
-        *(("workflow", above.workflow) for above in snapshot.above),
-        *(("agent", agent) for agent in _agents_above(snapshot)),
-    )
-    found = {subject: snapshot.breakers[subject] for subject in subjects if subject in snapshot.breakers}
-    return {subject: state for subject, state in found.items() if state is not BreakerState.CLOSED}
-
-
-def _agents_above(snapshot: Snapshot) -> list[str]:
-    if snapshot.bundle is None:
-        return []
-    found = (snapshot.bundle.workflows.get(above.workflow) for above in snapshot.above)
-    return [each.document.agent for each in found if each is not None]
-
-
-def read(case: Case) -> dict[str, Json]:
-    """Return the state that was read, as JSON: with request, bundle and pin, the decision can be repeated."""
-    snapshot, run = case.snapshot, case.snapshot.run
-    state: dict[str, Json] = {"environment": snapshot.environment}
-    if run is not None:
-        state["run"] = {
-            "id": run.run,
-            "workflow": run.workflow,
-            "version": run.version,
-            "open": run.open,
-            "calls": dict(run.calls),
-            "taints": sorted(run.labels) if run.labels else [],
-            "started_at": run.started_at,
-        }
-    if snapshot.breakers:
-        states = tripped(snapshot, case.request)
-        state["breakers"] = {f"{kind}:{name}": state.value for (kind, name), state in states.items()}
-    if snapshot.kill:
-        found = killed(snapshot, case.request)
-        state["kill"] = {subject: level.value for subject, level in found.items()}
-    if snapshot.accounts:
-        state["remaining"] = {each.key.scope: each.room for each in snapshot.accounts}
-    if snapshot.autonomy is not None:
-        state["autonomy"] = snapshot.autonomy.value
-    if snapshot.reach is not None:
-        state["reach"] = dict(snapshot.reach)
-    elif snapshot.unmeasured:
-        state["unmeasured"] = snapshot.unmeasured
-    if snapshot.approved is not None:
-        state["approved"] = asdict(snapshot.approved)
-    return state

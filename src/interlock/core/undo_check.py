@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from interlock.core.bundle import Bundle, BundleInvalid, Problem
+from interlock.core.case import PRODUCTION
 from interlock.core.compensation import misfits
 from interlock.core.document.kind import key
 from interlock.core.document.tool import Companion, Tool
-from interlock.core.gate import PRODUCTION
 from interlock.core.model import EffectClass, Json
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from interlock.core.bundle import Bundle
+from interlock.core.case import PRODUCTION
 from interlock.core.document.tool import Tool
 from interlock.core.document.workflow import Grant
-from interlock.core.gate import PRODUCTION
 from interlock.core.model import Decision, EffectClass, Json, RiskTier, Verdict
 from interlock.core.outlay import Ceiling, ceilings, models_in_scope
 from interlock.core.snapshot import SchemaCheck, any_arguments

@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from interlock.core import compensation
+from interlock.core.case import PRODUCTION
 from interlock.core.compensation import RECOVERY, NotBuilt
 from interlock.core.document.tool import Companion, Tool
-from interlock.core.gate import PRODUCTION
 from interlock.core.model import Json, Principal
 from interlock.errors import NotFound, StateConflict, UsageError
 from interlock.runtime import Runtime
