@@ -30,6 +30,7 @@ from interlock.services.escalate import Escalate
 from interlock.services.expire import Expire
 from interlock.services.measure import DEADLINE, Measure
 from interlock.services.probe import PROBE, Probe
+from interlock.services.readmit import Readmit
 from interlock.services.recover import Recover
 from interlock.services.ring import Ring
 from interlock.services.settle import Counted, Settle, uncounted
@@ -89,6 +90,7 @@ class Calls:
         self._admit = admit = Admit(
             store=store, memory=memory, runtime=runtime, process=process, call_timeout=timeout
         )
+        readmit = Readmit(store=store, memory=memory, runtime=runtime, process=process, call_timeout=timeout)
         self._recover = Recover(
             store=store, memory=memory, runtime=runtime, process=process, call_timeout=timeout
         )
@@ -108,7 +110,7 @@ class Calls:
             collected=collected,
         )  # fmt: skip
         self._writes = Writes(
-            runtime=runtime, admit=admit, attend=attend, measure=self.measure, settle=settle,
+            runtime=runtime, admit=admit, readmit=readmit, attend=attend, measure=self.measure, settle=settle,
             recover=self._recover, send=send, flights=self.flights, late=late,
         )  # fmt: skip
         self._undos = undos_of(

@@ -20,6 +20,7 @@ from interlock.runtime import Runtime
 from interlock.services.admit import Admit
 from interlock.services.attend import Attend
 from interlock.services.measure import Measure
+from interlock.services.readmit import Readmit
 from interlock.services.recover import Recover
 from interlock.services.settle import UNWRITTEN, Settle
 from interlock.store import actions
@@ -39,6 +40,7 @@ class Writes:
 
     runtime: Runtime
     admit: Admit
+    readmit: Readmit
     attend: Attend
     measure: Measure
     settle: Settle
@@ -79,7 +81,7 @@ class Writes:
         measured = await self.measure.reach(actions.request_of(action), own=1)
         leased = self.runtime.clock.monotonic()
         try:
-            moved = await self.admit.again(action, approval, measured)
+            moved = await self.readmit.again(action, approval, measured)
         except StateConflict:
             return (await self.attend.load(action_id))[0]
         if moved.state is not ActionState.EXECUTING:

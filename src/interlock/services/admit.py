@@ -9,23 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
 
-from interlock.core import admission, effect, lease
+from interlock.core import admission, lease
 from interlock.core.action import Action, ActionState
-from interlock.core.admission import Approved
-from interlock.core.approval import Approval
-from interlock.core.model import SECOND, Decision, EffectClass, Gate, Json, Request, RiskTier, Verdict
+from interlock.core.model import SECOND, Decision, EffectClass, Json, Request, RiskTier, Verdict
 from interlock.core.reach import Measured
-from interlock.core.refusal import FORGOTTEN
 from interlock.errors import CommitUnknown, SnapshotMoved, StateConflict, StoreUnavailable
 from interlock.runtime import Runtime
-from interlock.store import actions, breakers, decisions, doubts, openings, requests, standings, track_records
+from interlock.store import actions, decisions, grounds, requests
 from interlock.store.database import JournalEntry, Store, Transaction
 from interlock.store.memory import Memory
 
 ATTEMPTS = 5
-_NO_REPEAT = "This call was sent and no answer came; it may not be sent again now, because: "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,26 +33,16 @@ class Admit:
     process: str
     call_timeout: int
 
-    def decide(
-        self,
-        request: Request,
-        *,
-        measured: Measured | None = None,
-        approved: Approved | None = None,
-        counted: bool = False,
-    ) -> Decision:
+    def decide(self, request: Request, *, measured: Measured | None = None) -> Decision:
         """Decide, and reserve one call in the same breath unless the answer is no.
 
-        `measured` is what its preview said. `counted` says that this call is reserved already: it does not
-        count against itself.
+        `measured` is what its preview said.
         """
         run, tool = request.principal.run, request.tool
         now = self.runtime.clock.now()
-        snapshot = self.memory.snapshot(
-            request.principal, tool, approved=approved, measured=measured, own=int(counted)
-        )
+        snapshot = self.memory.snapshot(request.principal, tool, measured=measured)
         decision = admission.decide(request, snapshot, now)
-        if not (counted or decision.denied):
+        if not decision.denied:
             self.memory.count_call(run, tool)
         return decision
 
@@ -115,29 +100,6 @@ class Admit:
                 raise SnapshotMoved("Such a call is on record already.", hint="Look at it.") from error
             raise
 
-    async def again(
-        self, action: Action, approval: Approval | None, measured: Measured | None = None
-    ) -> Action:
-        """Decide an action that was approved, or is to be sent again, anew, and move it on in one commit.
-
-        To executing, to a person (nobody approved what would happen now), or denied; parked where a breaker
-        is open; in doubt where it was sent before and may not be sent again.
-        Raises `StateConflict` when somebody else moved it, `SnapshotMoved` when nothing would stand still.
-        """
-        request, approved = actions.request_of(action), decisions.approved_by(approval, action)
-        for _ in range(ATTEMPTS):
-            decision = self.decide(request, measured=measured, approved=approved, counted=True)
-            try:
-                moved = await self.store.transact(
-                    lambda transaction, decision=decision: self._move_on(transaction, action, decision)
-                )
-            except SnapshotMoved:
-                if measured is not None:  # under another policy it is measured anew: the clock tries again
-                    raise
-                continue
-            return moved
-        raise SnapshotMoved("What this call was decided on kept changing.", hint="Try again.")
-
     def _draft(
         self, request: Request, decision: Decision, action: str, idempotency_key: str, now: int
     ) -> Action:
@@ -175,7 +137,7 @@ class Admit:
         )
 
     def _intent(self, transaction: Transaction, action: Action, decision: Decision) -> Action:
-        self._still(transaction, action, decision)
+        grounds.require(transaction, self.memory, action, decision)
         action, expires_at = self._as_of(transaction.now, action), 0
         if action.state is ActionState.WAITING_APPROVAL:
             asked = requests.draft(transaction, self.memory, action, decision)
@@ -199,72 +161,6 @@ class Admit:
         if grant is not None and grant.max_calls is not None and count > grant.max_calls:
             raise SnapshotMoved("Other processes called it meanwhile.", hint="It is decided anew.")
 
-    def _move_on(self, transaction: Transaction, action: Action, decision: Decision) -> Action:
-        self._still(transaction, action, decision)
-        said: dict[str, Any] = {
-            "decision": actions.plain(decision),
-            "verdict": decision.verdict,
-            "tier": decision.tier,
-            "bundle": decision.bundle,
-            "pin": decision.pin,
-            "result": None,
-        }
-        if not action.attempt and decision.verdict is Verdict.REQUIRE_APPROVAL:
-            moved = self._ask_again(transaction, action, decision, said)
-        else:
-            moved = self._go_or_stop(transaction, action, decision, said)
-            self._put(transaction, moved, 0)
-        actions.record(transaction, f"action.{moved.state.value}", moved, body=decisions.said(decision))
-        return moved
-
-    def _go_or_stop(
-        self, transaction: Transaction, action: Action, decision: Decision, said: Mapping[str, Any]
-    ) -> Action:
-        reason = FORGOTTEN if self._forgotten(action, transaction.now) else decision.reason
-        if reason.verdict not in (Verdict.REQUIRE_APPROVAL, Verdict.DENY):
-            return actions.move(
-                transaction, action, ActionState.EXECUTING, by="interlock", process=self.process,
-                lease_until=transaction.now + self._lease, due_at=0, **said,
-            )  # fmt: skip
-        if action.attempt:
-            return actions.move(
-                transaction, action, ActionState.IN_DOUBT, by="interlock", reason=reason.code,
-                error=_NO_REPEAT + reason.message, due_at=0,
-            )  # fmt: skip
-        if reason.gate is Gate.BREAKER and action.state is ActionState.APPROVED:
-            return actions.move(
-                transaction, action, ActionState.PARKED, by="interlock", reason=reason.code,
-                error=reason.message,
-            )  # fmt: skip
-        actions.uncount_call(transaction, action.run, action.tool)
-        transaction.on_commit(lambda: self.memory.uncount_call(action.run, action.tool))
-        return actions.move(
-            transaction, action, ActionState.DENIED, by="interlock", reason=reason.code,
-            error=reason.message, **said,
-        )  # fmt: skip
-
-    def _forgotten(self, action: Action, now: int) -> bool:
-        """Whether what is to be sent again may not be known to its tool any more by its key."""
-        window = doubts.window_of(self.memory, action.tool)
-        again = action.state is ActionState.RETRY and not action.comp_of
-        return again and not effect.repeatable(action, now=now, window=window)
-
-    def _ask_again(
-        self, transaction: Transaction, action: Action, decision: Decision, said: Mapping[str, Any]
-    ) -> Action:
-        asked = requests.draft(transaction, self.memory, action, decision)
-        requests.put(transaction, self.memory, asked, replace(action, tier=decision.tier))
-        moved = actions.move(
-            transaction, action, ActionState.WAITING_APPROVAL, by="interlock", reason=decision.reason.code,
-            approval=asked.id, due_at=0, **said,
-        )  # fmt: skip
-        self._put(transaction, moved, asked.expires_at)
-        return moved
-
-    def _put(self, transaction: Transaction, action: Action, expires_at: int) -> None:
-        live = actions.live_of(action, expires_at=expires_at)
-        transaction.on_commit(lambda: self.memory.put_action(live))
-
     def _as_of(self, now: int, action: Action) -> Action:
         """Return a new action as of `now`, which on PostgreSQL is what the database says."""
         if self.store.alone:
@@ -276,31 +172,6 @@ class Admit:
     @property
     def _lease(self) -> int:
         return lease.length(self.call_timeout * SECOND)
-
-    def _still(self, transaction: Transaction, action: Action, decision: Decision) -> None:
-        """Check on disk what the decision was made on; a denial needs no such ground."""
-        if decision.denied:
-            return
-        found = standings.standing(transaction.connection, action.run, self.memory.environment, action.tool)
-        if (
-            found is None
-            or found.bundle != decision.bundle
-            or not found.run_open
-            or not found.agent_active
-            or found.epoch > int(action.principal["epoch"])
-            or (found.tripped and self._tripped_since(transaction, action, decision))
-            or not track_records.stands(self.memory, action.workflow, action.tool, found.tier)
-        ):
-            raise SnapshotMoved("What this call was decided on has changed.", hint="It is decided anew.")
-
-    def _tripped_since(self, transaction: Transaction, action: Action, decision: Decision) -> bool:
-        """Whether a breaker of the call is not what the decision read: a claim reads it in its own commit."""
-        subjects = openings.subjects_of(
-            self.memory, run=action.run, workflow=action.workflow, agent=action.agent, tool=action.tool
-        )
-        found = breakers.standing(transaction.connection, self.memory.environment, subjects)
-        known = decision.read.get("breakers", {})
-        return any(known.get(f"{kind}:{name}") != state for (kind, name), state in found.items())
 
     def _entry(self, kind: str, request: Request, decision: Decision) -> JournalEntry:
         principal = request.principal

@@ -1,0 +1,37 @@
+"""Whether what a decision was made on still stands, asked in the commit that acts on it."""
+
+from __future__ import annotations
+
+from interlock.core.action import Action
+from interlock.core.model import Decision
+from interlock.errors import SnapshotMoved
+from interlock.store import breakers, openings, standings, track_records
+from interlock.store.memory import Memory
+from interlock.store.transaction import Transaction
+
+
+def require(transaction: Transaction, memory: Memory, action: Action, decision: Decision) -> None:
+    """Check on disk what a decision was made on; a denial needs no such ground. Raises `SnapshotMoved`."""
+    if decision.denied:
+        return
+    found = standings.standing(transaction.connection, action.run, memory.environment, action.tool)
+    if (
+        found is None
+        or found.bundle != decision.bundle
+        or not found.run_open
+        or not found.agent_active
+        or found.epoch > int(action.principal["epoch"])
+        or (found.tripped and _tripped_since(transaction, memory, action, decision))
+        or not track_records.stands(memory, action.workflow, action.tool, found.tier)
+    ):
+        raise SnapshotMoved("What this call was decided on has changed.", hint="It is decided anew.")
+
+
+def _tripped_since(transaction: Transaction, memory: Memory, action: Action, decision: Decision) -> bool:
+    """Whether a breaker of the call is not what the decision read: a claim reads it in its own commit."""
+    subjects = openings.subjects_of(
+        memory, run=action.run, workflow=action.workflow, agent=action.agent, tool=action.tool
+    )
+    found = breakers.standing(transaction.connection, memory.environment, subjects)
+    known = decision.read.get("breakers", {})
+    return any(known.get(f"{kind}:{name}") != state for (kind, name), state in found.items())
