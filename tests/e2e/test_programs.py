@@ -154,6 +154,19 @@ def test_a_ticket_that_got_lost_on_its_way_is_handed_out_again(program: Program)
     assert answers[0].json()["state"] == "failed"
 
 
+def test_a_program_that_went_away_takes_no_call_with_it(server: Served) -> None:
+    program, answers = Program(server), list[httpx2.Response]()
+    with pytest.raises(httpx2.ReadTimeout):
+        program.http.post("/functions/shop/take", json={"functions": [WRITE], "wait": 30}, timeout=0.5)
+    waiting = program.proposed("k7", answers)
+    ticket = program.offer(wait=5).json()
+    assert program.said(ticket["id"], "start") == 200
+    assert program.said(ticket["id"], "finish", ended="succeeded", result={}) == 200
+    waiting.join()
+    assert answers[0].json()["state"] == "succeeded"
+    program.http.close()
+
+
 @pytest.mark.parametrize("key", ["", "x" * 201, "a b"])
 def test_a_call_without_a_key_of_its_own_is_refused(program: Program, key: str) -> None:
     assert program.propose(key).status_code == 400

@@ -53,6 +53,7 @@ def with_tools(wired: WiredModels, *, engine: bool = True) -> Wired:
         counts=wired.breakers.of_read,
         recovery=servers,
     )
+    memory.on_run_over.append(servers.functions.leave)
     digests = Digests(store=store, memory=memory)
     calls.ring.on(wired.tracked.matures, wired.tracked.mature)
     calls.ring.on(digests.due, digests.make)

@@ -93,10 +93,12 @@ class Session:
                 servers.add(each.server)
         for server in servers:
             try:
-                await self._take(server, wait=0.0)
+                ticket = await self._take(server, wait=0.0)
             except (NotFound, NotPermitted) as error:  # the decision on a call of it will say so
                 log.debug("functions of %s are not offered: %s", server, error.message)
                 continue
+            if ticket is not None:
+                self._begin(server, ticket)
             if server not in self._tasks:
                 work = self._serve(server)
                 self._tasks[server] = self.runtime.scheduler.spawn(work, name=f"functions of {server}")
@@ -142,7 +144,10 @@ class Session:
                 log.warning("no calls are taken for %s any more: %s", server, error.message)
                 return
             if ticket is not None:
-                self.runtime.scheduler.spawn(self._run(server, ticket), name=f"function {ticket.tool}")
+                self._begin(server, ticket)
+
+    def _begin(self, server: str, ticket: Ticket) -> None:
+        self.runtime.scheduler.spawn(self._run(server, ticket), name=f"function {ticket.tool}")
 
     async def _take(self, server: str, *, wait: float) -> Ticket | None:
         offered = [each.definition | {"undo": each.undo} for each in self._functions[server].values()]

@@ -21,6 +21,8 @@ CALL = "interlock/call"
 """In a caller's `_meta`: its own name for the call, so that the program knows which of its calls this is."""
 PRESENT = 10.0
 """Seconds that a program counts as there after it was last heard of."""
+_BEAT = 0.5
+"""Seconds after which a program that waits for calls is heard of again."""
 START_WITHIN = 5.0
 """Seconds that a program has to say that it starts, before the ticket is handed out again."""
 MOST_FUNCTIONS = 500
@@ -157,20 +159,24 @@ class Functions:
             known.open.pop(ticket.id, None)
 
     async def take(self, server: str, run: str, *, wait: float) -> Ticket | None:
-        """Return the next call for the program of `run`, waiting `wait` seconds for one at most."""
+        """Return the next call for the program of `run`, waiting `wait` seconds for one at most.
+
+        A run that is over is given none.
+        """
         known, clock = self._servers[server], self._runtime.clock
         end = clock.monotonic() + wait
-        while True:
+        while run in known.heard:
             now = known.heard[run] = clock.monotonic()
             found = next((each for each in known.open.values() if each.free_for(run, now)), None)
             if found is not None:
                 found.taken_by, found.taken_at = run, now
                 return found.ticket
             if now >= end:
-                return None
+                break
             with suppress(TimeoutError):
-                async with asyncio.timeout(end - now):
+                async with asyncio.timeout(min(end - now, _BEAT)):
                     await known.news.wait()
+        return None
 
     def start(self, server: str, ticket: str, run: str) -> bool:
         """Let the program of `run` run the function; False when the call is not its any more."""
@@ -189,9 +195,14 @@ class Functions:
         return True
 
     def leave(self, run: str) -> None:
-        """Forget the program of a run that is over."""
-        for each in self._servers.values():
-            each.heard.pop(run, None)
+        """Forget the program of a run that is over; what it took and did not start is handed out again."""
+        for known in self._servers.values():
+            if known.heard.pop(run, None) is None:
+                continue
+            for each in known.open.values():
+                if each.taken_by == run and not each.started:
+                    each.taken_by = ""
+            known.wake()
 
 
 def _not_taken(dispatch: Dispatch) -> NotSent:

@@ -6,6 +6,7 @@ handed calls of its own run alone, and undos, which belong to nobody's run.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Literal, cast
 
 import msgspec
@@ -23,7 +24,6 @@ from interlock.web.errors import json_response
 from interlock.wiring import Wired
 
 _LONGEST_WAIT = 30.0
-_BEAT = 0.5
 _LONGEST_MESSAGE = 500
 
 
@@ -67,15 +67,16 @@ async def take(request: Request) -> Response:
     functions.offer(server, holder.run, offered)
     await wired.registrar.register(server)
     wait = min(max(body.wait, 0.0), _LONGEST_WAIT) if body.wait == body.wait else 0.0
-    clock = wired.runtime.clock
-    end = clock.monotonic() + wait
-    while True:
-        left = end - clock.monotonic()
-        ticket = await functions.take(server, holder.run, wait=min(max(left, 0.0), _BEAT))
-        if ticket is not None:
-            return json_response(msgspec.to_builtins(ticket))
-        if left <= _BEAT or await request.is_disconnected():
-            return Response(status_code=204)
+    spawn = wired.runtime.scheduler.spawn
+    taking = spawn(functions.take(server, holder.run, wait=wait), name=f"calls of {server}")
+    gone = spawn(_gone(request), name=f"the program of {holder.run}")
+    try:  # a program that went away must take no call with it
+        await asyncio.wait((taking, gone), return_when=asyncio.FIRST_COMPLETED)
+        ticket = taking.result() if taking.done() else None
+    finally:
+        taking.cancel()
+        gone.cancel()
+    return Response(status_code=204) if ticket is None else json_response(msgspec.to_builtins(ticket))
 
 
 async def start(request: Request) -> Response:
@@ -99,6 +100,12 @@ async def finish(request: Request) -> Response:
             hint="interlock actions list --state in_doubt",
         )
     return json_response({"finished": True})
+
+
+async def _gone(request: Request) -> None:
+    """Return when the caller has gone away."""
+    while (await request.receive())["type"] != "http.disconnect":
+        continue
 
 
 def _server(request: Request) -> tuple[str, Principal]:
