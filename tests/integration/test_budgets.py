@@ -117,6 +117,20 @@ def test_what_is_relaxed_costs_no_commit_before_the_call_and_what_is_strict_one(
     run(story())
 
 
+def test_however_many_calls_come_at_once_none_waits_for_a_slice_once_they_come(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with a_purse(tmp_path, "", workflow=Budget(day=1_000_000)) as purse:
+            for covered in (0, 200):
+                holds: list[Held] = [purse.hold(10, 10) for _ in range(200)]
+                assert sum(each.covered for each in holds) == covered
+                for each in holds:
+                    await purse.budgets.durable(each)
+                    purse.settle(each, 10)
+                await purse.budgets.flush()
+
+    run(story())
+
+
 def test_soft_hard_and_kill_are_told_once_each_in_the_same_tick(tmp_path: Path) -> None:
     async def story() -> None:
         async with a_purse(tmp_path, "", workflow=Budget(run=100)) as purse:

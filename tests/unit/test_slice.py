@@ -44,6 +44,13 @@ def test_a_slice_is_topped_up_for_the_calls_to_come_but_not_beyond_its_share() -
     assert topped_up(full, limit=1000, most=100, processes=3) == full
 
 
+def test_a_slice_grows_with_the_calls_there_are_so_that_those_to_come_need_not_ask() -> None:
+    position = Position(spent=0, leased=0, ceiling=15_000)
+    assert topped_up(position, limit=10_000, most=2, processes=3, calls=100).amount == 400
+    assert topped_up(position, limit=10_000, most=2, processes=3, calls=3).amount == 32
+    assert topped_up(position, limit=10_000, most=2, processes=3, calls=1_000).amount == 500
+
+
 def test_near_the_ceiling_processes_lease_each_hold_by_itself_and_one_alone_takes_the_rest() -> None:
     position = Position(spent=1400, leased=0, ceiling=1500)
     assert topped_up(position, limit=1000, most=100, processes=3) == position

@@ -13,7 +13,7 @@ from interlock.core.model import value
 SHARE = 20
 """A slice is at most a twentieth of the limit ..."""
 CALLS = 16
-"""... and about as much as so many calls can cost at most."""
+"""... and about as much as so many calls can cost at most, or twice those of the last round, if that is more."""
 
 
 @value
@@ -37,7 +37,13 @@ class Position:
 
     def grown(self, by: int) -> Position:
         """Return it with a larger slice, or a smaller one."""
-        return replace(self, leased=self.leased + by, amount=self.amount + by)
+        return Position(
+            spent=self.spent,
+            leased=self.leased + by,
+            ceiling=self.ceiling,
+            amount=self.amount + by,
+            needed=self.needed,
+        )
 
 
 def settled(position: Position, cost: int) -> Position:
@@ -56,13 +62,14 @@ def covering(position: Position, most: int) -> Position | None:
     return replace(position.grown(short), needed=needed)
 
 
-def topped_up(position: Position, *, limit: int, most: int, processes: int) -> Position:
+def topped_up(position: Position, *, limit: int, most: int, processes: int, calls: int = 0) -> Position:
     """Return it with enough for the calls to come, of `most` each, if there is plenty of room.
 
+    As many are to be expected as the last round had, `calls`; with twice that, none waits for the next round.
     Where `processes` could not all have so much, nothing is added: then each hold is leased by itself, which
     is exact to the last unit.
     """
-    wish = min(limit // SHARE, CALLS * most) - (position.amount - position.needed)
+    wish = min(limit // SHARE, max(CALLS, 2 * calls) * most) - (position.amount - position.needed)
     room = position.room
     if wish <= 0:
         return position

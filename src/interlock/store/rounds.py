@@ -145,13 +145,20 @@ def _cover(positions: Positions, asked: Iterable[Asked]) -> dict[str, str]:
 
 
 def _top_up(positions: Positions, given: Round, processes: int) -> None:
-    most: dict[str, int] = {}
-    for hold in given.asked:
-        for account in hold.accounts:
-            most[account] = max(most.get(account, 0), hold.most)
-    for account, amount in most.items():
-        limit = given.payers[account].limits.limit
-        positions[account] = topped_up(positions[account], limit=limit, most=amount, processes=processes)
+    """Grow slices for as many calls as this round has seen, so that those to come need not ask."""
+    seen = [(each.accounts, each.most) for each in (*given.asked, *given.ended)]
+    calls, dearest = added((each, 1) for each, _ in seen), dict[tuple[str, ...], int]()
+    for paying, most in seen:
+        if most > dearest.get(paying, -1):
+            dearest[paying] = most
+    for account, times in calls.items():
+        positions[account] = topped_up(
+            positions[account],
+            limit=given.payers[account].limits.limit,
+            most=max(most for paying, most in dearest.items() if account in paying),
+            processes=processes,
+            calls=times,
+        )
 
 
 def _journal(transaction: Transaction, given: Round, refused: Mapping[str, str]) -> None:
