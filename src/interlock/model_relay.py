@@ -131,18 +131,23 @@ class Relay:
             return
         reported = self._meter.usage
         complete = reported is not None and (self._meter.complete or self._ended)
-        believed = complete and reported is not None and reported.source is UsageSource.PROVIDER
         self._spend.settle(
             self.paid,
             Report(
                 ending=self.ending,
                 reported=reported,
-                seen=self._seen(0 if believed else self._meter.output_size),
+                seen=self._passed(reported if complete else None),
                 complete=complete,
                 model=self._meter.model,
                 service_tier=self._meter.service_tier,
             ),
         )
+
+    def _passed(self, whole: Usage | None) -> Usage:
+        """Return the usage that was seen to pass; `whole` is what the provider says of the whole answer."""
+        if whole is None or whole.source is not UsageSource.PROVIDER:
+            return self._seen(self._meter.output_size)
+        return whole if self.ending is Ending.ANSWERED else self._seen(0)
 
     def _seen(self, output: int) -> Usage:
         """Return the usage that follows from the bytes that passed."""

@@ -13,7 +13,7 @@ from interlock.core.model import value
 SHARE = 20
 """A slice is at most a twentieth of the limit ..."""
 CALLS = 16
-"""... and about as much as so many calls can cost at most, or twice those of the last round, if that is more."""
+"""... and about as much as so many calls can cost, or twice those of the last round where those are more."""
 
 
 @value

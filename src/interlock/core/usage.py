@@ -163,6 +163,8 @@ def anthropic(raw: Mapping[str, Json]) -> Usage:
 
 def merge(earlier: Mapping[str, Json], later: Mapping[str, Json]) -> dict[str, Json]:
     """Join two usage objects of one call as a provider sent them: what the later one says counts."""
+    if not earlier:
+        return dict(later)
     return {**earlier, **{name: said for name, said in later.items() if said is not None}}
 
 
@@ -171,9 +173,9 @@ def reported(event: Mapping[str, Json]) -> Mapping[str, Json] | None:
 
     It stands at the top, in the `response` or `message` that the event carries, or in a vendor's field.
     """
-    for holder in (event, event.get("response"), event.get("message"), event.get("x_groq")):
-        found = _object(_object(holder).get("usage"))
-        if found:
+    for name in ("", "response", "message", "x_groq"):
+        holder = _object(event.get(name)) if name else event
+        if found := _object(holder.get("usage")):
             return found
     return None
 
@@ -183,9 +185,12 @@ def tier_of(*said: Mapping[str, Json]) -> str:
 
     Anthropic calls its fast one a speed, and names the tier it would have otherwise beside it.
     """
-    if any(each.get("speed") == "fast" for each in said):
-        return "fast"
-    return next((str(tier) for each in said if (tier := each.get("service_tier"))), "")
+    named = ""
+    for each in said:
+        if each.get("speed") == "fast":
+            return "fast"
+        named = named or str(each.get("service_tier") or "")
+    return named
 
 
 def tokens(size: int, per_kilobyte: int = TOKENS_PER_KILOBYTE) -> int:
@@ -225,6 +230,8 @@ def _openai(
     tools: Mapping[str, int] | None = None,
 ) -> Usage:
     """Return the usage of which `read` and `said` are the details; `cached` is a count outside of them."""
+    if not (read or said or cached or tools):
+        return Usage(input_uncached=prompt, output=output, source=counts.source)
     cached = counts.part(counts.read(read, "cached_tokens") or cached, prompt)
     written = counts.part(counts.read(read, "cache_write_tokens"), prompt - cached)
     heard = counts.part(counts.read(read, "audio_tokens"), prompt)

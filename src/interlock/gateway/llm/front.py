@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any
 
 from interlock.core.model import Principal, WireFamily
@@ -33,7 +33,9 @@ Send = Callable[[Any], Awaitable[None]]
 _BODY_SECONDS = 60.0
 """How long a body may take to arrive."""
 
-_SOON = 0.01
+_SOON = 0.04
+"""Seconds after which somebody waits for the caller to leave: most calls have ended by then."""
+
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,255}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
 _ANTHROPIC_ONLY = "anthropic-version"
 
@@ -58,7 +60,7 @@ class LlmGateway:
                 return await _send(send, faulty(family, Fault.NO_PATH, _SERVED))
             if surface is MODELS:
                 return await self._list(scope, send, principal, family)
-            await self._call(scope, receive, send, surface, principal)
+            await self._call(scope, headers, receive, send, surface, principal)
         except _Wrong as wrong:
             await _send(send, faulty(family, wrong.fault, str(wrong)))
         except TokenInvalid as error:
@@ -75,12 +77,19 @@ class LlmGateway:
         await _send(send, Refused(status=200, headers=head, body=found))
 
     async def _call(
-        self, scope: Any, receive: Receive, send: Send, surface: Surface, principal: Principal
+        self,
+        scope: Any,
+        headers: dict[bytes, bytes],
+        receive: Receive,
+        send: Send,
+        surface: Surface,
+        principal: Principal,
     ) -> None:
         """Read a model call and carry it out."""
         if scope["method"] != "POST":
             raise _Wrong(Fault.METHOD, "This path is called with POST.")
-        raw = await _in_time(_body(scope, receive, self._wired.settings.max_model_body), self._body_seconds)
+        limit = self._wired.settings.max_model_body
+        raw = await _InTime(_body(headers, receive, limit), self._body_seconds)
         try:
             body = read(raw, surface)
         except Malformed as error:
@@ -239,29 +248,58 @@ async def _gone(receive: Receive) -> None:
         continue
 
 
-async def _in_time(arriving: Coroutine[Any, Any, bytes], seconds: float) -> bytes:
-    """Return a body that arrives in time. As `asyncio.timeout`, for what is mostly there."""
-    task, late = asyncio.current_task(), False
+class _InTime:
+    """A body that arrives in time. As `asyncio.timeout`, at no cost for one that is there already."""
 
-    def give_up() -> None:
-        nonlocal late
-        late = task is not None and task.cancel()
+    def __init__(self, arriving: Coroutine[Any, Any, bytes], seconds: float) -> None:
+        self._arriving = arriving
+        self._seconds = seconds
 
-    timer = asyncio.get_running_loop().call_later(seconds, give_up)
-    try:
-        return await arriving
-    except asyncio.CancelledError:
-        if not late or task is None or task.uncancel():
-            raise
-        said = f"The body did not arrive within {seconds:.0f} s. Send it at once."
-        raise _Wrong(Fault.TOO_SLOW, said) from None
-    finally:
-        timer.cancel()
+    def __await__(self) -> Generator[Any, Any, bytes]:
+        arriving = self._arriving
+        try:
+            waits_for = arriving.send(None)
+        except StopIteration as done:
+            return done.value
+        return (yield from self._rest(waits_for))
+
+    def _rest(self, waits_for: Any) -> Generator[Any, Any, bytes]:
+        """Wait for what has begun, until the time is over."""
+        task, late = asyncio.current_task(), False
+
+        def give_up() -> None:
+            nonlocal late
+            late = task is not None and task.cancel()
+
+        timer = asyncio.get_running_loop().call_later(self._seconds, give_up)
+        try:
+            return (yield from _resumed(self._arriving, waits_for))
+        except asyncio.CancelledError:
+            if not late or task is None or task.uncancel():
+                raise
+            said = f"The body did not arrive within {self._seconds:.0f} s. Send it at once."
+            raise _Wrong(Fault.TOO_SLOW, said) from None
+        finally:
+            timer.cancel()
 
 
-async def _body(scope: Any, receive: Receive, limit: int) -> bytes:
+def _resumed(work: Coroutine[Any, Any, bytes], waits_for: Any) -> Generator[Any, Any, bytes]:
+    """Go on with a coroutine that was begun and waits for a future (PEP 380)."""
+    while True:
+        try:
+            sent = yield waits_for
+        except BaseException as error:  # noqa: BLE001 - it is the coroutine's to handle
+            step, said = work.throw, error
+        else:
+            step, said = work.send, sent
+        try:
+            waits_for = step(said)
+        except StopIteration as done:
+            return done.value
+
+
+async def _body(headers: dict[bytes, bytes], receive: Receive, limit: int) -> bytes:
     """Return the whole body."""
-    headers: dict[bytes, bytes] = dict(scope["headers"])
     kind = headers.get(b"content-type", b"application/json").partition(b";")[0].strip().lower()
     if kind != b"application/json" or headers.get(b"content-encoding", b"identity") != b"identity":
         raise _Wrong(Fault.MEDIA, "Send the body as application/json, not compressed.")

@@ -126,6 +126,8 @@ class HttpAnswer:
 
     async def whole(self, most: int) -> bytes:
         """Return the whole body. Raises `OutcomeUnknown` when it breaks off or is larger than `most`."""
+        if self._unpacker is None and self._body.is_eof() and self._body.total_bytes <= most:
+            return self._arrived()
         pieces: list[bytes] = []
         size = 0
         async for piece in self.chunks():
@@ -135,6 +137,13 @@ class HttpAnswer:
                 said = "The model provider's answer is too large."
                 raise OutcomeUnknown(said, hint="Ask for less at once.")
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _arrived(self) -> bytes:
+        """Return a body that is there already, which a short one is with its head."""
+        try:
+            return self._body.read_nowait()
+        except _Lost as error:
+            raise _lost(error) from error
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield whatever has arrived. Raises `OutcomeUnknown` when it breaks off."""

@@ -46,7 +46,8 @@ class Meter:
         self._operation = surface.operation
         self._generates = surface.generates
         self._hide = hide_usage
-        self._story: Story = STORIES[surface.form or WireFormat.CHAT]()
+        self._form = surface.form or WireFormat.CHAT
+        self._told: Story | None = None
         self._usage: dict[str, Any] = {}
         self._output: list[Any] = []
         self._tail = b""
@@ -55,6 +56,12 @@ class Meter:
         self._whole_size = 0
         self._reply: Mapping[str, Any] = {}
         self._done = self._streamed = False
+
+    @property
+    def _story(self) -> Story:
+        """What has passed of a stream, which a whole reply needs nothing of."""
+        self._told = self._told or STORIES[self._form]()
+        return self._told
 
     @property
     def usage(self) -> Usage | None:
