@@ -156,9 +156,10 @@ def upper_bound(
     server-side tools. A tier that is asked for may be refused, so the standard one counts as well; one
     that is not in the price counts as the dearest that is. Any token may be audio where that costs more.
     """
-    rates = [rates for tariff in _possible(price, service_tier) for rates in tariff.up_to(input_tokens)]
-    heard = max([one.dearest_input for one in rates]) + price.tools.get(INPUT_AUDIO, 0)
-    said = max([one.dearest_output for one in rates]) + price.tools.get(OUTPUT_AUDIO, 0)
+    heard, said = _dearest(price, service_tier, input_tokens)
+    if price.tools:
+        heard += price.tools.get(INPUT_AUDIO, 0)
+        said += price.tools.get(OUTPUT_AUDIO, 0)
     return _nano(input_tokens * heard + output_cap * n * said + _fees(tool_calls or {}, price))
 
 
@@ -181,6 +182,14 @@ def expected(
         tools=tool_calls or {},
     )
     return cost(usage, price, service_tier=service_tier)
+
+
+def _dearest(price: Price, service_tier: str, input_tokens: int) -> tuple[int, int]:
+    """Return the most that one token of input, and one of output, can cost."""
+    if not price.tiers and service_tier in STANDARD_TIERS:
+        return price.rates.dearest_input, price.rates.dearest_output
+    rates = [rates for tariff in _possible(price, service_tier) for rates in tariff.up_to(input_tokens)]
+    return max([one.dearest_input for one in rates]), max([one.dearest_output for one in rates])
 
 
 def _possible(price: Price, service_tier: str) -> list[Tariff]:

@@ -23,7 +23,7 @@ _members = msgspec.json.Decoder(dict[str, Raw]).decode
 _options: Callable[[bytes | Raw], dict[str, Raw] | None] = msgspec.json.Decoder(dict[str, Raw] | None).decode
 _LONGEST_NAME = 256
 _NULL = Raw(b"null")
-_REMOTE = ("previous_response_id", "conversation")
+_REMOTE = frozenset({"previous_response_id", "conversation"})
 _USES = 10
 """How often a tool of the provider is taken to run in one call where the request sets no limit."""
 
@@ -93,7 +93,7 @@ def read(raw: bytes, surface: Surface) -> ModelBody:
     try:
         members = _members(raw)
         _check_spelling(members)
-        said = {name: decode(members[name]) for name, decode in _FIELDS.items() if name in members}
+        said = {name: _FIELDS[name](member) for name, member in members.items() if name in _FIELDS}
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Malformed(f"The body is not what this path takes: {error}.") from None
     except RecursionError:
@@ -103,14 +103,14 @@ def read(raw: bytes, surface: Surface) -> ModelBody:
         raise Malformed("The body must name a model.")
     caps = [cap for name in surface.caps if (cap := said.get(name)) is not None]
     answers: int | None = said.get("n")
-    if any(cap < 0 for cap in caps) or (answers is not None and answers < 1):
+    if (caps and min(caps) < 0) or (answers is not None and answers < 1):
         raise Malformed("A number of tokens or answers is below its least.")
     options: dict[str, Raw] = said.get("stream_options") or {}
     return ModelBody(
         members=members,
         model=model,
         size=measure(raw),
-        remote=any(name in members and members[name] != _NULL for name in _REMOTE),
+        remote=not _REMOTE.isdisjoint(members) and any(members.get(name, _NULL) != _NULL for name in _REMOTE),
         stream=bool(said.get("stream")),
         output_cap=max(caps, default=None),
         answers=1 if answers is None else answers,
