@@ -29,6 +29,9 @@ _JOINED = 32 * 1024
 _GATHERED = 256 * 1024
 """Bytes of a body that are kept until the rest is there; with more, the application takes it in pieces."""
 
+_LOOK = 0.005
+"""Seconds between two looks whether calls that are under way have ended."""
+
 _NOT_PLAIN = (b"\0", b"\nconnection:", b"\ntransfer-encoding:")
 
 
@@ -103,11 +106,42 @@ class _Protocol(HttpToolsProtocol):
 
 
 class _Listener(uvicorn.Server):
-    """A uvicorn server that leaves signals to the process that runs several of them."""
+    """A uvicorn server that leaves signals to the process that runs several of them, and is stopped at once.
+
+    The server itself looks ten times a second whether it is to stop, then waits a tenth of a second anyway:
+    a command that serves for itself alone would wait longer for that than its work takes.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Stop accepting, let open calls end for a moment, then close."""
+        self.should_exit = True
+        self._stopping.set()
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
         yield
+
+    async def main_loop(self) -> None:
+        """Serve until it is stopped."""
+        await self._stopping.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the listening sockets, then wait for what is under way, for as long as is configured."""
+        for each in (*self.servers, *(sockets or ())):
+            each.close()
+        state = self.server_state
+        for connection in list(state.connections):
+            connection.shutdown()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.config.timeout_graceful_shutdown):
+                while state.connections or state.tasks:  # noqa: ASYNC110 - the server tells nobody
+                    await asyncio.sleep(_LOOK)
+        for task in state.tasks:
+            task.cancel()
 
 
 class Listeners:
@@ -144,7 +178,7 @@ class Listeners:
     def stop(self) -> None:
         """Stop accepting, let open calls end for a moment, then close."""
         for each in self._all:
-            each.should_exit = True
+            each.stop()
 
     async def _announce(self, on_started: Callable[[int | None], None]) -> None:
         while not all(each.started for each in self._all):

@@ -55,7 +55,10 @@ DOCUMENTS: tuple[AnyDocument, ...] = a_manifest(
 def play(data: Path, story: Story, **settings: Any) -> None:
     async def run() -> None:
         known = {"inline_wait": 0, "call_timeout": 5, "max_body": 100_000, **settings}
-        async with a_gateway(DOCUMENTS, data, **known) as gateway, httpx2.AsyncClient(timeout=60) as http:
+        async with (
+            a_gateway(DOCUMENTS, data, **known) as gateway,
+            httpx2.AsyncClient(timeout=60, verify=False) as http,
+        ):
             await story(gateway, Wire(http=http, url=gateway.url, token=await gateway.token()))
 
     asyncio.run(run())
@@ -356,7 +359,7 @@ def test_a_database_that_refuses_writes_in_mid_flight_loses_nothing(
         known: dict[str, Any] = {"inline_wait": 0, "call_timeout": 5, "database": url}
         async with a_gateway(DOCUMENTS, tmp_path / "d", patience=0.3, **known) as gateway:
             settings.append(gateway.wired.settings)
-            async with httpx2.AsyncClient(timeout=60) as http:
+            async with httpx2.AsyncClient(timeout=60, verify=False) as http:
                 await story(gateway, Wire(http=http, url=gateway.url, token=await gateway.token()))
 
     settings: list[Any] = []

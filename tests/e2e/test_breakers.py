@@ -11,6 +11,7 @@ from mcp.shared.exceptions import MCPError
 
 from mcp import Client
 from support.served import SHOP, Served, read_tool, served, serving, status, text, tool, workflow
+from support.warm import REAL
 
 DENG = """---
 apiVersion: interlock/v1
@@ -49,7 +50,7 @@ def note(server: Served, place: Path, *texts: str) -> list[tuple[str, str]]:
 def test_a_tool_that_fails_is_stopped_until_another_person_signs(tmp_path: Path) -> None:
     data, place = tmp_path / "d", tmp_path / "missing"
     settings = {"INTERLOCK_INLINE_WAIT": "0"}
-    with served(data, MANIFEST, **settings) as server:
+    with served(data, MANIFEST, REAL, **settings) as server:
         *failures, (refused, said) = note(server, place, "one", "two", "three", "four")
         assert [each for each, _ in failures] == ["error"] * 3
         assert refused == "denied"

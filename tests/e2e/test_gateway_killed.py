@@ -19,6 +19,7 @@ import pytest
 from mcp import Client
 from support.served import SHOP, Served, approval, served, serving, status, text, tool, until, workflow
 from support.stores import PostgresForTests
+from support.warm import REAL
 
 _WAITING = {"INTERLOCK_INLINE_WAIT": "30", "INTERLOCK_SELF_APPROVE": "1"}
 TASKS = "io.modelcontextprotocol/tasks"
@@ -111,7 +112,7 @@ def test_a_kill_loses_no_waiting_call_and_repeats_none_that_was_sent(
             return await call(client, "hang", file=str(notes))
 
     with ExitStack() as stack:
-        server = stack.enter_context(served(data, MANIFEST, **settings))
+        server = stack.enter_context(served(data, MANIFEST, REAL, **settings))
         token = server.token("work")
         modern = run(ask(server, token, "auto", "modern"))
         legacy = run(ask(server, token, "legacy", "legacy"))

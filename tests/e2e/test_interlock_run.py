@@ -18,9 +18,8 @@ from typing import Any
 
 import pytest
 
-from support.warm import INTERLOCK, PYTHON
+from support.warm import INTERLOCK, PYTHON, REAL
 
-REAL = (sys.executable,)
 """For what is sent a signal, or killed."""
 MANIFEST = """
 apiVersion: interlock/v1

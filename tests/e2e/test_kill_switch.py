@@ -37,7 +37,7 @@ from support.served import (
     workflow,
 )  # fmt: skip
 from support.stores import PostgresForTests
-from support.warm import INTERLOCK
+from support.warm import INTERLOCK, REAL
 
 UNDO = ", undo: {tool: shop.echo, arguments: {}}"
 DENG = """---
@@ -261,7 +261,7 @@ def test_it_works_with_the_database_down_and_is_on_record_once_it_is_back(
 ) -> None:
     url = postgres_server.database()
     name = url.partition("?")[0].rpartition("/")[2]
-    with served(tmp_path / "d", a_manifest(), INTERLOCK_DATABASE=url) as server:
+    with served(tmp_path / "d", a_manifest(), REAL, INTERLOCK_DATABASE=url) as server:
 
         async def story() -> None:
             async with server.over_http(server.token("work")) as client:

@@ -20,6 +20,7 @@ from bench.llm_load import Answered, burst, connect, request
 
 from interlock.testing import Reply
 from support.models import OPENAI_MODEL, Governed, governed
+from support.warm import REAL
 
 PACE = 0.02
 MEASURED, SECONDS = 8, 15.0
@@ -33,7 +34,7 @@ GROWTH = 8 << 20
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Governed]:
     plenty = "budget: {run: 1000000, hour: 1000000, day: 1000000, month: 1000000}"
-    with governed(tmp_path_factory.mktemp("speed") / "data", workflow=plenty) as running:
+    with governed(tmp_path_factory.mktemp("speed") / "data", python=REAL, workflow=plenty) as running:
         yield running
 
 

@@ -35,7 +35,7 @@ from support.served import (
     workflow,
 )
 from support.stores import PostgresForTests
-from support.warm import INTERLOCK
+from support.warm import INTERLOCK, REAL
 
 WITHIN = 2.0
 HELD = 100_000_000
@@ -106,7 +106,7 @@ def office(tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresFo
         apply(folder / "control", a_manifest(upstream.url, tools=False), **shared)
 
         def start(role: str) -> Served:
-            return stack.enter_context(serving(folder / role, **shared, INTERLOCK_ROLE=role))
+            return stack.enter_context(serving(folder / role, REAL, **shared, INTERLOCK_ROLE=role))
 
         with ThreadPoolExecutor() as side_by_side:
             control, worker, gateway = side_by_side.map(start, ("control", "worker", "gateway"))
@@ -136,15 +136,16 @@ def test_a_run_that_one_process_opens_calls_models_through_another(office: Offic
 
 
 def test_each_process_serves_what_its_role_says_and_names_who_serves_the_rest(office: Office) -> None:
-    api = httpx2.get(f"{office.gateway.url}/api/v1/runs")
-    assert (api.status_code, api.json()["error"]["code"]) == (404, "not_served_here")
-    assert httpx2.post(f"{office.gateway.url}/mcp", json={}).status_code == 401
-    assert httpx2.post(f"{office.worker.url}/mcp", json={}).status_code == 404
-    assert httpx2.post(f"{office.control.url}/v1/chat/completions", json={}).status_code == 404
-    assert httpx2.get(f"{office.worker.url}/api/v1/runs").status_code == 404
-    proposed = "/api/v1/actions"
-    assert httpx2.post(office.gateway.url + proposed, json={}).status_code == 401
-    assert httpx2.post(office.control.url + proposed, json={}).status_code == 405
+    with httpx2.Client(timeout=30) as http:
+        api = http.get(f"{office.gateway.url}/api/v1/runs")
+        assert (api.status_code, api.json()["error"]["code"]) == (404, "not_served_here")
+        assert http.post(f"{office.gateway.url}/mcp", json={}).status_code == 401
+        assert http.post(f"{office.worker.url}/mcp", json={}).status_code == 404
+        assert http.post(f"{office.control.url}/v1/chat/completions", json={}).status_code == 404
+        assert http.get(f"{office.worker.url}/api/v1/runs").status_code == 404
+        proposed = "/api/v1/actions"
+        assert http.post(office.gateway.url + proposed, json={}).status_code == 401
+        assert http.post(office.control.url + proposed, json={}).status_code == 405
 
 
 def test_a_gateway_loads_nothing_but_what_model_calls_need_until_there_are_tools(office: Office) -> None:

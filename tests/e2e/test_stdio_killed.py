@@ -17,6 +17,7 @@ from mcp.shared.exceptions import MCPError
 
 from mcp import Client
 from support.served import SHOP, Served, approval, served, serving, status, text, tool, until, workflow
+from support.warm import REAL
 
 MANIFEST = SHOP + tool("shop.note") + tool("shop.hang") + workflow("shop.note", "shop.hang")
 SETTINGS = {"INTERLOCK_SELF_APPROVE": "1", "INTERLOCK_CALL_TIMEOUT": "5"}
@@ -118,7 +119,7 @@ def test_a_kill_under_stdio_clients_loses_no_waiting_call_and_repeats_none_that_
             return await story(stack, server, agents)
 
     with ExitStack() as stack:
-        begun: Any = served(tmp_path / "d", MANIFEST, INTERLOCK_INLINE_WAIT="45", **SETTINGS)
+        begun: Any = served(tmp_path / "d", MANIFEST, REAL, INTERLOCK_INLINE_WAIT="45", **SETTINGS)
         server = asyncio.run(play(stack, stack.enter_context(begun)))
         closed = until(lambda: [each for each in server.api("runs")["items"] if each["state"] != "open"])
         assert {each["reason"] for each in closed} == {"the client closed its end"}, (

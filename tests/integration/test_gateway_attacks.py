@@ -24,7 +24,10 @@ def play(
     data: Path, story: Callable[[Gateway, httpx2.AsyncClient], Awaitable[None]], **settings: Any
 ) -> None:
     async def run() -> None:
-        async with a_gateway(DOCUMENTS, data, **settings) as gateway, httpx2.AsyncClient(timeout=60) as http:
+        async with (
+            a_gateway(DOCUMENTS, data, **settings) as gateway,
+            httpx2.AsyncClient(timeout=60, verify=False) as http,
+        ):
             async with asyncio.timeout(90):
                 await story(gateway, http)
 

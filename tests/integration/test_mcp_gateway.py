@@ -263,7 +263,7 @@ def test_clashing_names_are_told_apart(tmp_path: Path) -> None:
 def test_a_legacy_session_belongs_to_its_run(tmp_path: Path) -> None:
     async def story(gateway: Gateway) -> None:
         mine, theirs = await gateway.token(), await gateway.token("other")
-        async with httpx2.AsyncClient() as http:
+        async with httpx2.AsyncClient(verify=False) as http:
             opened = await _post(http, gateway, mine, _initialize())
             session = opened.headers["mcp-session-id"]
             body = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
@@ -290,7 +290,7 @@ BAD = [
 def test_what_is_not_understood_is_not_let_in(tmp_path: Path) -> None:
     async def story(gateway: Gateway) -> None:
         token = await gateway.token()
-        async with httpx2.AsyncClient() as http:
+        async with httpx2.AsyncClient(verify=False) as http:
             for body, status, code in BAD:
                 answer = await _post(http, gateway, token, body)
                 assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
@@ -301,7 +301,7 @@ def test_what_is_not_understood_is_not_let_in(tmp_path: Path) -> None:
 def test_nobody_gets_in_without_a_token_or_from_another_site(tmp_path: Path) -> None:
     async def story(gateway: Gateway) -> None:
         token = await gateway.token()
-        async with httpx2.AsyncClient() as http:
+        async with httpx2.AsyncClient(verify=False) as http:
             nobody = await _post(http, gateway, "", _initialize())
             assert nobody.status_code == 401
             assert "resource_metadata=" in nobody.headers["www-authenticate"]

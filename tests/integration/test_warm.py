@@ -6,15 +6,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from support.served import until
-from support.warm import PYTHON
+from support.warm import PYTHON, REAL
 
-REAL = (sys.executable,)
 WAYS = pytest.mark.parametrize("python", [PYTHON, REAL], ids=["warm", "real"])
 TOLD = """
 import json, os, sys
@@ -75,3 +73,21 @@ def test_without_a_loader_it_is_the_interpreter_itself(tmp_path: Path) -> None:
     nowhere = [str(tmp_path / "nobody.sock") if each.endswith("loader.sock") else each for each in PYTHON]
     command = [*nowhere, "-c", "import sys; print(sys.argv, sys.flags.isolated)"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "['-c'] 0\n"
+
+
+SERVING = """
+import sys
+from pathlib import Path
+from interlock.app.serve import serve_here
+from interlock.settings import load
+before, place = set(sys.modules), load(data=Path("data"))
+with serve_here(place, place.socket, agents=True):
+    print(*sorted(each for each in sys.modules.keys() - before if each.startswith("interlock.")))
+"""
+
+
+def test_what_a_server_needs_is_loaded_once_for_all(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*PYTHON, "-c", SERVING], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.stderr) == ("\n", ""), "name it in support/warm.py: each start loads it anew"

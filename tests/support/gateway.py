@@ -103,7 +103,9 @@ class Gateway:
     @asynccontextmanager
     async def client(self, token: str, *, mode: str = "auto", **options: Any) -> AsyncGenerator[Client]:
         """Yield an SDK client that presents `token`."""
-        async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=60) as http:
+        async with httpx2.AsyncClient(
+            headers={"Authorization": f"Bearer {token}"}, timeout=60, verify=False
+        ) as http:
             transport = streamable_http_client(self.url, http_client=http)
             async with Client(transport, mode=mode, cache=None, **options) as client:
                 yield client

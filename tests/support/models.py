@@ -13,6 +13,7 @@ import openai
 
 from interlock.testing import ModelServer, Received
 from support.served import Served, served
+from support.warm import PYTHON
 
 OPENAI_MODEL, ANTHROPIC_MODEL = "gpt-test", "claude-test"
 PRICE = "{input: 2, output: 8, cache_read: 0.5}"
@@ -106,12 +107,14 @@ class Governed:
 
 
 @contextmanager
-def governed(data: Path, *, settings: Mapping[str, str] | None = None, **spec: str) -> Generator[Governed]:
+def governed(
+    data: Path, *, settings: Mapping[str, str] | None = None, python: tuple[str, ...] = PYTHON, **spec: str
+) -> Generator[Governed]:
     """Serve two scripted providers behind Interlock until the block ends; `spec` as for `manifest`."""
     keys = {"ACME_KEY": "acme-secret", "CLAUDE_KEY": "claude-secret"}
     with (
         ModelServer(models=(OPENAI_MODEL,)) as acme,
         ModelServer(models=(ANTHROPIC_MODEL,)) as claude,
-        served(data, manifest(acme.url, claude.url, **spec), **keys, **(settings or {})) as server,
+        served(data, manifest(acme.url, claude.url, **spec), python, **keys, **(settings or {})) as server,
     ):
         yield Governed(server=server, acme=acme, claude=claude, token=server.token("chat"))

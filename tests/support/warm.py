@@ -37,19 +37,34 @@ _ADDRESS = _HOME / "loader.sock"
 _CLIENT = Path(__file__).with_name("warm_client.py")
 PYTHON = (sys.executable, "-IS", str(_CLIENT), str(_ADDRESS), sys.executable)
 """The beginning of a command line, where `sys.executable` would stand."""
+REAL = (sys.executable,)
+"""The interpreter itself, for a test to which starting or killing the process matters."""
 INTERLOCK = (*PYTHON, "-m", "interlock.cli")
 _LOADED = (
     "aiohttp.web",
+    "anyio._backends._asyncio",
+    "encodings.idna",
     "httpcore2",
     "interlock.app.serve",
+    "interlock.app.tools",
     "interlock.gateway.mcp.front",
+    "interlock.sdk.local",
+    "interlock.sdk.run",
+    "interlock.store.sqlite",
     "interlock.upstream.llm.client",
     "interlock.upstream.mcp.pool",
+    "interlock.web.api",
+    "interlock.worker.contexts",
+    "interlock.worker.delivery",
+    "interlock.worker.news",
     "mcp.server.mcpserver",
     "mcp.server.stdio",
     "psycopg",
+    "rich.console",
+    "rich.status",
     "rich.table",
     "typer._adapters",
+    "uvicorn.lifespan.off",
     "uvloop",
 )
 """Not the commands themselves: what they print to is settled when they are imported."""
