@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from interlock.core.approval import Act, Decider, Kind, objection
+from interlock.core.approval import Act, Decider, Kind
+from interlock.core.objection import objection
 from interlock.store import approvals
 from interlock.store.migrate import known_migrations, migrate
 from interlock.store.schema import metadata

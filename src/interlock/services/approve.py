@@ -16,30 +16,16 @@ import msgspec
 
 from interlock.core import admission, canonical
 from interlock.core.action import Action, ActionState, after_approval
-from interlock.core.approval import (
-    Act,
-    Approval,
-    ApprovalState,
-    Binding,
-    Decider,
-    Ground,
-    Kind,
-    Objection,
-    answered,
-    decide,
-    missing_votes,
-    objection,
-    revise,
-    vote,
-)
+from interlock.core.approval import Act, Approval, Decider, Kind, answered, decide, missing_votes, vote
 from interlock.core.model import Decision, Json, Request
 from interlock.core.reach import Measured
 from interlock.core.snapshot import SchemaCheck
-from interlock.errors import InterlockError, NotPermitted, StateConflict, UsageError
+from interlock.errors import NotPermitted, StateConflict, UsageError
 from interlock.runtime import Runtime
-from interlock.store import actions, approvals, requests
+from interlock.store import actions, approvals, revisions, rulings
 from interlock.store.database import Store, Transaction
 from interlock.store.memory import Memory
+from interlock.store.revisions import Change
 
 T = TypeVar("T")
 _LONGEST_ANSWER = 20_000
@@ -142,7 +128,7 @@ class Approve:
         except (StateConflict, NotPermitted, UsageError) as refused:
             code = refused.code
             await self.store.transact(
-                lambda transaction: self._refused(transaction, approval, act, person, code)
+                lambda transaction: rulings.refused(transaction, approval, act, person, code)
             )
             raise
 
@@ -156,7 +142,7 @@ class Approve:
         approvals.settle(transaction, decided)
         state, due_at = after_approval(self.memory.delay_of(action.tool), transaction.now)
         moved = actions.move(transaction, action, state, by=person.name, reason=reason.strip(), due_at=due_at)
-        self._record(transaction, "approval.approved", moved, decided)
+        rulings.record(transaction, self.memory, "approval.approved", moved, decided)
         return decided
 
     def _answer(
@@ -169,7 +155,7 @@ class Approve:
         decided = answered(asked, person, value, reason=reason, now=transaction.now)
         approvals.settle(transaction, decided)
         moved = actions.move(transaction, action, ActionState.APPROVED, by=person.name, reason=decided.reason)
-        self._record(transaction, "approval.answered", moved, decided)
+        rulings.record(transaction, self.memory, "approval.answered", moved, decided)
         return decided
 
     def _unfit(self, asked: Approval, action: Action, value: Json) -> str | None:
@@ -188,7 +174,12 @@ class Approve:
         voted = vote(asked, person, reason=reason, now=transaction.now)
         given = voted.votes[-1]
         approvals.put_vote(transaction, asked.id, given)
-        body = {**_about(voted), "reason": given.reason, "agreed": len(voted.votes), "needs": voted.needs}
+        body = {
+            **rulings.about(voted),
+            "reason": given.reason,
+            "agreed": len(voted.votes),
+            "needs": voted.needs,
+        }
         actions.record(transaction, "approval.voted", action, person=person.name, body=body)
         return voted
 
@@ -204,7 +195,7 @@ class Approve:
         )  # fmt: skip
         actions.uncount_call(transaction, action.run, action.tool)
         transaction.on_commit(lambda: self.memory.uncount_call(action.run, action.tool))
-        self._record(transaction, "approval.rejected", moved, decided)
+        rulings.record(transaction, self.memory, "approval.rejected", moved, decided)
         return decided
 
     def _modify(
@@ -223,53 +214,10 @@ class Approve:
             raise UsageError("The arguments are the same.", hint=f"interlock approvals approve {name}")
         decision = self._decide(request, measured)
         old = decide(asked, Act.MODIFY, person, reason=reason, now=transaction.now)
-        approvals.settle(transaction, old)
-        revision = revise(
-            asked,
-            id=transaction.ids.new("apr"),
-            action=transaction.ids.new("act"),
-            binding=Binding(digest=request.digest, pin=decision.pin, bundle=decision.bundle),
-            arguments=request.arguments,
-            by=person,
-            four_eyes=four_eyes,
-            now=transaction.now,
-            needs=requests.needed(requests.declared(self.memory, action.workflow), decision),
+        change = Change(
+            old=old, action=action, request=request, decision=decision, person=person, four_eyes=four_eyes
         )
-        revision = requests.begun(self.memory, revision)
-        following = self._following(action, revision, decision, transaction.now)
-        actions.insert(transaction, following, process=self.process, reason=f"revision of {action.id}")
-        requests.put(transaction, self.memory, revision, following)
-        superseded = actions.move(
-            transaction, action, ActionState.SUPERSEDED, by=person.name, reason=old.reason,
-            error=old.reason, successor=following.id,
-        )  # fmt: skip
-        self._record(transaction, "approval.modified", superseded, old)
-        live = actions.live_of(following, expires_at=revision.expires_at)
-        transaction.on_commit(lambda: self.memory.put_action(live))
-        return revision
-
-    def _following(self, action: Action, revision: Approval, decision: Decision, now: int) -> Action:
-        state, due_at = ActionState.WAITING_APPROVAL, 0
-        if revision.state is ApprovalState.APPROVED:
-            state, due_at = after_approval(self.memory.delay_of(action.tool), now)
-        return replace(
-            action,
-            id=revision.action,
-            arguments=revision.arguments or {},
-            digest=revision.binding.digest,
-            state=state,
-            due_at=due_at,
-            tier=decision.tier,
-            verdict=decision.verdict,
-            bundle=decision.bundle,
-            pin=decision.pin,
-            decision=actions.plain(decision),
-            approval=revision.id,
-            idempotency_key="",  # the original keeps it, and leads to this one
-            fence=0,
-            created_at=now,
-            updated_at=now,
-        )
+        return revisions.put(transaction, self.memory, change, process=self.process)
 
     def _decide(self, request: Request, measured: Measured | None) -> Decision:
         """Decide the changed call as if the agent had asked for it. Raises `UsageError` on a denial."""
@@ -286,48 +234,6 @@ class Approve:
         self, transaction: Transaction, name: str, act: Act, person: Decider, reason: str, shown: str = ""
     ) -> tuple[Approval, Action]:
         """Return the request, held until the commit, and its action. Raises what speaks against the act."""
-        asked = approvals.held(transaction, name) or approvals.get(transaction.connection, name)
-        against = objection(
-            asked, act, person, reason=reason, now=transaction.now, self_approval=self.self_approval
+        return rulings.admissible(
+            transaction, name, act, person, reason=reason, shown=shown, self_approval=self.self_approval
         )
-        if against is not None:
-            raise _error(against, name)
-        if shown and shown != asked.binding.digest:
-            raise StateConflict("What waits is not what was shown.", hint=f"interlock approvals show {name}")
-        return asked, actions.get(transaction.connection, asked.action)
-
-    def _refused(self, transaction: Transaction, name: str, act: Act, person: Decider, code: str) -> None:
-        """Put an attempt that did not count on record."""
-        asked = approvals.get(transaction.connection, name)
-        action = actions.get(transaction.connection, asked.action)
-        body = {"approval": name, "act": act.value, "code": code, "state": asked.state.value}
-        actions.record(transaction, "approval.refused", action, person=person.name, body=body)
-
-    def _record(self, transaction: Transaction, kind: str, action: Action, decided: Approval) -> None:
-        body = {
-            **_about(decided),
-            "reason": decided.reason,
-            "successor": action.successor,
-            "voters": [each.person for each in decided.votes],
-        }
-        actions.record(transaction, kind, action, person=decided.decided_by, body=body)
-        live = actions.live_of(action, expires_at=decided.expires_at)
-        transaction.on_commit(lambda: self.memory.put_action(live))
-
-
-def _about(asked: Approval) -> dict[str, Json]:
-    """Return what a decision is bound to, as the audit keeps it."""
-    binding = asked.binding
-    return {"approval": asked.id, "digest": binding.digest, "pin": binding.pin, "bundle": binding.bundle}
-
-
-def _error(against: Objection, name: str) -> InterlockError:
-    match against.ground:
-        case Ground.CONFLICT:
-            return StateConflict(against.message, hint=f"interlock approvals show {name}")
-        case Ground.NOT_PERMITTED:
-            return NotPermitted(against.message, hint="The workflow's document names its approvers.")
-        case Ground.MISPLACED:
-            return UsageError(against.message, hint=f"interlock approvals show {name}")
-        case Ground.INCOMPLETE:
-            return UsageError(against.message, hint="Add --reason.")
