@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 
 import pytest
@@ -18,6 +19,7 @@ INVARIANTS = {
 }
 
 
+@functools.cache
 def _named_in_tests() -> dict[int, list[str]]:
     named: dict[int, list[str]] = {}
     for path in sorted(TESTS.rglob("test_*.py")):

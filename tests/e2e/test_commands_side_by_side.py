@@ -5,11 +5,13 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from interlock.settings import environment_with
+from interlock.store.lock import DirectoryLock
 
 COMMAND = (sys.executable, "-m", "interlock.cli")
 
@@ -66,6 +68,8 @@ def test_a_port_in_use_is_said_with_the_way_out(tmp_path: Path) -> None:
 def test_commands_and_a_server_that_start_together_all_do_their_work(tmp_path: Path) -> None:
     environment = environment_with(data=tmp_path / "data", port=0)
     _make(tmp_path, environment)
+    held = DirectoryLock.take(tmp_path / "data")  # by another command, which takes its time
+    threading.Timer(8, held.release).start()
     with subprocess.Popen((*COMMAND, "serve", "--quiet"), env=environment, stderr=subprocess.PIPE) as server:
         commands = [
             subprocess.Popen(
@@ -80,4 +84,4 @@ def test_commands_and_a_server_that_start_together_all_do_their_work(tmp_path: P
         complaint = server.communicate(timeout=30)[1]
     assert codes == [3, 1], said  # nobody is signed in; nothing is applied: answers, not collisions
     assert still_there, complaint
-    assert server.returncode == 0
+    assert server.returncode == 0, complaint

@@ -76,6 +76,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         first = found.json("deployments", "list")["items"][-1]["id"]
         for _ in range(2):
             found.json("rollback", "code", "refunds", "--to", first, "--reason", "a drill")
+        until(lambda: all(each["ended_at"] for each in found.api("alerts/deliveries?limit=500")["items"]))
         yield found
 
 

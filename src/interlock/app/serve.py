@@ -22,7 +22,8 @@ from interlock.settings import Settings
 OnStarted = Callable[[int | None], None]
 """Told the TCP port, or None, once requests are taken."""
 _START_TIMEOUT = 60.0
-_TRIES = 20
+_PATIENCE, _LONG_PATIENCE = 5.0, 30.0
+"""Seconds to wait for a process that has the data directory: for a server, and for a command, which ends."""
 _PAUSE = 0.25
 
 
@@ -51,18 +52,20 @@ async def serve(
 
 
 def serve_patiently(settings: Settings, on_started: OnStarted) -> None:
-    """Serve until SIGINT or SIGTERM; wait a moment for a command that serves the directory for itself.
+    """Serve until SIGINT or SIGTERM; wait for a command that serves the directory for itself alone.
 
-    Raises `StoreInUse` when it does not go away.
+    Raises `StoreInUse` when it does not go away: sooner where it has the server's own socket.
     """
-    for left in reversed(range(_TRIES)):
+    waited = 0.0
+    while True:
         try:
             serve_forever(settings, on_started)
             return
         except StoreInUse:
-            if not left:
+            if waited >= (_PATIENCE if settings.socket.exists() else _LONG_PATIENCE):
                 raise
-            time.sleep(_PAUSE)
+        time.sleep(_PAUSE)
+        waited += _PAUSE
 
 
 def serve_forever(settings: Settings, on_started: OnStarted) -> None:

@@ -19,7 +19,7 @@ from interlock import errors
 from interlock.sdk.endpoint import Endpoint
 from interlock.settings import Settings, load
 
-_TRIES = 40
+_TRIES = 120
 _PAUSE = 0.25
 
 
