@@ -32,8 +32,6 @@ _GATHERED = 256 * 1024
 _LOOK = 0.005
 """Seconds between two looks whether calls that are under way have ended."""
 
-_NOT_PLAIN = (b"\0", b"\nconnection:", b"\ntransfer-encoding:")
-
 
 class _Cycle(RequestResponseCycle):
     """One request and its answer. The head of a whole answer, whose length is said, waits for its body."""
@@ -55,14 +53,16 @@ class _Cycle(RequestResponseCycle):
     def _begin(self, message: Any) -> bool:
         """Keep the head of a whole answer; False where it is another one, which the server sends as ever."""
         headers: list[tuple[bytes, bytes]] = message.get("headers") or []
-        length = next((value for name, value in reversed(headers) if name == b"content-length"), b"")
+        length = _length(headers)
         plain = self.keep_alive and not self.disconnected and not self.default_headers
         if not plain or not length.isdigit() or self.scope["method"] == "HEAD" or self.flow.write_paused:
             return False
         lines = [b"%b: %b" % each for each in headers]
         head = b"%b%b\r\n\r\n" % (STATUS_LINE[message["status"]], b"\r\n".join(lines))
         ends = len(lines) + 2
-        if head.count(b"\n") != ends or head.count(b"\r") != ends or any(each in head for each in _NOT_PLAIN):
+        if head.count(b"\n") != ends or head.count(b"\r") != ends:
+            return False
+        if b"\0" in head or b"\nconnection:" in head or b"\ntransfer-encoding:" in head:
             return False
         self.head, self.response_started, self.waiting_for_100_continue = head, True, False
         self.chunked_encoding, self.expected_content_length = False, int(length)
@@ -84,6 +84,14 @@ class _Cycle(RequestResponseCycle):
             self.transport.close()
         self.on_response()
         return True
+
+
+def _length(headers: list[tuple[bytes, bytes]]) -> bytes:
+    """Return what is said last of an answer's length, which mostly stands last; empty where nothing is."""
+    for name, value in reversed(headers):
+        if name == b"content-length":
+            return value
+    return b""
 
 
 class _Protocol(HttpToolsProtocol):

@@ -173,7 +173,7 @@ def _told(life: Life, paid: Attempt) -> Told:
         requested=paid.ask.requested,
         served=paid.route.model.name,
         cost=paid.cost,
-        scope="" if tightest is None else tightest.payer.key.scope,
+        scope="" if tightest is None else tightest.scope,
         state=paid.held.state,
         used=max(used, 0),
         degraded=paid.degraded,

@@ -16,7 +16,10 @@ from typing import Any, Protocol
 
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [high + low for high in _CROCKFORD for low in _CROCKFORD]
-_AT_ONCE = 256
+_FIVE_BITS = (_CROCKFORD * 8).encode()
+"""The letter of a random byte, of which five bits count."""
+
+_DRAWN, _AT_ONCE = 16, 256
 
 
 class Clock(Protocol):
@@ -65,26 +68,30 @@ class SystemClock:
 class TimeOrderedIds:
     """Ids of 26 Crockford letters: 48 bits of milliseconds, 80 random bits (the layout of a ULID).
 
-    Random bits are fetched for many ids at once: each fetch gives up the interpreter lock, and winning it
+    Random letters are fetched for many ids at once: each fetch gives up the interpreter lock, and winning it
     back from a busy thread costs as much as a whole decision.
     """
 
     clock: Clock
-    _random: list[bytes] = field(default_factory=list[bytes], repr=False, compare=False)
+    _random: list[str] = field(default_factory=list[str], repr=False, compare=False)
+    _moment: list[tuple[int, str]] = field(default_factory=lambda: [(-1, "")], repr=False, compare=False)
 
     def new(self, prefix: str) -> str:
-        number = (self.clock.now() // 1000) << 80 | int.from_bytes(self._bits(), "big")
-        letters = "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])
-        return f"{prefix}_{letters}"
+        moment = self.clock.now() // 1000
+        known, letters = self._moment[0]
+        if known != moment:
+            letters = "".join([_PAIRS[(moment >> shift) & 1023] for shift in (40, 30, 20, 10, 0)])
+            self._moment[0] = moment, letters
+        return f"{prefix}_{letters}{self._drawn()}"
 
-    def _bits(self) -> bytes:
-        """Return ten random bytes that nobody was given before, whichever thread asks."""
+    def _drawn(self) -> str:
+        """Return sixteen random letters that nobody was given before, whichever thread asks."""
         while True:
             try:
                 return self._random.pop()
             except IndexError:
-                fresh = secrets.token_bytes(10 * _AT_ONCE)
-                self._random.extend(fresh[at : at + 10] for at in range(0, len(fresh), 10))
+                fresh = secrets.token_bytes(_DRAWN * _AT_ONCE).translate(_FIVE_BITS).decode()
+                self._random.extend(fresh[at : at + _DRAWN] for at in range(0, len(fresh), _DRAWN))
 
 
 class EventLoopScheduler:

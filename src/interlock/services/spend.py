@@ -161,11 +161,13 @@ class Spend:
         self._book = book
         self._ready = ready
         self._clock = runtime.clock
+        self._named: tuple[object, dict[str, str]] = (None, {})
         self._tokenizer = tokenizer
 
-    def price(self, principal: Principal, route: Route) -> Price | Unpriced:
+    def price(self, principal: Principal, route: Route, now: int | None = None) -> Price | Unpriced:
         """Return what a model costs. Without a price, a call that counts against no money is not charged."""
-        now, provider, model = self._clock.now(), route.provider.name, route.model.name
+        now = self._clock.now() if now is None else now
+        provider, model = route.provider.name, route.model.name
         found = price_for(self._book(), provider, model, now=now, budgeted=True)
         if isinstance(found, Unpriced) and not self.budgets.accounts(principal, now):
             return _FREE
@@ -175,11 +177,11 @@ class Spend:
         """Return what is known of this agent's calls to a model."""
         return self.habits.of((ask.principal.agent, route.model.name))
 
-    def quote(self, ask: Ask, route: Route) -> Quote | Unpriced:
-        """Return what an attempt is held for, before anything is clamped."""
+    def quote(self, ask: Ask, route: Route, now: int) -> Quote | Unpriced:
+        """Return what an attempt is held for at `now`, before anything is clamped."""
         if not ask.surface.metered:
             return _NO_COST
-        price = self.price(ask.principal, route)
+        price = self.price(ask.principal, route, now)
         if isinstance(price, Unpriced):
             return price
         body, size = ask.body, ask.body.size
@@ -246,12 +248,13 @@ class Spend:
         """Return how a call stands that is to go down the ladder: beyond a hard limit, held or too large."""
         if isinstance(said, Attempt):
             return said.beyond
-        quote = self.quote(ask, route) if isinstance(said, Refused) and said.too_large else None
+        now = self._clock.now()
+        quote = self.quote(ask, route, now) if isinstance(said, Refused) and said.too_large else None
         if not isinstance(quote, Quote):
             return None
         found = [
             each
-            for each in self.budgets.accounts(ask.principal, self._clock.now())
+            for each in self.budgets.accounts(ask.principal, now)
             if not each.limits.shadow and each.spent + each.held_exp + quote.exp > each.limits.hard_at
         ]
         left = [each.limits.ceiling - each.spent - each.held_exp for each in found]
@@ -262,22 +265,23 @@ class Spend:
 
         A refusal that is not `final` has no effect: where there is no room at all it halts nothing.
         """
-        quote = self.quote(ask, route)
+        now = self._clock.now()
+        quote = self.quote(ask, route, now)
         if isinstance(quote, Unpriced):
             return quote
         ask = self._capped(ask, quote.cap)
-        said = self._held(ask, quote, final=final)
+        said = self._held(ask, quote, now, final=final)
         if isinstance(said, Clamp):
             quote = quote.within(said.most)
             ask = self._capped(ask, quote.cap)
-            said = self._held(ask, quote, final=final)
+            said = self._held(ask, quote, now, final=final)
         if isinstance(said, Clamp):
             raise RuntimeError("a hold that was clamped fits, with no await between")
         if isinstance(said, Refused):
             return said
         bound = bool(said.accounts) or ask.models.output_cap is not None
         cap = quote.cap if bound and ask.surface.generates else None
-        return Attempt(ask, route, quote, said, cap=cap, at=self._clock.now())
+        return Attempt(ask, route, quote, said, cap=cap, at=now)
 
     async def durable(self, attempt: Attempt) -> Attempt | Refused:
         """Return the attempt when it may be sent, or why it may not. Raises `StoreError`."""
@@ -364,8 +368,8 @@ class Spend:
         lowered = rewrite(decoded(ask.body), [CapOutput(tokens=cap)], form)
         return replace(ask, body=rewritten(lowered, ask.surface))
 
-    def _held(self, ask: Ask, quote: Quote, *, final: bool) -> Held | Clamp | Refused:
-        most, now = quote.most, self._clock.now()
+    def _held(self, ask: Ask, quote: Quote, now: int, *, final: bool) -> Held | Clamp | Refused:
+        most = quote.most
         exp = min(quote.exp, most)
         easily = self.budgets.hold_easily(ask.principal, ask.attempt, exp=exp, most=most, now=now)
         if easily is not None:
@@ -375,6 +379,16 @@ class Spend:
             if isinstance(said, Refused):
                 return said
         return self.budgets.hold(ask.principal, ask.attempt, exp=exp, most=most, least=quote.least, now=now)
+
+    def _teams(self, workflow: str) -> str:
+        """Return the teams that a call counts for, found once for each policy."""
+        bundle = self._memory.bundle
+        if self._named[0] is not bundle:
+            self._named = bundle, {}
+        known = self._named[1]
+        if workflow not in known:
+            known[workflow] = ",".join(() if bundle is None else teams_of(bundle, workflow))
+        return known[workflow]
 
     def _row(self, attempt: Attempt, usage: Usage, report: Report) -> LedgerRow:
         ask, price, bundle = attempt.ask, attempt.quote.price, self._memory.bundle
@@ -390,7 +404,7 @@ class Spend:
             workflow=principal.workflow,
             version=principal.workflow_version,
             agent=principal.agent,
-            team=",".join(() if bundle is None else teams_of(bundle, principal.workflow)),
+            team=self._teams(principal.workflow),
             organisation="" if organisation is None else organisation.name,
             customer=ask.customer,
             provider=attempt.route.provider.name,

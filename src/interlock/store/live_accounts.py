@@ -22,7 +22,7 @@ class LiveAccount:
 
     __slots__ = (
         "alarm", "calm", "ceiling", "due", "elsewhere", "held_exp", "held_max", "id", "leased", "limit",
-        "payer", "quiet", "spent", "stored", "strict", "tight", "told",
+        "payer", "quiet", "scope", "spent", "stored", "strict", "tight", "told",
     )  # fmt: skip
 
     def __init__(self, id: str, payer: Payer) -> None:
@@ -36,6 +36,7 @@ class LiveAccount:
         """Take the limits as they are declared now. Once strict, it is so for as long as it lives."""
         limits = payer.limits
         self.payer = payer
+        self.scope = payer.key.scope
         self.strict = self.strict or payer.strict
         self.limit = limits.limit
         self.ceiling = _NEVER if limits.shadow else limits.ceiling

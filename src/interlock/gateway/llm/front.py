@@ -10,6 +10,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from functools import partial
 from typing import Any
 
 from interlock.core.model import Principal, WireFamily
@@ -33,8 +34,8 @@ Send = Callable[[Any], Awaitable[None]]
 _BODY_SECONDS = 60.0
 """How long a body may take to arrive."""
 
-_SOON = 0.04
-"""Seconds after which somebody waits for the caller to leave: most calls have ended by then."""
+_SOON = 0.02
+"""Seconds of a round: from its second on, somebody waits for the caller to leave."""
 
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,255}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
 _ANTHROPIC_ONLY = "anthropic-version"
@@ -46,6 +47,7 @@ class LlmGateway:
     def __init__(self, wired: WiredModels, *, body_seconds: float = _BODY_SECONDS) -> None:
         self._wired = wired
         self._body_seconds = body_seconds
+        self._watchers = _Watchers(wired.runtime.scheduler)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
@@ -106,7 +108,8 @@ class LlmGateway:
     async def _carry_out(self, call: ModelCall, scope: Any, receive: Receive, send: Send) -> None:
         """Run a call while a watcher waits for its caller to leave."""
         request, wire = call.request, _Wire(send, call.request.surface.family)
-        watcher = _Watcher(self._wired.runtime.scheduler, receive, call.leave)
+        watcher = _Watcher(receive, call.leave)
+        self._watchers.add(watcher)
         try:
             refusal = await call.run(wire)
         except Exception:
@@ -114,7 +117,7 @@ class LlmGateway:
             await wire.fail(request.surface.family)
             return
         finally:
-            watcher.stop()
+            self._watchers.stop(watcher)
         if refusal is not None:
             said = refused(request.surface.family, refusal, base=_base(scope))
             told = Told(call=call.id, run=request.principal.run, requested=request.body.model)
@@ -122,24 +125,55 @@ class LlmGateway:
 
 
 class _Watcher:
-    """Waits for a caller to go away. Most calls end before it has begun, which spares them a task."""
+    """Waits for a caller to go away, once it has begun."""
 
-    def __init__(self, scheduler: Scheduler, receive: Receive, left: Callable[[], None]) -> None:
+    __slots__ = ("left", "receive", "task")
+
+    def __init__(self, receive: Receive, left: Callable[[], None]) -> None:
+        self.receive = receive
+        self.left = left
+        self.task: asyncio.Task[None] | None = None
+
+
+class _Watchers:
+    """Begins to watch the callers of those calls that last: most have ended by then, which spares a task.
+
+    One timer goes round for all of them, as long as there is somebody to watch.
+    """
+
+    def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
-        self._receive = receive
-        self._left = left
-        self._task: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(_SOON, self._begin)
+        self._fresh: set[_Watcher] = set()
+        self._older: set[_Watcher] = set()
+        self._going = False
 
-    def stop(self) -> None:
-        """Wait no longer."""
-        self._timer.cancel()
-        if self._task is not None:
-            self._task.cancel()
+    def add(self, watcher: _Watcher) -> None:
+        """Watch a caller from the second round on."""
+        self._fresh.add(watcher)
+        if not self._going:
+            self._going = True
+            asyncio.get_running_loop().call_later(_SOON, self._round)
 
-    def _begin(self) -> None:
-        self._task = self._scheduler.spawn(_gone(self._receive), name="watch a caller")
-        self._task.add_done_callback(lambda task: None if task.cancelled() else self._left())
+    def stop(self, watcher: _Watcher) -> None:
+        """Watch a caller no longer."""
+        self._fresh.discard(watcher)
+        self._older.discard(watcher)
+        if watcher.task is not None:
+            watcher.task.cancel()
+
+    def _round(self) -> None:
+        for each in self._older:
+            each.task = self._scheduler.spawn(_gone(each.receive), name="watch a caller")
+            each.task.add_done_callback(partial(_left, each.left))
+        self._older, self._fresh = self._fresh, set()
+        self._going = bool(self._older)
+        if self._going:
+            asyncio.get_running_loop().call_later(_SOON, self._round)
+
+
+def _left(told: Callable[[], None], task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        told()
 
 
 class _Wire:
@@ -304,9 +338,8 @@ async def _body(headers: dict[bytes, bytes], receive: Receive, limit: int) -> by
     if kind != b"application/json" or headers.get(b"content-encoding", b"identity") != b"identity":
         raise _Wrong(Fault.MEDIA, "Send the body as application/json, not compressed.")
     said = headers.get(b"content-length", b"0")
-    too_large = _Wrong(Fault.TOO_LARGE, f"The body is larger than {limit} bytes.")
     if not said.isdigit() or int(said) > limit:
-        raise too_large
+        raise _too_large(limit)
     pieces: list[bytes] = []
     size, more = 0, True
     while more:
@@ -316,9 +349,13 @@ async def _body(headers: dict[bytes, bytes], receive: Receive, limit: int) -> by
         pieces.append(message.get("body", b""))
         size += len(pieces[-1])
         if size > limit:
-            raise too_large
+            raise _too_large(limit)
         more = message.get("more_body", False)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _too_large(limit: int) -> _Wrong:
+    return _Wrong(Fault.TOO_LARGE, f"The body is larger than {limit} bytes.")
 
 
 async def _send(send: Send, said: Refused, told: RawHeaders = ()) -> None:

@@ -38,8 +38,10 @@ class Providers:
         """Send a call with the provider's credentials. Raises `UpstreamUnavailable`, `OutcomeUnknown`."""
         provider = route.provider
         own = self._credentials(provider, surface.family)
-        replaced = {name.lower() for name, _ in own}
-        kept = [each for each in headers if each[0] not in replaced]
+        kept = headers
+        if own:
+            replaced = {name.lower() for name, _ in own}
+            kept = [each for each in headers if each[0] not in replaced]
         url = f"{provider.address(surface.family)}{surface.suffix}"
         return await self.open().send(
             Outgoing(
@@ -83,14 +85,15 @@ class Providers:
 
     def _credentials(self, provider: Provider, family: WireFamily) -> RawHeaders:
         given = provider.credentials
-        if (refused := refusal(provider, self._clock.now())) is not None:
-            raise UpstreamUnavailable(refused, hint=f"{given.owner or 'Its owner'} must replace it.")
+        expired = None if given.expires is None else refusal(provider, self._clock.now())
+        if expired is not None:
+            raise UpstreamUnavailable(expired, hint=f"{given.owner or 'Its owner'} must replace it.")
         headers = {name: self._resolved(value, provider) for name, value in given.headers.items()}
         if given.api_key is not None:
             key = self._resolved(given.api_key, provider)
             named = {"Authorization": f"Bearer {key}"} if family is WireFamily.OPENAI else {"x-api-key": key}
             headers = named | headers
-        return tuple([(name.encode(), value.encode()) for name, value in headers.items()])
+        return [(name.encode(), value.encode()) for name, value in headers.items()]
 
     def _resolved(self, value: str, provider: Provider) -> str:
         if not value.startswith(_REFERENCE):
