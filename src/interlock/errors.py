@@ -36,10 +36,11 @@ class InterlockError(Exception):
     """Something Interlock promised could not be done.
 
     `message` says what happened and why, `hint` what to do next. Neither ever holds a secret or
-    an argument value of a tool call.
+    an argument value of a tool call. `on_record` says that the refusal was audited where it was decided.
     """
 
     code = "interlock_error"
+    on_record = False
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)

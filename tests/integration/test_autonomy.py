@@ -17,11 +17,13 @@ from interlock.core.model import SECOND, AutonomyTier, Verdict
 from interlock.core.track_record import Cause
 from interlock.errors import NotFound, NotPermitted, StateConflict, UsageError
 from interlock.services.compensate import Compensate
+from interlock.services.follow import Follow
 from interlock.store import actions, alert_events, deliveries, digests, timers, track_records, trials
+from interlock.store.news import Topic
 from interlock.store.people import Person
 from interlock.store.trials import Look, Mark, TrialState
 from support.engine import MARIA as DECIDER
-from support.engine import UNKNOWN, a_manifest, failed
+from support.engine import UNKNOWN, a_manifest, eventually, failed
 from support.tracked import DAY, Tracked
 
 FREE, REVIEWED, ASKED = AutonomyTier
@@ -447,5 +449,37 @@ def test_400_clean_runs_are_proposed_promoted_run_free_and_two_failures_end_it(t
             assert after.verdict is Verdict.ALLOW_WITH_REVIEW
         finally:
             await world.close()
+
+    asyncio.run(story())
+
+
+def test_what_is_lost_in_one_engine_is_lost_in_every_other_that_lives(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    async def story() -> None:
+        here, there = Tracked(tmp_path / "here", postgres_url), Tracked(tmp_path / "there", postgres_url)
+        await here.open(a_manifest())
+        await there.open()
+        there.run = here.run
+        follow = Follow(store=there.store, runtime=there.runtime, environment="dev")
+        await follow.begin()
+        follow.on(Topic.AUTONOMY, lambda _: there.tracked.load())
+        follow.start()
+        try:
+            await here.put(REVIEWED)
+            assert isinstance(await there.propose("shop.write", {"order": "first"}, wait=5), Completed)
+            await here.works(2, fails=True)
+            await here.works(1)  # three failures in a row would open the tool's breaker as well
+            await here.works(1, fails=True)
+            assert (await here.record()).tier is ASKED
+            await eventually(lambda: there.memory.autonomy.get(WRITE) is ASKED)
+            asked = await there.propose("shop.write", {"order": "next"})
+            assert isinstance(asked, Waiting)
+            assert asked.approval
+            assert len(there.script.effects) == 1
+        finally:
+            follow.close()
+            await there.close()
+            await here.close()
 
     asyncio.run(story())

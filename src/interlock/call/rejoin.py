@@ -17,11 +17,11 @@ from interlock.runtime import Runtime
 from interlock.services.admit import Admit
 from interlock.services.attend import Attend
 from interlock.store import matches
-from interlock.store.database import Store
+from interlock.store.database import JournalEntry, Store
 from interlock.store.memory import LiveAction, Memory
 from interlock.upstream.executor import Bridge
 
-_NOBODY = "There is no approval of that name in this run."
+_NOBODY = "There is no approval of that name in this run, nor a call. Name one that this run was given."
 _NO_CALL = "No call in this run waits for this input."
 
 
@@ -77,11 +77,31 @@ class Rejoin:
         if refused is not None:
             return refused
         action = await self.store.read(lambda found: matches.named(found, named))
-        if action is None or action.run != principal.run or action.agent != principal.agent:
-            return Broken(message=_NOBODY)
+        if action is None:
+            return Broken(message=_NOBODY, absent=True)
+        if (action.run, action.agent) != (principal.run, principal.agent):
+            return await self._not_theirs(principal, action)
         if principal.scope is not None and action.tool not in principal.scope:
-            return Broken(message=_NOBODY)
+            return Broken(message=_NOBODY, absent=True)
         return await self.attend.follow(action.id, bridge=bridge, wait=wait, patient=wait > 0)
+
+    async def _not_theirs(self, principal: Principal, action: Action) -> Broken:
+        """Tell a caller who wants another run's call as little as of one that is not there; put it on record.
+
+        Raises `StoreError` where that cannot be written.
+        """
+        await self.store.journal(
+            JournalEntry(
+                at=self.runtime.clock.now(),
+                kind="action.resume_refused",
+                body={"wanted": action.id, "of_run": action.run, "of_agent": action.agent},
+                run=principal.run,
+                agent=principal.agent,
+                workflow=principal.workflow,
+                tool=action.tool,
+            )
+        )
+        return Broken(message=_NOBODY, absent=True)
 
     async def asking(self, request: Request, given: Continuation) -> Action | Broken | Refused:
         """Return the action that asked for input, if the state that came back is the one it gave out."""

@@ -106,11 +106,15 @@ class InDoubt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broken:
-    """It did not happen, and not because anybody said no: unreachable, timed out, or the store is down."""
+    """It did not happen, and not because anybody said no: unreachable, timed out, or the store is down.
+
+    `absent`: the caller named a call that is not there for it.
+    """
 
     message: str
     action: str = ""
     recorded: bool = False
+    absent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

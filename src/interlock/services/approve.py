@@ -130,6 +130,7 @@ class Approve:
             await self.store.transact(
                 lambda transaction: rulings.refused(transaction, approval, act, person, code)
             )
+            refused.on_record = True
             raise
 
     def _approve(

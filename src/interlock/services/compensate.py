@@ -65,6 +65,7 @@ class Compensate:
         await self.store.transact(
             lambda transaction: transaction.audit("undo.refused", action=name[:64], person=person, body=body)
         )
+        error.on_record = True
 
     async def _or_refuse(self, what: str, name: str, person: str, work: Callable[[Transaction], T]) -> T:
         try:

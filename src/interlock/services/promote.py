@@ -70,6 +70,7 @@ class Promote:
                 workflow=workflow[:200], tool=tool[:200], body=body,
             )  # fmt: skip
             await self.store.journal(entry)
+            error.on_record = True
             raise
 
     def _propose(self, transaction: Transaction, workflow: str, tool: str) -> TrackRecord:

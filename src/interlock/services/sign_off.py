@@ -85,6 +85,7 @@ class SignOff:
             at=self.runtime.clock.now(), kind="breaker.sign_off_refused", person=by.name, body=body
         )
         await self.store.journal(entry)
+        error.on_record = True
 
 
 def _word(state: BreakerState) -> str:

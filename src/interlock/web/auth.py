@@ -13,6 +13,7 @@ from interlock.core.token import Refused
 from interlock.errors import NotPermitted, TokenInvalid
 from interlock.store import people
 from interlock.store.people import Person
+from interlock.web.refused_act import acts
 from interlock.wiring import Wired
 
 __all__ = ["READERS", "Person", "in_their_own_name", "person_of", "program_of"]
@@ -38,6 +39,7 @@ async def person_of(request: Request, *roles: str) -> Person:
     person = await wired.store.read(lambda connection: people.by_token(connection, secret, now))
     if person is None:
         raise wired.authenticator.refused(_UNKNOWN)
+    acts(request, person.name)
     if roles and not person.may(*roles):
         raise NotPermitted(
             f"{person.name} may not do this: it needs the role {' or '.join(roles)}.",

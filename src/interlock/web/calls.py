@@ -163,6 +163,8 @@ def _status(answer: Answer) -> int:
             return 202
         case Refused(decision=decision):
             return 409 if decision.reason.code == KEY_REUSED.code else 403
+        case Broken(absent=True):
+            return 404
         case Broken(action=""):
             return 503
         case _:

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from interlock import errors
+from interlock.web.refused_act import record
 
 _STATUS: tuple[tuple[type[errors.InterlockError], int], ...] = (
     (errors.TokenInvalid, 401),
@@ -25,6 +26,8 @@ _STATUS: tuple[tuple[type[errors.InterlockError], int], ...] = (
     (errors.StoreError, 503),
     (errors.UpstreamError, 502),
 )
+_OURS = 500
+"""From this status on it is not the person who is refused."""
 
 
 def status_of(error: errors.InterlockError) -> int:
@@ -45,10 +48,13 @@ def json_response(data: Any, status: int = 200) -> Response:
     return Response(msgspec.json.encode(data), status_code=status, media_type="application/json")
 
 
-def on_interlock_error(_request: Request, error: Exception) -> Response:
-    """Answer an error of ours."""
+async def on_interlock_error(request: Request, error: Exception) -> Response:
+    """Answer an error of ours. What a person wanted to do and was refused is on record by then."""
     assert isinstance(error, errors.InterlockError)
-    response = json_response(error_body(error), status_of(error))
+    status = status_of(error)
+    if status < _OURS and not error.on_record:
+        await record(request, error)
+    response = json_response(error_body(error), status)
     if isinstance(error, errors.TokenInvalid):
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
