@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from interlock.call.engine import Calls
-    from interlock.model_call import ModelCalls
+    from interlock.model_call.engine import ModelCalls
     from interlock.runtime import Runtime
     from interlock.services.authenticate import Authenticator
     from interlock.services.follow import Follow

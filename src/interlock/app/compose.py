@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from interlock.app.followed import follow_all
 from interlock.app.roles import ALL, Role, Roles, require_shared
-from interlock.model_call import ModelCalls
+from interlock.model_call.engine import ModelCalls
 from interlock.runtime import Runtime
 from interlock.services.authenticate import Authenticator
 from interlock.services.degrade import Degrade

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from interlock.core.model import Json, WireFamily
-from interlock.model_answer import COME_AGAIN, Refusal, Why
+from interlock.model_call.answer import COME_AGAIN, Refusal, Why
 from interlock.upstream.llm.transport import Headers
 
 

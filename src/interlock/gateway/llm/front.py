@@ -18,9 +18,9 @@ from interlock.errors import TokenInvalid, UpstreamError
 from interlock.gateway.llm.errors import Fault, Refused, faulty, refused, stream_error
 from interlock.gateway.llm.header import comment, encoded, foreign, inward, outward, own
 from interlock.gateway.llm.listing import listed
-from interlock.model_answer import Told
-from interlock.model_call import ModelCall
-from interlock.model_life import ModelRequest
+from interlock.model_call.answer import Told
+from interlock.model_call.engine import ModelCall
+from interlock.model_call.life import ModelRequest
 from interlock.runtime import Scheduler
 from interlock.upstream.llm.body import Malformed, read
 from interlock.upstream.llm.surface import MODELS, SURFACES, Surface

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from interlock.model_answer import Told
+from interlock.model_call.answer import Told
 from interlock.upstream.llm.transport import Headers, RawHeaders
 
 _OURS = b"x-interlock-"

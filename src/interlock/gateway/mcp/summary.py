@@ -20,9 +20,9 @@ from interlock.core.model import Json, Principal, WireFamily
 from interlock.core.model_route import ANY
 from interlock.core.shape import member
 from interlock.errors import UpstreamError
-from interlock.model_answer import Refusal, Told
-from interlock.model_call import ModelCalls
-from interlock.model_life import ModelRequest
+from interlock.model_call.answer import Refusal, Told
+from interlock.model_call.engine import ModelCalls
+from interlock.model_call.life import ModelRequest
 from interlock.upstream.llm.body import read
 from interlock.upstream.llm.surface import SURFACES, Surface
 from interlock.upstream.llm.transport import RawHeaders

@@ -2,7 +2,7 @@
 
 The decision is made on values in memory and recorded before anything is sent; bytes pass as they come. A call
 has one ending, whoever causes it: the provider, the caller who leaves, or a kill, which cuts a stream
-well-formed. Here a call is decided, recorded and stopped; `model_attempt` holds, sends and settles.
+well-formed. Here a call is decided, recorded and stopped; `attempt` holds, sends and settles.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from interlock.core.admission import decide_model
 from interlock.core.model import Decision, Principal, WireFamily
 from interlock.core.model_route import Route, RoutingTable
 from interlock.errors import StoreError
-from interlock.model_answer import Caller, Refusal, halted, refused, unrecorded
-from interlock.model_attempt import Attempts
-from interlock.model_life import Ended, Life, ModelRequest
+from interlock.model_call.answer import Caller, Refusal, halted, refused, unrecorded
+from interlock.model_call.attempt import Attempts
+from interlock.model_call.life import Ended, Life, ModelRequest
 from interlock.runtime import Runtime
 from interlock.services.degrade import Degrade
 from interlock.services.spend import Spend

@@ -14,9 +14,9 @@ from interlock.core.document.spending import Customer, Models
 from interlock.core.model_route import Route
 from interlock.core.pin import pinned
 from interlock.errors import OutcomeUnknown, StoreError, UpstreamUnavailable
-from interlock.model_answer import Caller, Refusal, busy, lost, unpaid, unrecorded
-from interlock.model_life import Life, ModelRequest
-from interlock.model_relay import Relay
+from interlock.model_call.answer import Caller, Refusal, busy, lost, unpaid, unrecorded
+from interlock.model_call.life import Life, ModelRequest
+from interlock.model_call.relay import Relay
 from interlock.runtime import Scheduler
 from interlock.services.degrade import Degrade
 from interlock.services.spend import Attempt, Spend

@@ -14,8 +14,8 @@ from interlock.core.budget import granted
 from interlock.core.charge import Ending
 from interlock.core.usage import Usage, UsageSource, estimated, tokens
 from interlock.errors import OutcomeUnknown, UpstreamError
-from interlock.model_answer import Caller, Told
-from interlock.model_life import Life
+from interlock.model_call.answer import Caller, Told
+from interlock.model_call.life import Life
 from interlock.runtime import Scheduler
 from interlock.services.spend import Attempt, Report, Spend
 from interlock.upstream.llm.meter import Meter

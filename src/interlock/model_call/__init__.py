@@ -1,0 +1,1 @@
+"""One governed model call, by the stages of its life; `engine` joins them."""
