@@ -349,6 +349,8 @@ STOPPERS = frozenset({"agent_owner", "operator", "admin"})
 PROPOSERS = frozenset({"policy_author", "agent_owner", "admin", "developer"})
 DECLARED: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/api/v1/actions"): EVERY_ROLE,
+    ("GET", "/api/v1/actions/deliveries"): EVERY_ROLE,
+    ("POST", "/api/v1/actions/deliveries/{delivery}/again"): ANYONE,  # decided by its action, as to cancel it
     ("GET", "/api/v1/actions/{id}"): EVERY_ROLE,
     ("POST", "/api/v1/actions/{id}/cancel"): ANYONE,  # decided by the action: see the tests of actions
     ("POST", "/api/v1/actions/{id}/resolve"): ANYONE,

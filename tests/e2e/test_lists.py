@@ -46,13 +46,14 @@ EMPTY = {"/api/v1/signals/context", "/api/v1/autonomy/history", "/api/v1/digests
 """What model calls leave behind, and what a day of work does: see the tests of models and of autonomy."""
 MORE = """
   budget: {hour: 1, day: 5, month: 50}
+  webhook: {url: "https://127.0.0.1:9/outcomes"}
 ---
 apiVersion: interlock/v1
 kind: Provider
 metadata: {name: house}
 spec: {base_url: "http://127.0.0.1:9/v1", wire_format: openai, models: [{name: m}]}
 """
-"""A budget of the workflow, and a provider."""
+"""A budget of the workflow, where its outcomes are told, and a provider."""
 
 
 @pytest.fixture(scope="module")

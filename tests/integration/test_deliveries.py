@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -27,9 +26,8 @@ from interlock.upstream.notify.message import Message, NotTaken, Sent
 from interlock.upstream.notify.reach import Unreachable, check_url, refusal
 from interlock.upstream.notify.webhook import REPLAY_WINDOW, post
 from support.engine import World, a_manifest
-from support.receivers import hook, mailbox
+from support.receivers import KEY, hook, mailbox, signed
 
-KEY = "a key of lee's own"
 HOUR = 3600
 table = schema.deliveries
 
@@ -56,6 +54,7 @@ async def telling(
     await world.store.transact(lambda tx: alert_events.raise_alert(tx, world.memory, what))
     values: dict[str, Any] = {
         "store": world.store,
+        "memory": world.memory,
         "runtime": world.runtime,
         "environment": "dev",
         "secret": {"HOOK": KEY}.get,
@@ -89,14 +88,6 @@ async def log_of(world: World) -> list[tuple[str, str]]:
 def a_message(target: str) -> Message:
     """A message to a webhook."""
     return Message(delivery="dlv_1", target=target, title="", text="", body=b"{}")
-
-
-def signed(got: tuple[dict[str, str], bytes], key: str = KEY) -> bool:
-    """Check a signature as the how-to page tells a receiver to."""
-    headers, body = got
-    stamp = headers["x-interlock-timestamp"]
-    expected = "v1=" + hmac.new(key.encode(), stamp.encode() + b"." + body, "sha256").hexdigest()
-    return hmac.compare_digest(expected, headers["x-interlock-signature"])
 
 
 def test_a_webhook_is_signed_and_says_what_to_do(tmp_path: Path, database_url: str) -> None:

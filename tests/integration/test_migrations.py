@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from interlock.core.approval import Act, Decider, Kind
 from interlock.core.objection import objection
-from interlock.store import approvals
+from interlock.store import approvals, deliveries
 from interlock.store.migrate import known_migrations, migrate
 from interlock.store.schema import metadata
 from support.stores import PostgresForTests
@@ -85,6 +86,19 @@ def test_migrations_are_numbered_without_a_gap() -> None:
         assert numbers == list(range(1, len(numbers) + 1))
 
 
+def migrate_before(connection: sa.Connection, name: str) -> None:
+    """Bring a database to the schema that was there before a migration."""
+    connection.exec_driver_sql("CREATE TABLE migrations (number BIGINT, name TEXT, at BIGINT)")
+    for each in known_migrations(connection.dialect.name):
+        if f"{each.phase}_{each.name}" == name:
+            return
+        for statement in each.statements:
+            connection.exec_driver_sql(statement)
+        values = {"number": each.number, "name": each.name}
+        connection.execute(sa.text("INSERT INTO migrations VALUES (:number, :name, 1)"), values)
+    raise AssertionError(f"there is no migration {name}")
+
+
 _OLD_ACTION = (
     "INSERT INTO actions (id, run, agent, workflow, workflow_version, tool, arguments, digest, state, "
     "effect, tier, verdict, decision, created_at, updated_at, principal) VALUES ('act_1', 'run_1', 'bot', "
@@ -101,14 +115,7 @@ def test_a_request_of_before_the_stages_is_still_decided_by_whom_it_named(
     two_databases: tuple[sa.Engine, sa.Engine],
 ) -> None:
     with two_databases[0].begin() as connection:
-        connection.exec_driver_sql("CREATE TABLE migrations (number BIGINT, name TEXT, at BIGINT)")
-        for each in known_migrations(connection.dialect.name):
-            if each.number >= 10:
-                break
-            for statement in each.statements:
-                connection.exec_driver_sql(statement)
-            values = {"number": each.number, "name": each.name}
-            connection.execute(sa.text("INSERT INTO migrations VALUES (:number, :name, 1)"), values)
+        migrate_before(connection, "pre_approval_stages")
         connection.execute(sa.text(_OLD_ACTION))
         connection.execute(sa.text(_OLD_APPROVAL))
         migrate(connection, now=2)
@@ -117,3 +124,41 @@ def test_a_request_of_before_the_stages_is_still_decided_by_whom_it_named(
     for name, may in (("deng", True), ("kim", False)):
         against = objection(old, Act.APPROVE, Decider(name=name), reason="", now=50)
         assert (against is None) == may
+
+
+_OLD_NOTICE = (
+    "INSERT INTO runbooks VALUES ('dev', 'r', 'maria', '{}', '[]', 'none', 1)",
+    "INSERT INTO failure_modes VALUES ('dev', 'r', 'budget-soft', 's', 'f', 'e')",
+    "INSERT INTO alerts VALUES ('alt_1', 'dev', 'budget.soft', 'r', 'budget-soft', 'ticket', false)",
+    "INSERT INTO alert_events VALUES "
+    "('evt_1', 'alt_1', 'dev', 'budget.soft', 'workflow:orders', 'day:1', 'ticket', '72', '{}', 1, NULL)",
+    "INSERT INTO deliveries VALUES "
+    "('dlv_1', 'evt_1', 'dev', 'lee', 'webhook', 'https://a', '', 'queued', 2, 3, 4, 5, NULL, 'HTTP 500')",
+    "INSERT INTO delivery_attempts VALUES ('dlv_1', 1, 3, 7, 'failed', 'HTTP 500')",
+)
+
+
+def test_what_was_still_to_be_told_before_outcomes_were_is_told_after(
+    two_databases: tuple[sa.Engine, sa.Engine],
+) -> None:
+    with two_databases[0].connect() as connection:
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("PRAGMA foreign_keys = ON")
+        migrate_before(connection, "pre_outcomes")
+        for statement in _OLD_NOTICE:
+            connection.exec_driver_sql(statement)
+        migrate(connection, now=2)
+        connection.commit()
+        (due,) = deliveries.listed(connection, "dev", state="queued")
+        assert (due.id, due.event, due.attempts, due.due_at, due.problem) == (
+            "dlv_1",
+            "evt_1",
+            2,
+            4,
+            "HTTP 500",
+        )
+        assert [each.detail for each in deliveries.attempts_of(connection, ["dlv_1"])["dlv_1"]] == [
+            "HTTP 500"
+        ]
+        with pytest.raises(IntegrityError):
+            connection.exec_driver_sql("DELETE FROM deliveries")

@@ -31,6 +31,7 @@ from interlock.services.trip import Breakers
 from interlock.store import actions, bundles, documents, run_facts, run_starts
 from interlock.store.database import Store, Transaction
 from interlock.store.memory import Memory
+from interlock.store.outcomes import Outcomes
 from interlock.store.recoveries import Recoveries
 from interlock.store.schema import actions as rows
 from interlock.upstream.executor import (
@@ -188,6 +189,7 @@ class World:
         self.store.follow(recoveries.follow)
         self.breakers = Breakers(store=self.store, memory=self.memory)
         self.store.follow(self.breakers.follow)
+        self.store.follow(Outcomes(self.memory).follow)
         await self.breakers.load()
         if manifest is not None:
             await self.apply(manifest)

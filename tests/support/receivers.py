@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -18,18 +19,31 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+KEY = "a key that both sides know"
+
+
+def signed(got: tuple[dict[str, str], bytes], key: str = KEY) -> bool:
+    """Check a signature as the how-to page tells a receiver to."""
+    headers, body = got
+    stamp = headers["x-interlock-timestamp"]
+    expected = "v1=" + hmac.new(key.encode(), stamp.encode() + b"." + body, "sha256").hexdigest()
+    return hmac.compare_digest(expected, headers["x-interlock-signature"])
+
 
 @dataclass
 class Hook:
-    """A webhook receiver: what it got, and what it answers (200 when nothing is left)."""
+    """A webhook receiver: what it got, and what it answers (200 if nothing is left), once `gate` lets it."""
 
     url: str = ""
     got: list[tuple[dict[str, str], bytes]] = field(default_factory=list[tuple[dict[str, str], bytes]])
     answers: list[int] = field(default_factory=list[int])
+    gate: asyncio.Event | None = None
 
     async def answer(self, request: web.Request) -> web.Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
         self.got.append((headers, await request.read()))
+        if self.gate is not None:
+            await self.gate.wait()
         status = self.answers.pop(0) if self.answers else 200
         return web.Response(status=status, headers={"Location": "/elsewhere"} if status in (302, 307) else {})
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from interlock.core.deployment import Deployment, last_stable, swapped
 from interlock.core.document.identity import Agent
-from interlock.core.document.workflow import Grant, Workflow
+from interlock.core.document.workflow import Grant, Webhook, Workflow
 
 
 def a_deployment(name: str, at: int, **more: int) -> Deployment:
@@ -37,12 +37,14 @@ def test_nothing_is_stable_by_itself_and_what_was_rolled_back_is_not() -> None:
 
 
 OLD = Workflow(name="refunds", agent="bot", owner="maria", tools=(Grant(tool="crm.lookup"),), runbook="old")
-NOW = replace(OLD, tools=(*OLD.tools, Grant(tool="crm.delete")), runbook="new")
+NOW = replace(
+    OLD, tools=(*OLD.tools, Grant(tool="crm.delete")), runbook="new", webhook=Webhook(url="https://a/out")
+)
 BOT = Agent(name="bot", owner="maria")
 
 
 def test_only_the_workflow_goes_back_and_what_holds_for_open_runs_stays() -> None:
-    assert swapped((BOT, NOW), (OLD,), "refunds") == (BOT, replace(OLD, runbook="new"))
+    assert swapped((BOT, NOW), (OLD,), "refunds") == (BOT, replace(OLD, runbook="new", webhook=NOW.webhook))
 
 
 def test_a_workflow_that_was_removed_comes_back_and_one_that_never_was_does_not() -> None:

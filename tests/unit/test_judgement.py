@@ -23,13 +23,14 @@ from interlock.core.document.provider import (
 )
 from interlock.core.document.runbook import Baseline, Runbook
 from interlock.core.document.spending import Budget, Compression, Customer, Degraded, Models
-from interlock.core.document.workflow import Workflow
+from interlock.core.document.workflow import Webhook, Workflow
 from interlock.core.judgement import record
 from interlock.core.merge import NARROWS, NEITHER, WIDENS, Direction
 from interlock.core.model import Ability, OnHard, WireFamily
 from interlock.core.model_route import Route, permits
 from support.policies import a_workflow
 
+HOOK = Webhook(url="https://a/out", key="secret://env/HOOK")
 OPENAI, ANTHROPIC = WireFamily.OPENAI, WireFamily.ANTHROPIC
 RATES = DeclaredRates(input=10, output=40, cache_read=1)
 PRICE = DeclaredPrice(rates=RATES)
@@ -117,6 +118,10 @@ FIELDS: list[tuple[AnyDocument, AnyDocument, Direction]] = [
     (degraded(), degraded(tell=False), NEITHER),
     (a_workflow(), a_workflow(customer=Customer(value="acme")), NEITHER),
     (a_workflow(), a_workflow(compression=(Compression(tool="*", above=2, to=1),)), NEITHER),
+    (a_workflow(), a_workflow(webhook=HOOK), WIDENS),
+    (a_workflow(webhook=HOOK), a_workflow(webhook=replace(HOOK, url="https://b/out")), WIDENS),
+    (a_workflow(webhook=HOOK), a_workflow(webhook=replace(HOOK, key=None)), WIDENS),
+    (a_workflow(webhook=HOOK), a_workflow(), NARROWS),
     (Organisation(name="o"), Organisation(name="o", keep_originals=1), NEITHER),
     (Organisation(name="o", budget=Budget(day=1)), Organisation(name="o", budget=Budget(day=2)), WIDENS),
     (Runbook(name="r"), Runbook(name="r", owner="maria"), NEITHER),
@@ -146,6 +151,8 @@ def test_changes_of_models_and_money_are_said_in_words() -> None:
     assert said(rates(input=1_250_000), rates(input=2_000_000)) == (
         "model large price of input narrowed from 1.25 USD per million tokens to 2.00 USD per million tokens"
     )
+    assert said(a_workflow(), a_workflow(webhook=HOOK)) == "outcomes told to https://a/out"
+    assert said(a_workflow(webhook=HOOK), a_workflow()) == "outcomes no longer told to https://a/out"
     assert said(models(), models(pin={"main": "small"})) == "model pinned as main changed from large to small"
     assert said(models(), models(degrade={"large": "small", "small": "tiny"})) == (
         "degradation of small added: tiny"

@@ -8,7 +8,7 @@ from interlock.core.document.identity import Person
 from interlock.core.document.kind import AnyDocument
 from interlock.core.document.rule import Policy
 from interlock.core.document.spending import Budget, Customer, Models
-from interlock.core.document.workflow import Grant
+from interlock.core.document.workflow import Grant, Webhook
 from interlock.core.version import compiled, contents, next_versions
 from support.policies import a_reading_tool, a_tool, a_workflow, documents
 
@@ -38,6 +38,7 @@ def test_a_budget_holds_for_open_runs_and_is_no_new_version() -> None:
     flow = ("Workflow", "refunds")
     known = {name: (1, digest) for name, digest in contents(declared()).items()}
     assert next_versions(known, declared(budget=Budget(run=1), customer=Customer(value="acme")))[flow] == 1
+    assert next_versions(known, declared(webhook=Webhook(url="https://a/out")))[flow] == 1
     assert next_versions(known, declared(models=Models(allow=("*",))))[flow] == 2
 
 

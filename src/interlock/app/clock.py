@@ -27,7 +27,7 @@ async def _forget(wired: WiredModels) -> None:
 def _worker_jobs(wired: WiredModels) -> list[Job]:
     from interlock.services.checkpoint import checkpoint
     from interlock.worker.contexts import context_job
-    from interlock.worker.delivery import delivery_job
+    from interlock.worker.delivery import delivery_jobs
     from interlock.worker.news import news_job
 
     store, memory, settings, clock = wired.store, wired.memory, wired.settings, wired.runtime.clock
@@ -40,7 +40,7 @@ def _worker_jobs(wired: WiredModels) -> list[Job]:
         Job(
             name="audit checkpoint", every=settings.checkpoint_every, run=lambda: checkpoint(store, settings)
         ),
-        delivery_job(wired),
+        *delivery_jobs(wired),
         context_job(wired),
     ]
     return jobs if store.alone else [*jobs, news_job(wired)]

@@ -27,6 +27,7 @@ from interlock.store.budgets import Budgets
 from interlock.store.database import Store
 from interlock.store.keyring import Keyring
 from interlock.store.memory import Memory
+from interlock.store.outcomes import Outcomes
 from interlock.store.recoveries import Recoveries
 from interlock.upstream.llm.providers import Providers
 from interlock.upstream.tokenizer import Tokenizer
@@ -80,6 +81,7 @@ async def _wired(
     store.land(recoveries.land)
     store.follow(recoveries.follow)
     store.follow(breakers.follow)
+    store.follow(Outcomes(memory).follow)
     switch.followers.append(breakers.pressed)
     await breakers.load()
     tracked = TrackRecords(store=store, memory=memory)

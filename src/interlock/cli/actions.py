@@ -69,6 +69,36 @@ def resolve(
     emit(done, f"{line(done['id'])} is {line(done['state'])}.", as_json)
 
 
+@app.command()
+def deliveries(
+    action: Annotated[str, typer.Option(help="About this action.")] = "",
+    workflow: Annotated[str, typer.Option(help="To this workflow's webhook.")] = "",
+    state: Annotated[str, typer.Option(help="queued, delivered or given_up.")] = "",
+    before: Before = "",
+    limit: Limit = 50,
+    as_json: Json = False,
+) -> None:
+    """List which outcomes programs were told, are still to be told, and could not be told."""
+    wanted = {"action": action, "workflow": workflow, "state": state, "before": before, "limit": str(limit)}
+    with api() as client:
+        found = client.get("/api/v1/actions/deliveries", params=wanted).json()
+    rows = [{**each, "due": moment(each["due_at"])} for each in found["items"]]
+    columns = ("id", "event", "workflow", "target", "state", "attempts", "due", "problem")
+    emit_page(found, table(rows, columns, spare=("due", "workflow", "attempts", "target")), as_json)
+
+
+@app.command()
+def redeliver(
+    delivery: Annotated[str, typer.Argument(help="The id of a delivery, dlv_….")],
+    reason: Reason,
+    as_json: Json = False,
+) -> None:
+    """Have an outcome told again, where the workflow's webhook is now."""
+    with api() as client:
+        done = client.post(f"/api/v1/actions/deliveries/{delivery}/again", json={"reason": reason}).json()
+    emit(done, f"{line(done['id'])} tells {line(done['event'])} again.", as_json)
+
+
 def _text(found: dict[str, Any]) -> str:
     shown = [
         f"{line(found['id'])} is {line(found['state'])}: {line(found['tool'])} ({line(found['tier'])})",

@@ -44,6 +44,8 @@ interlock actions list --state in_doubt
 interlock actions show act_01
 interlock actions cancel act_01 --reason "sent by hand"
 interlock actions resolve act_01 --happened --reason "found in the bank's list"
+interlock actions deliveries --state given_up
+interlock actions redeliver dlv_01 --reason "the receiver was down for two days"
 interlock tools exercise-undo shop.refund --arguments refund.json
 interlock undo show act_01
 interlock undo action act_01 --reason "the wrong order"

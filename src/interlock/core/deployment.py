@@ -51,7 +51,7 @@ def swapped(
     """Return the documents in force with `workflow` as `stable` has it; None where it has no such workflow.
 
     The map of tools stays as it is: what is known of tools is no part of an agent's code. So does what holds
-    for open runs as it is now: budget, runbook and customer label.
+    for open runs as it is now: budget, runbook, customer label and webhook.
     """
     old = next((each for each in stable if isinstance(each, Workflow) and each.name == workflow), None)
     if old is None:
@@ -60,5 +60,5 @@ def swapped(
     now = next((each for each in kept if isinstance(each, Workflow) and each.name == workflow), None)
     if now is None:
         return (*kept, old)
-    back = replace(old, budget=now.budget, runbook=now.runbook, customer=now.customer)
+    back = replace(old, budget=now.budget, runbook=now.runbook, customer=now.customer, webhook=now.webhook)
     return tuple(back if each is now else each for each in kept)

@@ -22,7 +22,7 @@ from interlock.core.document.rule import Hours, Policy, Rule
 from interlock.core.document.runbook import Runbook
 from interlock.core.document.spending import Budget, Degraded, Models
 from interlock.core.document.tool import BlastRadius, Credentials, Tool, ToolServer
-from interlock.core.document.workflow import Approvals, BreakerLimits, Grant, Workflow
+from interlock.core.document.workflow import Approvals, BreakerLimits, Grant, Webhook, Workflow
 from interlock.core.merge import NARROWS, NEITHER, WIDENS, Change, Direction, Merge, Merged
 from interlock.core.model import AtEnd, OnHard, Source
 from interlock.core.model_route import ANY
@@ -93,6 +93,15 @@ def _price(old: DeclaredPrice | None, new: DeclaredPrice | None) -> Merged:
 def _dearer(old: int | None, new: int | None) -> Direction:
     """A higher rate uses a budget up sooner. A rate that is not said follows another one."""
     return NARROWS if old is not None and new is not None and new > old else WIDENS
+
+
+def _webhook(old: Webhook | None, new: Webhook | None) -> Merged:
+    """Merge where outcomes are told: another place, or another key, is for somebody to look at."""
+    if old is None or new is None:
+        if new is None:
+            return new, [Change("", f"outcomes no longer told to {old.url if old else ''}", NARROWS)]
+        return old, [Change("", f"outcomes told to {new.url}", WIDENS)]
+    return record(old, new)
 
 
 def _server_tools(old: str, new: str) -> Direction:
@@ -197,6 +206,7 @@ FIELDS: Mapping[type, Mapping[str, Merge]] = {
         "runbook": merge.value("runbook", _neither),
         "customer": merge.value("customer label", _neither),
         "compression": merge.value("compression of tool results", _neither),
+        "webhook": _webhook,
     },
     Models: {
         "pin": merge.entries("model pinned as"),

@@ -12,7 +12,7 @@ from interlock.core.document.rule import Policy
 from interlock.core.document.tool import Tool, ToolServer
 from interlock.core.document.workflow import Workflow
 
-_NO_PART_OF_A_VERSION = frozenset({"budget", "runbook", "customer"})
+_NO_PART_OF_A_VERSION = frozenset({"budget", "runbook", "customer", "webhook"})
 
 
 def parts(workflow: Workflow) -> set[tuple[str, str]]:
@@ -29,7 +29,8 @@ def parts(workflow: Workflow) -> set[tuple[str, str]]:
 def contents(documents: Iterable[AnyDocument]) -> Mapping[tuple[str, str], str]:
     """Return a digest of what each document means; a workflow's covers its tools, servers and policies.
 
-    Its budget, runbook and customer label are no part of it: as they are now they hold for open runs too.
+    Its budget, runbook, customer label and webhook are no part of it: as they are now they hold for open
+    runs too.
     """
     everything = tuple(documents)
     policies = [asdict(each) for each in everything if isinstance(each, Policy)]

@@ -32,6 +32,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}")
 URL = re.compile(r"https?://[^\s/]+(/\S*)?")
 _BASE_URL = re.compile(r"https?://[^\s/@?#]+(/[^\s?#]*)?")
+_HOOK = re.compile(r"https?://[^\s/@?#]+(/[^\s#]*)?")
 _MODEL = re.compile(r"[!-~]{1,200}")
 
 THRESHOLD_PATTERN = r"^\d{1,3}(\.\d)?\s?%$"
@@ -63,6 +64,9 @@ Email = Annotated[str, matching(_EMAIL, "an e-mail address")]
 Url = Annotated[str, matching(URL, "a URL such as https://tools.example.com/mcp")]
 BaseUrl = Annotated[
     str, matching(_BASE_URL, "a URL such as https://api.openai.com/v1, without user, query or fragment")
+]
+HookUrl = Annotated[
+    str, matching(_HOOK, "a URL such as https://hooks.example.com/outcomes, without user or fragment")
 ]
 ModelName = Annotated[str, matching(_MODEL, "the name of a model, or provider/name")]
 Secret = Annotated[

@@ -20,7 +20,7 @@ from interlock.core.document.rule import Hours, Rule
 from interlock.core.document.runbook import Baseline, FailureMode
 from interlock.core.document.spending import Budget, Compression, Customer, Degraded, Models
 from interlock.core.document.tool import BlastRadius, Companion, Credentials, Exercise, Probe, Variant
-from interlock.core.document.workflow import Approvals, Autonomy, BreakerLimits, Grant
+from interlock.core.document.workflow import Approvals, Autonomy, BreakerLimits, Grant, Webhook
 from interlock.core.model import RiskTier, Verdict
 from interlock.manifest import identity, provider, rule, runbook, spending, tool, workflow
 from interlock.manifest.field import Strict
@@ -37,6 +37,7 @@ _FROZEN: dict[type[Strict], type[Any]] = {
     rule.HoursSpec: Hours,
     workflow.BreakerSpec: BreakerLimits,
     workflow.AutonomySpec: Autonomy,
+    workflow.WebhookSpec: Webhook,
     identity.DigestSpec: DigestTime,
     spending.BudgetSpec: Budget,
     spending.ModelsSpec: Models,

@@ -11,9 +11,11 @@ from interlock.manifest.field import (
     Duration,
     End,
     Failure,
+    HookUrl,
     JsonMap,
     Name,
     PersonName,
+    Secret,
     Share,
     Strict,
     Text,
@@ -90,6 +92,11 @@ class AutonomySpec(Strict):
         return self
 
 
+class WebhookSpec(Strict):
+    url: HookUrl = Field(description="where a signed message is posted; https, at a public address")
+    key: Secret | None = Field(None, description="what signs it, by reference; else INTERLOCK_WEBHOOK_KEY")
+
+
 class WorkflowSpec(Strict):
     agent: Name = Field(description="the agent that runs it")
     owner: PersonName = Field(description="the person who answers for it")
@@ -124,4 +131,7 @@ class WorkflowSpec(Strict):
     customer: CustomerSpec | None = Field(None, description="where the customer label of a call comes from")
     compression: list[CompressionSpec] = Field(
         default=[], description="large tool results are shortened; the first rule that fits counts"
+    )
+    webhook: WebhookSpec | None = Field(
+        None, description="where a program is told what became of each action beyond reads"
     )

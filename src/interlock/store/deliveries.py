@@ -1,7 +1,8 @@
 """The outbox: who is still to be told of what, and the log of every attempt (G3). Functions never commit.
 
-A worker claims what is due with a lease and sends it outside of any transaction. A worker that dies leaves
-a lease that lapses, so a notice is sent at least once, each time under the same id.
+A delivery tells a person of an alert, or a program what became of an action: of exactly one of them, as the
+database enforces. A worker claims what is due with a lease and sends it outside of any transaction. A worker
+that dies leaves a lease that lapses, so all is sent at least once, each time under the same id.
 """
 
 from __future__ import annotations
@@ -13,14 +14,21 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from interlock.core.model import MINUTE
+from interlock.core.model import MINUTE, Json
 from interlock.core.recipient import Address
 from interlock.errors import NotFound
 from interlock.store.schema import deliveries, delivery_attempts
 from interlock.store.transaction import Transaction
 
 LEASE = 2 * MINUTE
-_BATCH = 20
+BATCH = 20
+
+
+class About(StrEnum):
+    """What a delivery tells of."""
+
+    ALERT = "alert"
+    OUTCOME = "outcome"
 
 
 class DeliveryState(StrEnum):
@@ -33,10 +41,13 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One notice on its way to one address. Its id is what a receiver knows a repetition by."""
+    """One message on its way to one address. Its id is what a receiver knows a repetition by.
+
+    It tells of the alert event `event`, or of the move `move` of the action `action`.
+    """
 
     id: str
-    event: str
+    event: str | None
     environment: str
     name: str
     channel: str
@@ -49,6 +60,13 @@ class Delivery:
     lease_until: int
     ended_at: int | None
     problem: str
+    action: str | None = None
+    move: int | None = None
+
+    @property
+    def about(self) -> About:
+        """What it tells of."""
+        return About.OUTCOME if self.event is None else About.ALERT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +82,23 @@ class Attempt:
 
 
 def enqueue(transaction: Transaction, environment: str, event: str, address: Address) -> str:
-    """Have an event told to an address; return the delivery's id."""
+    """Have an alert event told to an address; return the delivery's id."""
+    return _enqueue(transaction, environment, address, event=event)
+
+
+def enqueue_outcome(
+    transaction: Transaction, environment: str, action: str, move: int, address: Address
+) -> str:
+    """Have it told what a move of an action came to; return the delivery's id."""
+    return _enqueue(transaction, environment, address, action=action, move=move)
+
+
+def _enqueue(transaction: Transaction, environment: str, address: Address, **of: str | int) -> str:
     delivery = transaction.ids.new("dlv")
     transaction.execute(
         sa.insert(deliveries).values(
+            **of,
             id=delivery,
-            event=event,
             environment=environment,
             name=address.name,
             channel=address.channel,
@@ -83,19 +112,21 @@ def enqueue(transaction: Transaction, environment: str, event: str, address: Add
     return delivery
 
 
-def any_due(connection: sa.Connection, environment: str, now: int) -> bool:
+def any_due(connection: sa.Connection, environment: str, now: int, about: About = About.ALERT) -> bool:
     """Whether something is to be sent at `now`."""
-    return (
-        connection.execute(sa.select(deliveries.c.id).where(*_due(environment, now)).limit(1)).first()
-        is not None
-    )
+    query = sa.select(deliveries.c.id).where(*_due(environment, now, about))
+    return connection.execute(query.limit(1)).first() is not None
 
 
-def claim(transaction: Transaction, environment: str) -> list[Delivery]:
-    """Take what is due, for as long as a lease; nobody else sends it meanwhile."""
-    due = _due(environment, transaction.now)
+def claim(transaction: Transaction, environment: str, about: About = About.ALERT) -> list[Delivery]:
+    """Take what is due, for as long as a lease; nobody else sends it meanwhile. At most `BATCH`.
+
+    Each name has its turn: one that has much to be told does not keep the others waiting.
+    """
+    due, order = _due(environment, transaction.now, about), (deliveries.c.due_at, deliveries.c.id)
+    turn = sa.func.row_number().over(partition_by=deliveries.c.name, order_by=order)
     rows = transaction.execute(
-        sa.select(deliveries).where(*due).order_by(deliveries.c.due_at).limit(_BATCH)
+        sa.select(deliveries).where(*due).order_by(turn, *order).limit(BATCH)
     ).mappings()
     claimed: list[Delivery] = []
     for found in [_delivery(row) for row in rows]:
@@ -139,8 +170,17 @@ def settle(
         )
     )
     if state is DeliveryState.GIVEN_UP:
-        body = {"delivery": delivery.id, "event": delivery.event, "channel": delivery.channel}
+        _record_given_up(transaction, delivery)
+
+
+def _record_given_up(transaction: Transaction, delivery: Delivery) -> None:
+    body: dict[str, Json] = {"delivery": delivery.id, "event": delivery.event, "channel": delivery.channel}
+    if delivery.about is About.ALERT:
         transaction.audit("delivery.given_up", person=delivery.name, body=body)
+    else:
+        body["event"] = f"{delivery.action}.{delivery.move}"
+        of = {"workflow": delivery.name, "action": delivery.action or ""}
+        transaction.audit("delivery.given_up", **of, body=body)
 
 
 def get(connection: sa.Connection, delivery: str) -> Delivery:
@@ -149,7 +189,10 @@ def get(connection: sa.Connection, delivery: str) -> Delivery:
         connection.execute(sa.select(deliveries).where(deliveries.c.id == delivery)).mappings().one_or_none()
     )
     if row is None:
-        raise NotFound(f"There is no delivery {delivery!r}.", hint="interlock alerts deliveries")
+        raise NotFound(
+            f"There is no delivery {delivery!r}.",
+            hint="interlock alerts deliveries, interlock actions deliveries",
+        )
     return _delivery(row)
 
 
@@ -157,15 +200,15 @@ def listed(
     connection: sa.Connection,
     environment: str,
     *,
-    event: str = "",
-    state: str = "",
+    about: About = About.ALERT,
     before: str = "",
     limit: int = 50,
+    **of: str,
 ) -> list[Delivery]:
-    """Return deliveries, newest first."""
-    query = sa.select(deliveries).where(deliveries.c.environment == environment)
-    query = query.where(deliveries.c.event == event) if event else query
-    query = query.where(deliveries.c.state == state) if state else query
+    """Return deliveries, newest first; `of` says which `event`, `action`, `name` or `state`, "" means any."""
+    query = sa.select(deliveries).where(deliveries.c.environment == environment, _is(about))
+    for name, value in of.items():
+        query = query.where(deliveries.c[name] == value) if value else query
     query = query.where(deliveries.c.id < before) if before else query
     rows = connection.execute(query.order_by(deliveries.c.id.desc()).limit(limit))
     return [_delivery(row) for row in rows.mappings()]
@@ -180,9 +223,14 @@ def attempts_of(connection: sa.Connection, of: Sequence[str]) -> dict[str, list[
     return found
 
 
-def _due(environment: str, now: int) -> tuple[sa.ColumnElement[bool], ...]:
+def _is(about: About) -> sa.ColumnElement[bool]:
+    return deliveries.c.event.is_not(None) if about is About.ALERT else deliveries.c.event.is_(None)
+
+
+def _due(environment: str, now: int, about: About) -> tuple[sa.ColumnElement[bool], ...]:
     return (
         deliveries.c.environment == environment,
+        _is(about),
         deliveries.c.state == DeliveryState.QUEUED.value,
         deliveries.c.due_at <= now,
         deliveries.c.lease_until <= now,

@@ -84,7 +84,7 @@ async def cancel(request: Request) -> Response:
     wired: Wired = request.app.state.wired
     body = await read_body(request, CancelBody)
     name = request.path_params["id"]
-    await _may_steer(wired, person, name)
+    await may_steer(wired, person, name)
     use = Cancel(store=wired.store, memory=wired.memory)
     done = await use.action(name, person=person.name, reason=body.reason)
     return json_response(summary(done))
@@ -96,7 +96,7 @@ async def resolve(request: Request) -> Response:
     wired: Wired = request.app.state.wired
     body = await read_body(request, ResolveBody)
     name = request.path_params["id"]
-    await _may_steer(wired, person, name)
+    await may_steer(wired, person, name)
     use = Resolve(store=wired.store, memory=wired.memory)
     done = await use.action(name, happened=body.happened, person=person.name, reason=body.reason)
     return json_response(summary(done))
@@ -125,7 +125,7 @@ def summary(action: Action) -> dict[str, Any]:
     }
 
 
-async def _may_steer(wired: Wired, person: Person, name: str) -> None:
+async def may_steer(wired: Wired, person: Person, name: str) -> None:
     """Let whoever may stop the agent, or decides for its workflow, stop or clear up its action."""
     in_their_own_name(person, *_STEERERS)
 

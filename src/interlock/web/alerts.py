@@ -48,7 +48,7 @@ async def show(request: Request) -> Response:
     log = await wired.store.read(
         lambda connection: deliveries.attempts_of(connection, [each.id for each in told])
     )
-    shown = [{**_shown(each), "log": [asdict(attempt) for attempt in log[each.id]]} for each in told]
+    shown = [{**delivery_shown(each), "log": [asdict(attempt) for attempt in log[each.id]]} for each in told]
     return json_response({**asdict(event), "rule": asdict(alert), "deliveries": shown})
 
 
@@ -77,10 +77,10 @@ async def outbox(request: Request) -> Response:
         )
     )
     shown, following = page.cut(found, lambda delivery: delivery.id)
-    return list_response(map(_shown, shown), following)
+    return list_response(map(delivery_shown, shown), following)
 
 
-def _shown(delivery: Delivery) -> dict[str, Json]:
+def delivery_shown(delivery: Delivery) -> dict[str, Json]:
     """Return a delivery as JSON. The path of a webhook may be a secret: only its host is shown."""
     target = delivery.target
     if delivery.channel == WEBHOOK:

@@ -29,6 +29,7 @@ from interlock.web import (
     kills,
     manifest,
     oauth,
+    outcomes,
     people,
     prices,
     providers,
@@ -75,6 +76,7 @@ def build_api(wired: Wired, *, people: bool = True, programs: bool = True) -> St
 
 
 NOUNS = (
+    outcomes,  # before actions, or its paths would be ids of actions
     actions,
     agents,
     alerts,

@@ -61,6 +61,14 @@ class Autonomy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """Where a program is told what became of the workflow's actions (E1). `key` refers to what signs it."""
+
+    url: str
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Workflow(Document):
     """A registered unit of agent work: its scope, rules and who answers for it (A3, G7)."""
 
@@ -83,3 +91,4 @@ class Workflow(Document):
     runbook: str | None = None
     customer: Customer | None = None
     compression: tuple[Compression, ...] = ()
+    webhook: Webhook | None = None

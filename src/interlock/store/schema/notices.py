@@ -84,7 +84,7 @@ alert_events = table(
 deliveries = table(
     "deliveries",
     key("id"),
-    of("event", "alert_events.id"),
+    sa.Column("event", sa.Text, sa.ForeignKey("alert_events.id"), nullable=True),
     text("environment"),
     text("name"),
     text("channel"),
@@ -97,6 +97,14 @@ deliveries = table(
     number("lease_until", 0),
     maybe_at("ended_at"),
     text("problem", ""),
+    maybe("action"),
+    sa.Column("move", sa.BigInteger, nullable=True),
+    sa.ForeignKeyConstraint(["action", "move"], ["action_moves.action", "action_moves.seq"]),
+    sa.CheckConstraint(
+        "(event IS NOT NULL AND action IS NULL AND move IS NULL)"
+        " OR (event IS NULL AND action IS NOT NULL AND move IS NOT NULL)"
+    ),
+    sa.Index("deliveries_by_action", "action", "move"),
     sa.Index("deliveries_by_event", "event"),
     sa.Index("deliveries_by_state", "environment", "state", "due_at"),
 )
