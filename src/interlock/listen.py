@@ -113,7 +113,7 @@ class _Protocol(HttpToolsProtocol):
             cycle.message_event.set()
 
 
-class _Listener(uvicorn.Server):
+class Listener(uvicorn.Server):
     """A uvicorn server that leaves signals to the process that runs several of them, and is stopped at once.
 
     The server itself looks ten times a second whether it is to stop, then waits a tenth of a second anyway:
@@ -160,11 +160,11 @@ class Listeners:
         if tcp:
             _require_free(settings.host, settings.port)
         _prepare_socket(place)
-        self._local = _Listener(server_config(application, uds=str(place)))
-        self._tcp = _Listener(_tcp(application, settings)) if tcp else None
+        self._local = Listener(server_config(application, uds=str(place)))
+        self._tcp = Listener(_tcp(application, settings)) if tcp else None
 
     @property
-    def _all(self) -> list[_Listener]:
+    def _all(self) -> list[Listener]:
         return [each for each in (self._local, self._tcp) if each is not None]
 
     @property

@@ -9,10 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import subprocess
-import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,7 @@ import pytest
 from mcp.client.subscriptions import ResourceUpdated
 
 from mcp import Client
-from support.gateway import WORKSHOP
+from support.gateway import WORKSHOP, workshop_over_http
 from support.served import (
     SHOP,
     Served,
@@ -284,17 +282,6 @@ def test_a_call_that_is_cancelled_is_cancelled_at_its_tool_server(
     asyncio.run(story())
 
 
-@contextmanager
-def workshop(port: int, *options: str) -> Generator[None]:
-    """Run the tool server `away` until the block ends."""
-    process = subprocess.Popen([sys.executable, WORKSHOP, "--http", str(port), "--name", "away", *options])
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
-
-
 @ERAS
 def test_a_tool_server_may_go_and_come_back_and_its_tools_are_compared(
     server: Served, port: int, mode: str
@@ -314,16 +301,16 @@ def test_a_tool_server_may_go_and_come_back_and_its_tools_are_compared(
     async def story(client: Client) -> None:
         said = await echo(client)
         assert "Nothing was sent" in said or "cannot be used" in said
-        with workshop(port):
+        with workshop_over_http("away", port):
             await says(client, "here")
             assert await listed(client)
         said = await echo(client)
         assert "cannot be" in said
         assert text(await client.call_tool("shop__echo", {"text": "others work"})) == "others work"
-        with workshop(port, "--drifted"):
+        with workshop_over_http("away", port, "--drifted"):
             await says(client, "not what was registered")
             assert not await listed(client)
-        with workshop(port):
+        with workshop_over_http("away", port):
             await says(client, "here")
             assert await listed(client)
 

@@ -56,7 +56,7 @@ def task(server: Served, token: str, method: str, named: str, **params: Any) -> 
 
 
 def states(server: Served) -> dict[str, str]:
-    return {each["id"]: each["state"] for each in server.json("actions", "list")["items"]}
+    return {each["id"]: each["state"] for each in server.api("actions")["items"]}
 
 
 def run(story: Coroutine[Any, Any, Any]) -> Any:
@@ -78,7 +78,7 @@ def test_a_kill_loses_no_waiting_call_and_repeats_none_that_was_sent(
 ) -> None:
     notes = tmp_path / "notes"
     data = tmp_path / "d"
-    settings = {**database, **_WAITING, "INTERLOCK_INLINE_WAIT": "0", "INTERLOCK_CALL_TIMEOUT": "5"}
+    settings = {**database, **_WAITING, "INTERLOCK_INLINE_WAIT": "0", "INTERLOCK_CALL_TIMEOUT": "3"}
 
     def note(words: str) -> dict[str, str]:
         return {"file": str(notes), "text": words}
@@ -151,7 +151,7 @@ def test_a_kill_loses_no_waiting_call_and_repeats_none_that_was_sent(
         assert len(doubtful) == 1
         assert status(run(hang(server, token, first=False))) == "in_doubt"
         resolve = ("actions", "resolve", doubtful[0], "--did-not-happen", "--reason", "looked")
-        until(lambda: server.cli(*resolve).returncode == 0)  # not before it cannot land any more
+        until(lambda: server.cli(*resolve).returncode == 0, pause=1)  # not before it cannot land any more
         assert states(server)[doubtful[0]] == "failed"
         assert sorted(notes.read_text().split()) == ["hang", "legacy", "modern", "task", "third"]
         assert server.cli("audit", "verify").returncode == 0
@@ -166,7 +166,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def waiting(server: Served) -> str:
     """Return the one approval that waits, as soon as there is one."""
-    return until(lambda: [each["id"] for each in server.json("approvals", "list")["items"]])[0]
+    return until(lambda: [each["id"] for each in server.api("approvals")["items"]])[0]
 
 
 @pytest.mark.parametrize("way", ["http", "stdio"])

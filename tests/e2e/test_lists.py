@@ -62,7 +62,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     home = tmp_path_factory.mktemp("lists")
     manifest = refunds(home / "desk.json").rstrip() + MORE
     with served(home / "data", manifest, INTERLOCK_INLINE_WAIT="0") as found:
-        until(lambda: found.json("tools", "pins")["items"], seconds=40)
+        until(lambda: found.api("tools/pins")["items"], seconds=40)
         file = home / "wider.yaml"
         for most in (4, 6, 7):  # narrower, which acts at once; then wider twice, which waits
             file.write_text(manifest.replace("max_calls: 5", f"max_calls: {most}"))

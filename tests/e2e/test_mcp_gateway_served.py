@@ -33,7 +33,7 @@ MANIFEST = SHOP + WEB + read_tool("shop.echo") + tool("shop.count") + workflow("
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One server for the stories of this file."""
     with served(tmp_path_factory.mktemp("served") / "d", MANIFEST, INTERLOCK_INLINE_WAIT="0") as running:
-        until(lambda: "as registered" in running.cli("tools", "pins").stdout, seconds=40)
+        until(lambda: running.api("tools/pins")["items"], seconds=40)
         yield running
 
 
@@ -52,7 +52,11 @@ def test_an_unmodified_stdio_client_is_governed(server: Served, mode: str) -> No
             await _story(client)
 
     asyncio.run(play())
-    until(lambda: "the client closed its end" in server.cli("runs", "list", "--json").stdout)
+    until(
+        lambda: [
+            each for each in server.api("runs")["items"] if each["reason"] == "the client closed its end"
+        ]
+    )
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])

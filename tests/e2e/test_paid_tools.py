@@ -36,7 +36,7 @@ def test_a_run_pays_for_its_tools_until_its_budget_says_no(tmp_path: Path) -> No
         "tools: [{tool: desk.refund}, {tool: desk.get_ticket}]\n  budget: {run: 1.00, day: 50}",
     )
     with served(tmp_path / "data", manifest.rstrip() + MORE) as server:
-        until(lambda: server.json("tools", "pins")["items"], seconds=40)
+        until(lambda: server.api("tools/pins")["items"], seconds=40)
         ended = server.cli("run", "refunds", "--", *PYTHON, "-c", READER)
         lines = [each for each in ended.stdout.splitlines() if each.startswith(("read", "error"))]
         assert [each.split()[0] for each in lines] == ["read", "read", "read", "error", "error"], ended

@@ -6,11 +6,8 @@ import asyncio
 import hashlib
 import logging
 import socket
-import subprocess
-import sys
-import time
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +25,7 @@ from interlock.services.approve import Approve
 from interlock.store import actions
 from interlock.store.schema import metadata
 from mcp import Client
-from support.gateway import WORKSHOP, Gateway, a_gateway, a_manifest, a_tool, workshop
+from support.gateway import Gateway, a_gateway, a_manifest, a_tool, workshop, workshop_over_http
 
 ERAS = pytest.mark.parametrize("era", [[], ["--legacy"]], ids=["modern", "legacy"])
 TRACE = {
@@ -65,22 +62,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-@contextmanager
-def over_http(port: int, *options: str) -> Generator[subprocess.Popen[bytes]]:
-    """Run a workshop that listens on `port`."""
-    process = subprocess.Popen([sys.executable, WORKSHOP, "--http", str(port), "--name", "shop", *options])
-    try:
-        for _ in range(1_200):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 @ERAS
@@ -170,16 +151,14 @@ def test_a_legacy_http_server_that_forgot_the_session_is_said_too(tmp_path: Path
     async def story(gateway: Gateway) -> None:
         async with gateway.client(await gateway.token()) as client:
             assert await said(client, "count") == "1"
-            processes[0].kill()
-            processes[0].wait()
-            with over_http(port, "--legacy"):
+            first.close()
+            with workshop_over_http("shop", port, "--legacy"):
                 result = await client.call_tool("count", {})
                 assert result.content[0].text == "1"  # pyright: ignore[reportAttributeAccessIssue]
                 assert (result.meta or {})["interlock/session_lost"]["server"] == "shop"
 
-    processes: list[subprocess.Popen[bytes]] = []
-    with over_http(port, "--legacy") as process:
-        processes.append(process)
+    with ExitStack() as first:
+        first.enter_context(workshop_over_http("shop", port, "--legacy"))
         play(a_manifest([server], [a_tool("shop.count")]), tmp_path, story)
 
 
@@ -250,7 +229,7 @@ def test_a_secret_in_a_header_reaches_its_server_and_nothing_else(
             shown.append(repr(rows))
 
     names = ("header", "fail", "die", "echo")
-    with over_http(port, *era):
+    with workshop_over_http("shop", port, *era):
         play(a_manifest([server], [a_tool(f"shop.{each}") for each in names]), tmp_path, story)
     assert all("is_error=True" in each for each in shown[:3])
     leaked = [each[:200] for each in [*shown, caplog.text] if "never_shown" in each]

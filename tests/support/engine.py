@@ -301,10 +301,10 @@ class World:
         return list(reversed(await self.store.read(lambda found: actions.listed(found, limit=10_000))))
 
     async def until(self, action: str, *states: str) -> Action:
-        """Wait until an action is in one of `states` on disk."""
+        """Wait until an action is in one of `states` on disk; a final one is known in memory by then, too."""
         known = await self.action(action)
         for _ in range(1000):
-            if known.state.value in states:
+            if known.state.value in states and not (known.state.final and self.calls.flights.aloft(action)):
                 return known
             await asyncio.sleep(0.01)
             known = await self.action(action)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import asynccontextmanager
+import socket
+import subprocess
+import time
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx2
-import uvicorn
 from mcp.client.streamable_http import streamable_http_client
 
 from interlock.call.engine import Calls
@@ -22,7 +24,7 @@ from interlock.core.document.tool import BlastRadius, Tool, ToolServer
 from interlock.core.document.workflow import Grant, Workflow
 from interlock.core.model import EffectClass, RiskTier
 from interlock.gateway.mcp.front import McpGateway
-from interlock.listen import server_config
+from interlock.listen import Listener, server_config
 from interlock.runtime import Runtime
 from interlock.services.authenticate import Authenticator
 from interlock.services.kill import KillSwitch
@@ -54,6 +56,32 @@ def workshop(
         command=(*python, WORKSHOP, "--name", name, *options),
         stateless=stateless,
     )
+
+
+@contextmanager
+def workshop_over_http(name: str, port: int, *options: str) -> Generator[None]:
+    """Run a workshop that listens on `port` until the block ends."""
+    process = subprocess.Popen([*PYTHON, WORKSHOP, "--http", str(port), "--name", name, *options])
+    try:
+        _wait_until(lambda: _listens(port))
+        yield
+    finally:
+        process.kill()
+        process.wait()
+        _wait_until(lambda: not _listens(port))
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _wait_until(true: Callable[[], bool]) -> None:
+    for _ in range(3_000):
+        if true():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it did not come true in time")
 
 
 def a_tool(name: str, tier: RiskTier = RiskTier.READ_ONLY) -> Tool:
@@ -172,7 +200,7 @@ async def a_gateway(
     await gateway.start()
     await registrar.start()
     await calls.start()
-    server = uvicorn.Server(server_config(gateway, host="127.0.0.1", port=0))
+    server = Listener(server_config(gateway, host="127.0.0.1", port=0))
     serving = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.01)
@@ -184,7 +212,7 @@ async def a_gateway(
         yield found
     finally:
         await gateway.close()
-        server.should_exit = True
+        server.stop()
         await serving
         await calls.close()
         await servers.close()

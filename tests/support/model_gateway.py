@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import uvicorn
 
 from interlock.app.compose import wire
 from interlock.core.bundle import compile_bundle
@@ -21,7 +20,7 @@ from interlock.core.document.spending import Budget, Models
 from interlock.core.document.workflow import Workflow
 from interlock.core.model import WireFamily
 from interlock.gateway.llm.front import LlmGateway
-from interlock.listen import server_config
+from interlock.listen import Listener, server_config
 from interlock.runtime import Runtime
 from interlock.services.open_run import open_run
 from interlock.settings import Settings
@@ -159,7 +158,7 @@ async def a_model_gateway(
         await wired.prices.start()
         await wired.budgets.start()
         gateway = LlmGateway(wired) if body_seconds is None else LlmGateway(wired, body_seconds=body_seconds)
-        server = uvicorn.Server(server_config(gateway, host="127.0.0.1", port=0))
+        server = Listener(server_config(gateway, host="127.0.0.1", port=0))
         serving = asyncio.create_task(server.serve())
         while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.01)
@@ -171,7 +170,7 @@ async def a_model_gateway(
             try:
                 yield found
             finally:
-                server.should_exit = True
+                server.stop()
                 await serving
                 await wired.models.providers.close()
                 await wired.budgets.close()

@@ -295,11 +295,14 @@ def text(result: types.CallToolResult) -> str:
     return result.content[0].text  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def until(found: Any, *, seconds: float = 60) -> Any:
-    """Return what `found` returns as soon as it is true; `seconds` is for a machine that is very busy."""
+def until(found: Any, *, seconds: float = 60, pause: float = 0.05) -> Any:
+    """Return what `found` returns as soon as it is true; `seconds` is for a machine that is very busy.
+
+    Between two looks is a `pause`: a longer one where it is a command that looks.
+    """
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
         if value := found():
             return value
-        time.sleep(0.05)
+        time.sleep(pause)
     raise AssertionError("it did not come true in time")
