@@ -17,7 +17,7 @@ COMPOSED = {
         f"action.{state}"
         for state in (
             "awaiting_input", "compensated", "compensation_failed", "denied", "executing", "failed",
-            "in_doubt", "parked", "retry", "scheduled", "succeeded", "waiting_approval",
+            "in_doubt", "parked", "retry", "scheduled", "succeeded", "voided", "waiting_approval",
         )
     },
     "{}.{}": {

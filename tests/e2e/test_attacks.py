@@ -354,6 +354,9 @@ DECLARED: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/api/v1/actions/{id}"): EVERY_ROLE,
     ("POST", "/api/v1/actions/{id}/cancel"): ANYONE,  # decided by the action: see the tests of actions
     ("POST", "/api/v1/actions/{id}/resolve"): ANYONE,
+    ("POST", "/api/v1/actions/{id}/settle"): ANYONE,
+    ("POST", "/api/v1/actions/{id}/void"): ANYONE,
+    ("POST", "/api/v1/actions/{id}/follow-up"): ANYONE,
     ("POST", "/api/v1/tools/{tool}/exercise"): frozenset({"policy_author", *STOPPERS}),
     ("GET", "/api/v1/actions/{id}/undo"): EVERY_ROLE,
     ("POST", "/api/v1/actions/{id}/undo"): ANYONE,

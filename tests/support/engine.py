@@ -32,6 +32,7 @@ from interlock.store import actions, bundles, documents, run_facts, run_starts
 from interlock.store.database import Store, Transaction
 from interlock.store.memory import Memory
 from interlock.store.outcomes import Outcomes
+from interlock.store.proposals import Proposals
 from interlock.store.recoveries import Recoveries
 from interlock.store.schema import actions as rows
 from interlock.upstream.executor import (
@@ -187,6 +188,7 @@ class World:
         recoveries = Recoveries(self.memory)
         self.store.land(recoveries.land)
         self.store.follow(recoveries.follow)
+        self.store.follow(Proposals(self.memory).follow)
         self.breakers = Breakers(store=self.store, memory=self.memory)
         self.store.follow(self.breakers.follow)
         self.store.follow(Outcomes(self.memory).follow)

@@ -30,11 +30,23 @@ def test_only_an_approved_a_continued_or_a_retried_action_starts_executing() -> 
 
 def test_what_is_over_is_only_resolved_settled_or_undone() -> None:
     later = {
-        ActionState.IN_DOUBT: {_S.SUCCEEDED, _S.FAILED, _S.RETRY, _S.COMPENSATING},
-        ActionState.SUCCEEDED: {_S.PENDING_SETTLEMENT, _S.COMPENSATING},
-        ActionState.PENDING_SETTLEMENT: {_S.SETTLED, _S.VOIDED, _S.COMPENSATING},
-        ActionState.COMPENSATING: {_S.COMPENSATED, _S.COMPENSATION_FAILED, _S.SUCCEEDED, _S.IN_DOUBT},
-        ActionState.COMPENSATION_FAILED: {_S.COMPENSATING, _S.COMPENSATED},
+        ActionState.IN_DOUBT: {
+            _S.SUCCEEDED,
+            _S.PENDING_SETTLEMENT,
+            _S.FAILED,
+            _S.RETRY,
+            _S.COMPENSATING,
+        },
+        ActionState.SUCCEEDED: {_S.COMPENSATING},
+        ActionState.PENDING_SETTLEMENT: {_S.SETTLED, _S.COMPENSATING, _S.COMPENSATION_FAILED},
+        ActionState.COMPENSATING: {
+            _S.COMPENSATED,
+            _S.VOIDED,
+            _S.COMPENSATION_FAILED,
+            _S.SUCCEEDED,
+            _S.IN_DOUBT,
+        },
+        ActionState.COMPENSATION_FAILED: {_S.COMPENSATING, _S.COMPENSATED, _S.VOIDED},
     }
     for state in ActionState:
         following = {each for each in ActionState if state.may_become(each)}

@@ -23,6 +23,7 @@ from interlock.core.document.provider import (
 )
 from interlock.core.document.runbook import Baseline, Runbook
 from interlock.core.document.spending import Budget, Compression, Customer, Degraded, Models
+from interlock.core.document.tool import Companion, FollowUp, Settlement, Tool
 from interlock.core.document.workflow import Webhook, Workflow
 from interlock.core.judgement import record
 from interlock.core.merge import NARROWS, NEITHER, WIDENS, Direction
@@ -31,6 +32,27 @@ from interlock.core.model_route import Route, permits
 from support.policies import a_workflow
 
 HOOK = Webhook(url="https://a/out", key="secret://env/HOOK")
+STEP = Companion(tool="crm.last", arguments={})
+
+
+@pytest.mark.parametrize(
+    ("field", "said", "words"),
+    [
+        ("follow_up", FollowUp(tool="crm.last", arguments={}, after=7200),
+         "crm.last 2h later, once a person confirms it"),
+        ("settlement", Settlement(confirm=STEP, void=Companion(tool="crm.undo", arguments={}), within=600),
+         "crm.last once a person confirms it within 10m, else crm.undo"),
+    ],
+)  # fmt: skip
+def test_a_second_step_widens_and_its_absence_narrows(field: str, said: Any, words: str) -> None:
+    without, having = Tool(name="crm.update"), Tool(name="crm.update", **{field: said})
+    [added] = record(without, having)[1]
+    [removed] = record(having, without)[1]
+    label = field.replace("_", "-")
+    assert (added.words, added.direction) == (f"{label} changed from nothing to {words}", WIDENS)
+    assert (removed.words, removed.direction) == (f"{label} changed from {words} to nothing", NARROWS)
+
+
 OPENAI, ANTHROPIC = WireFamily.OPENAI, WireFamily.ANTHROPIC
 RATES = DeclaredRates(input=10, output=40, cache_read=1)
 PRICE = DeclaredPrice(rates=RATES)

@@ -83,6 +83,7 @@ def test_an_error_is_the_callers_only_where_that_can_be_told(
 def test_some_moves_trip_by_themselves() -> None:
     wide, expired = RiskTier.HIGH_BLAST_RADIUS, ActionState.EXPIRED
     assert tripped_by(an_action(expired, tier=wide)) == (BreakerKind.WORKFLOW, Trigger.APPROVAL_EXPIRED)
+    assert tripped_by(an_action(expired, tier=wide, follows="act_0")) is None
     assert tripped_by(an_action(expired)) is None
     assert tripped_by(an_action(ActionState.REJECTED, tier=wide)) is None
     failed_undo = an_action(ActionState.COMPENSATION_FAILED)

@@ -139,7 +139,9 @@ def test_a_new_version_loses_one_step_of_what_was_earned_and_regains_nothing(
         (S.SUCCEEDED, S.COMPENSATING, Finding.FAILED),
         (S.COMPENSATING, S.COMPENSATION_FAILED, Finding.SEVERE),
         (S.COMPENSATING, S.COMPENSATED, None),
-        (S.SUCCEEDED, S.PENDING_SETTLEMENT, None),
+        (S.EXECUTING, S.PENDING_SETTLEMENT, Finding.HELD),
+        (S.PENDING_SETTLEMENT, S.SETTLED, None),
+        (S.PENDING_SETTLEMENT, S.COMPENSATION_FAILED, Finding.SEVERE),
     ],
 )
 def test_what_a_move_says_about_a_trial(was: ActionState, to: ActionState, found: Finding | None) -> None:

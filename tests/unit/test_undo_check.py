@@ -7,12 +7,35 @@ from typing import Any
 import pytest
 
 from interlock.core.bundle import BundleInvalid, compile_bundle
+from interlock.core.document.tool import FollowUp, Settlement
 from interlock.core.model import EffectClass
 from interlock.core.undo_check import check_undos, require_undos
 from support.policies import Companion, a_reading_tool, a_tool, documents
 
 GIVEN = {"type": "object", "properties": {"id": {}, "to": {}}}
 TAKEN = {"type": "object", "properties": {"id": {}, "deep": {}}, "required": ["id"]}
+
+
+def test_second_steps_are_held_against_the_schemas_too() -> None:
+    step = Companion(tool="crm.last", arguments={"id": "$args.di"})
+    void = Companion(tool="crm.last", arguments={"id": 1})
+    settled = a_tool(settlement=Settlement(confirm=step, void=void, within=600))
+    follow_up = FollowUp(tool="crm.last", arguments={}, after=600)
+    undone = a_tool("crm.other", undo=void, follow_up=follow_up)
+    last = a_tool("crm.last", blast_radius=None)
+    bundle = compile_bundle(
+        documents(None, tools=(a_reading_tool(), settled, undone, last)), environment="dev"
+    )
+    found = require_undos(bundle, {"crm.update": GIVEN, "crm.last": TAKEN})
+    unmapped = "cannot work: crm.last is not mapped, so nobody knows what"
+    assert list(found) == [
+        f"tool crm.other: its undo {unmapped} undoing does",
+        f"tool crm.other: its follow-up {unmapped} it does",
+        "tool crm.other: its follow-up cannot work: crm.last requires the argument 'id'",
+        f"tool crm.update: its confirm {unmapped} it does",
+        "tool crm.update: its confirm cannot work: the tool has no argument 'di'",
+        f"tool crm.update: its void {unmapped} undoing does",
+    ]
 
 
 def said(

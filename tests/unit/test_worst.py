@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from interlock.core.admission import Snapshot, any_arguments, decide
 from interlock.core.bundle import Bundle, compile_bundle
 from interlock.core.canonical import digest
-from interlock.core.document.tool import BlastRadius, Companion, ToolServer, Variant
+from interlock.core.document.tool import BlastRadius, Companion, FollowUp, Settlement, ToolServer, Variant
 from interlock.core.document.workflow import Grant
 from interlock.core.model import HOUR, Pin, Principal, Request, RiskTier, Verdict
 from interlock.core.snapshot import RunFacts
@@ -123,6 +123,19 @@ def test_ways_back_are_listed() -> None:
     assert call.reversible == "yes; undo with crm.lookup; cancellable for 10 minutes"
     [call] = reported(found).calls
     assert "undo with crm.lookup, declared, not yet exercised" in call.reversible
+
+
+def test_what_makes_a_call_final_is_listed_with_its_time() -> None:
+    step = Companion(tool="crm.lookup", arguments={})
+    for seconds, words in ((600, "10 minutes"), (7200, "2 hours"), (86_400, "1 days"), (601, "601 seconds")):
+        settled = a_tool(settlement=Settlement(confirm=step, void=step, within=seconds), delay=0)
+        [call] = reported(bundle(Grant(tool="crm.update"), tool=settled), exercised=["crm.update"]).calls
+        said = f"voided by crm.lookup unless a person confirms crm.lookup within {words}"
+        assert call.reversible == f"yes; {said}"
+    follow_up = FollowUp(tool="crm.lookup", arguments={}, after=3600)
+    followed = a_tool(undo=step, follow_up=follow_up, delay=0)
+    [call] = reported(bundle(Grant(tool="crm.update"), tool=followed), exercised=["crm.update"]).calls
+    assert "made final by crm.lookup after 1 hours, once a person confirms it" in call.reversible
 
 
 def test_a_measure_may_be_fixed_nested_or_missing() -> None:

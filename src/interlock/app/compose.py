@@ -28,6 +28,7 @@ from interlock.store.database import Store
 from interlock.store.keyring import Keyring
 from interlock.store.memory import Memory
 from interlock.store.outcomes import Outcomes
+from interlock.store.proposals import Proposals
 from interlock.store.recoveries import Recoveries
 from interlock.upstream.llm.providers import Providers
 from interlock.upstream.tokenizer import Tokenizer
@@ -80,6 +81,7 @@ async def _wired(
     recoveries = Recoveries(memory)
     store.land(recoveries.land)
     store.follow(recoveries.follow)
+    store.follow(Proposals(memory).follow)
     store.follow(breakers.follow)
     store.follow(Outcomes(memory).follow)
     switch.followers.append(breakers.pressed)

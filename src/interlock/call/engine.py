@@ -30,12 +30,14 @@ from interlock.services.escalate import Escalate
 from interlock.services.expire import Expire
 from interlock.services.measure import DEADLINE, Measure
 from interlock.services.probe import PROBE, Probe
+from interlock.services.propose import Propose
 from interlock.services.readmit import Readmit
 from interlock.services.recover import Recover
 from interlock.services.ring import Ring
 from interlock.services.settle import Counted, Settle, uncounted
+from interlock.services.void import Void
 from interlock.settings import Settings
-from interlock.store import requests
+from interlock.store import requests, settlements
 from interlock.store.collected import Collected
 from interlock.store.database import Store
 from interlock.store.memory import CallKey, LiveAction, Memory, call_key
@@ -194,7 +196,7 @@ class Calls:
             return
         if live.tool not in self._memory.pins:  # after a start: its server has not said yet what it offers
             return  # the clock looks again
-        if not self._ready(live.tool, live.run):
+        if not self._ready(live.tool, "" if live.follows else live.run):
             return
         self.flights.launch(action_id, self._writes.go(action_id))
 
@@ -267,6 +269,8 @@ def _ring_of(store: Store, memory: Memory, runtime: Runtime, measure: Measure) -
     probe = Probe(store=store, memory=memory, runtime=runtime, ask=measure.ask)
     store.follow(probe.follow)
     ring.on(PROBE, probe.due)
+    ring.on(settlements.FOLLOW_UP, Propose(store=store, memory=memory).due)
+    ring.on(settlements.DEADLINE, Void(store=store, memory=memory).due)
     escalate = Escalate(memory=memory)
     ring.on(requests.REMINDER, escalate.remind)
     ring.on(requests.BREACH, escalate.breach)

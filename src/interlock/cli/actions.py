@@ -1,4 +1,4 @@
-"""`interlock actions`: what agents did or want to do beyond reads; stop it, or clear up a doubt."""
+"""`interlock actions`: what agents did or want to do beyond reads; stop it, settle it, clear up a doubt."""
 
 from __future__ import annotations
 
@@ -99,6 +99,43 @@ def redeliver(
     emit(done, f"{line(done['id'])} tells {line(done['event'])} again.", as_json)
 
 
+@app.command()
+def settle(
+    action: Action,
+    reason: Annotated[str, typer.Option(help="Why; it is recorded.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Confirm what is pending settlement: its second step is approved in your name, and carried out."""
+    _second(action, "settle", reason, as_json)
+
+
+@app.command()
+def void(action: Action, reason: Reason, as_json: Json = False) -> None:
+    """Take back what is pending settlement, before its deadline does."""
+    _second(action, "void", reason, as_json)
+
+
+@app.command("follow-up")
+def follow_up(action: Action, reason: Reason, as_json: Json = False) -> None:
+    """Have a follow-up asked for before its time, or again when nobody confirmed it in time."""
+    _second(action, "follow-up", reason, as_json)
+
+
+def _second(action: str, what: str, reason: str, as_json: bool) -> None:
+    with api() as client:
+        said = client.post(f"/api/v1/actions/{action}/{what}", json={"reason": reason}).json()
+    emit(said, f"{line(said['action'])} is {line(said['state'])}{_step(said['second_step'])}.", as_json)
+
+
+def _step(step: dict[str, Any]) -> str:
+    """Say what makes an action final: when it is proposed, or where it stands."""
+    if step["action"] is None:
+        return f"; {line(step['tool'])} is proposed at {moment(step['due_at'])}"
+    waits = step["state"] == "waiting_approval"
+    how = f": interlock approvals approve {line(step['approval'])}" if waits else ""
+    return f"; {line(step['action'])} ({line(step['tool'])}) is {line(step['state'])}{how}"
+
+
 def _text(found: dict[str, Any]) -> str:
     shown = [
         f"{line(found['id'])} is {line(found['state'])}: {line(found['tool'])} ({line(found['tier'])})",
@@ -106,6 +143,10 @@ def _text(found: dict[str, Any]) -> str:
         f"  arguments {line(found['arguments'])}",
         *(f"  {line(each['verdict'])}: {line(each['message'])}" for each in found["reasons"]),
     ]
+    if found["follows"]:
+        shown.append(f"  makes {line(found['follows'])} final")
+    if found["second_step"]:
+        shown.append(f"  second step{_step(found['second_step'])}")
     if found["error"]:
         shown.append(f"  {line(found['error'])}")
     for move in found["moves"]:

@@ -43,6 +43,9 @@ interlock approvals answer apr_02 "the address in the contract is right"
 interlock actions list --state in_doubt
 interlock actions show act_01
 interlock actions cancel act_01 --reason "sent by hand"
+interlock actions settle act_01 --reason "the payee was called back"
+interlock actions void act_01 --reason "the payee is not known"
+interlock actions follow-up act_02 --reason "the retention time is over"
 interlock actions resolve act_01 --happened --reason "found in the bank's list"
 interlock actions deliveries --state given_up
 interlock actions redeliver dlv_01 --reason "the receiver was down for two days"

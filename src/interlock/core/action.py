@@ -66,15 +66,25 @@ _MOVES: dict[ActionState, frozenset[ActionState]] = {
     _S.APPROVED: frozenset({_S.EXECUTING, _S.PARKED, _S.CANCELLED, _S.DENIED, _S.WAITING_APPROVAL}),
     _S.PARKED: frozenset({_S.APPROVED, _S.CANCELLED}),
     _S.EXECUTING: frozenset(
-        {_S.SUCCEEDED, _S.FAILED, _S.IN_DOUBT, _S.RETRY, _S.AWAITING_INPUT, _S.COMPENSATING}
+        {
+            _S.SUCCEEDED,
+            _S.PENDING_SETTLEMENT,
+            _S.FAILED,
+            _S.IN_DOUBT,
+            _S.RETRY,
+            _S.AWAITING_INPUT,
+            _S.COMPENSATING,
+        }
     ),
     _S.AWAITING_INPUT: frozenset({_S.EXECUTING, _S.CANCELLED, _S.DENIED, _S.WAITING_APPROVAL}),
     _S.RETRY: frozenset({_S.EXECUTING, _S.IN_DOUBT, _S.COMPENSATING}),
-    _S.IN_DOUBT: frozenset({_S.SUCCEEDED, _S.FAILED, _S.RETRY, _S.COMPENSATING}),
-    _S.SUCCEEDED: frozenset({_S.PENDING_SETTLEMENT, _S.COMPENSATING}),
-    _S.PENDING_SETTLEMENT: frozenset({_S.SETTLED, _S.VOIDED, _S.COMPENSATING}),
-    _S.COMPENSATING: frozenset({_S.COMPENSATED, _S.COMPENSATION_FAILED, _S.SUCCEEDED, _S.IN_DOUBT}),
-    _S.COMPENSATION_FAILED: frozenset({_S.COMPENSATING, _S.COMPENSATED}),
+    _S.IN_DOUBT: frozenset({_S.SUCCEEDED, _S.PENDING_SETTLEMENT, _S.FAILED, _S.RETRY, _S.COMPENSATING}),
+    _S.SUCCEEDED: frozenset({_S.COMPENSATING}),
+    _S.PENDING_SETTLEMENT: frozenset({_S.SETTLED, _S.COMPENSATING, _S.COMPENSATION_FAILED}),
+    _S.COMPENSATING: frozenset(
+        {_S.COMPENSATED, _S.VOIDED, _S.COMPENSATION_FAILED, _S.SUCCEEDED, _S.IN_DOUBT}
+    ),
+    _S.COMPENSATION_FAILED: frozenset({_S.COMPENSATING, _S.COMPENSATED, _S.VOIDED}),
 }
 UNDO_AGAIN = frozenset({(_S.FAILED, _S.RETRY), (_S.CANCELLED, _S.APPROVED)})
 """Moves of an undo alone: there is one of an action at most, so a person has it tried again (invariant 8)."""
@@ -88,7 +98,8 @@ class Action:
     while it is scheduled or to be tried again, `lease_until` says until when a call that was sent may still
     land. `attempt` counts how often it was sent and may have landed, `began_at` is the first of these times,
     `ended_at` when its outcome was written. `comp_of` names the action that this one undoes, `undo_until`
-    says how long this one can be undone.
+    says how long this one can be undone. `follows` names the action whose second step this one is. What is
+    pending settlement is voided at `due_at`.
     """
 
     id: str
@@ -124,6 +135,7 @@ class Action:
     ended_at: int = 0
     comp_of: str = ""
     undo_until: int = 0
+    follows: str = ""
 
     @property
     def cancellable(self) -> bool:

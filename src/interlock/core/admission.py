@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from interlock.core import gate, refusal
+from interlock.core import gate, refusal, second_gate
 from interlock.core.bundle import Bundle
 from interlock.core.case import Case, Check, Said
 from interlock.core.ground import read
@@ -41,6 +41,7 @@ __all__ = [
     "decide_capability",
     "decide_model",
     "decide_preview",
+    "decide_second",
     "refuse",
     "to_be_measured",
 ]
@@ -98,6 +99,25 @@ def to_be_measured(request: Request, snapshot: Snapshot, now: int) -> bool:
 def decide_preview(request: Request, snapshot: Snapshot, now: int) -> Decision:
     """Decide the call of a preview, which the map declares and no workflow need grant (A1)."""
     return _decide(PREVIEW_GATES, Case(request, snapshot, now))
+
+
+def decide_second(request: Request, snapshot: Snapshot, now: int, *, follows: str) -> Decision:
+    """Decide the second step of an action of the tool `follows`, which its map entry declares (E4).
+
+    Neither the run nor the token of the action counts: both may have ended. A person always confirms it.
+    """
+    gates = (
+        (Gate.ENVIRONMENT, gate.environment),
+        (Gate.SCOPE, second_gate.declared(follows)),
+        (Gate.SCHEMA, gate.schema),
+        (Gate.CONSTRAINTS, second_gate.reached),
+        (Gate.BREAKER, gate.circuit),
+        (Gate.BUDGET, gate.budget),
+        (Gate.TAINT, gate.tainted),
+        (Gate.RULES, gate.rules),
+        (Gate.APPROVAL, second_gate.confirmed),
+    )
+    return _decide(gates, Case(request, snapshot, now))
 
 
 def refuse(request: Request, reason: Reason, snapshot: Snapshot, now: int) -> Decision:

@@ -40,6 +40,7 @@ class AlertKind(StrEnum):
     APPROVAL_REMINDER = "approval.reminder"
     APPROVAL_ESCALATED = "approval.escalated"
     APPROVAL_UNANSWERED = "approval.unanswered"
+    SECOND_STEP_LEFT = "second-step.left"
 
     @property
     def severity(self) -> Severity:
@@ -166,6 +167,14 @@ TEMPLATES: Mapping[AlertKind, FailureMode] = {
         first_action="Find somebody who may decide: interlock approvals show ID names them. If nobody is "
         "there, stop the call (interlock actions cancel ID) and correct the workflow's approvals.",
         escalate_when="It happens again for this workflow: its approvers, rota or sla do not fit the work.",
+    ),
+    AlertKind.SECOND_STEP_LEFT: FailureMode(
+        name="second-step-left",
+        symptoms="What was to make an action final did not happen: nobody confirmed it in time, the policy "
+        "forbids it, or its tool refused. What was provisional is voided at its deadline; the rest stays.",
+        first_action="interlock actions show ACTION says what became of it. If it is still wanted, have it "
+        "asked for again: interlock actions follow-up ACTION --reason TEXT.",
+        escalate_when="It happens again for this workflow: its approvers do not see what they are asked for.",
     ),
     AlertKind.UNDO_FAILED: FailureMode(
         name="undo-failed",

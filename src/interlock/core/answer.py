@@ -52,7 +52,8 @@ class Completed:
     """The tool answered. `recorded` says that this is the stored answer of an earlier execution.
 
     `tool` is its dotted name where an action is on record. `revised` holds the arguments that ran when a
-    person changed them before approving.
+    person changed them before approving. `settles_by` says when a
+    provisional one is voided unless a person confirms it.
     """
 
     action: str | None
@@ -60,6 +61,7 @@ class Completed:
     recorded: bool = False
     tool: str = ""
     revised: Mapping[str, Json] | None = None
+    settles_by: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,4 +194,5 @@ def _ended(action: Action, *, recorded: bool, revised: bool) -> Completed | Brok
         recorded=recorded,
         tool=action.tool,
         revised=action.arguments if revised else None,
+        settles_by=action.due_at if action.state is ActionState.PENDING_SETTLEMENT else 0,
     )

@@ -29,17 +29,16 @@ from interlock.core.policy.rule import Zone, check_rule
 from interlock.core.reference import (
     Names,
     check_agent,
-    check_circles,
     check_credentials,
     check_organisation,
     check_policy,
     check_rotation,
     check_runbook,
     check_team,
-    check_tool,
     check_workflow,
 )
 from interlock.core.tool import CompiledTool, compile_tool, fields_of, server_of, unmeasured
+from interlock.core.tool_reference import check_circles, check_tool
 from interlock.core.workflow import CompiledWorkflow, PlacedRule, compile_workflow, place
 
 Key = tuple[str, str, str]

@@ -12,7 +12,6 @@ from interlock.core.snapshot import RunFacts, Snapshot
 from interlock.core.tool import CompiledTool
 from interlock.core.workflow import CompiledWorkflow
 
-PRODUCTION = "production"
 Said = tuple[Reason, ...]
 CONTENT: Said = ()
 _FIRST, _WIDEST, _HARDEST = Gate.TOKEN, RiskTier.HIGH_BLAST_RADIUS, EffectClass.ONCE

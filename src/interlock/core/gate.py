@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from interlock.core import breaker, kill, refusal, taint
 from interlock.core.budget import Clamp, Granted, answer
 from interlock.core.budget import refused as in_words
-from interlock.core.case import CONTENT, PRODUCTION, Case, Said
+from interlock.core.case import CONTENT, Case, Said
 from interlock.core.ground import killed, tripped
 from interlock.core.identity import check_environment, check_token
 from interlock.core.model import (
+    PRODUCTION,
     EffectClass,
     Gate,
     Json,
@@ -124,7 +125,7 @@ def schema(case: Case) -> Said:
 
 def constraints(case: Case) -> Said:
     """The call meets every grant, and each run has one left; then the tier of this very call is known."""
-    tool, facts = case.tool, _facts(case)
+    tool, facts = case.tool, read_facts(case)
     for run, granting in case.line:
         grant = granting.grants[tool.name]
         missed = misses(grant.where, facts)
@@ -139,9 +140,10 @@ def constraints(case: Case) -> Said:
     return CONTENT
 
 
-def _facts(case: Case) -> Facts:  # made by position, which takes half the time
+def read_facts(case: Case) -> Facts:
+    """Know what rules and conditions read of the call, and return it."""
     run, tool, snapshot = case.run, case.tool, case.snapshot
-    facts = case.facts = Facts(
+    facts = case.facts = Facts(  # made by position, which takes half the time
         case.request.arguments,
         tool.fields[tool.tier.rank],
         _UNMEASURED if snapshot.reach is None else snapshot.reach,
@@ -159,7 +161,7 @@ def _facts(case: Case) -> Facts:  # made by position, which takes half the time
 def to_be_measured(case: Case) -> Said:
     """Whatever needs no reach to be told about the grant is met: else the preview is not even asked (A1)."""
     told = tuple(each for each in case.grant.where if not each.refers and not each.field.startswith("reach."))
-    missed, limit = misses(told, _facts(case)), case.grant.max_calls
+    missed, limit = misses(told, read_facts(case)), case.grant.max_calls
     if missed:
         return (refusal.out_of_scope(case.workflow.label, case.tool.name, missed),)
     if limit is not None and case.run.calls.get(case.tool.name, 0) >= limit:

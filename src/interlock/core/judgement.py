@@ -21,7 +21,7 @@ from interlock.core.document.provider import (
 from interlock.core.document.rule import Hours, Policy, Rule
 from interlock.core.document.runbook import Runbook
 from interlock.core.document.spending import Budget, Degraded, Models
-from interlock.core.document.tool import BlastRadius, Credentials, Tool, ToolServer
+from interlock.core.document.tool import BlastRadius, Credentials, FollowUp, Settlement, Tool, ToolServer
 from interlock.core.document.workflow import Approvals, BreakerLimits, Grant, Webhook, Workflow
 from interlock.core.merge import NARROWS, NEITHER, WIDENS, Change, Direction, Merge, Merged
 from interlock.core.model import AtEnd, OnHard, Source
@@ -54,6 +54,23 @@ def _seconds(value: int) -> str:
         if value and value % size == 0:
             return f"{value // size}{unit}"
     return f"{value}s"
+
+
+def _removed(_old: Any, new: Any) -> Direction:
+    return NARROWS if new is None else WIDENS
+
+
+def _follow_up(said: FollowUp | None) -> str:
+    if said is None:
+        return "nothing"
+    return f"{said.tool} {_seconds(said.after)} later, once a person confirms it"
+
+
+def _settlement(said: Settlement | None) -> str:
+    if said is None:
+        return "nothing"
+    within = f"{_seconds(said.within)}, else {said.void.tool}"
+    return f"{said.confirm.tool} once a person confirms it within {within}"
 
 
 def _percent(points: int) -> str:
@@ -143,7 +160,9 @@ FIELDS: Mapping[type, Mapping[str, Merge]] = {
     Credentials: {"expires": merge.value("expiry", _expiry)},
     Tool: {
         "blast_radius": merge.inside("map entry", record, absent=NARROWS),
-        "undo": merge.value("undo", lambda _old, new: NARROWS if new is None else WIDENS),
+        "undo": merge.value("undo", _removed),
+        "follow_up": merge.value("follow-up", _removed, _follow_up),
+        "settlement": merge.value("settlement", _removed, _settlement),
         "sinks": merge.guards("sink"),
         "cost_per_call": merge.higher("cost per call", _money),
     },

@@ -87,12 +87,16 @@ def _said(value: Any) -> str:
     return str(value) if isinstance(value, str | int) else "another value"
 
 
-def value(label: str, judge: Callable[[Any, Any], Direction] = lambda _old, _new: WIDENS) -> Merge:
+def value(
+    label: str,
+    judge: Callable[[Any, Any], Direction] = lambda _old, _new: WIDENS,
+    say: Callable[[Any], str] = _said,
+) -> Merge:
     """Merge a plain value: the new one unless it widens."""
 
     def merge(old: Any, new: Any) -> Merged:
         direction = judge(old, new)
-        words = f"{label} changed from {_said(old)} to {_said(new)}"
+        words = f"{label} changed from {say(old)} to {say(new)}"
         return (old if direction is WIDENS else new), [Change("", words, direction)]
 
     return merge

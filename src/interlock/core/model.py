@@ -18,6 +18,9 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
+PRODUCTION = "production"
+"""The environment in which more is asked for: maps that are complete, undos that were tried out."""
+
 _Value = TypeVar("_Value")
 
 

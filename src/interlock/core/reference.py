@@ -1,4 +1,4 @@
-"""Whether what documents name exists: people, teams, agents, servers, tools, runbooks; no preview circles.
+"""Whether what documents name exists: people, teams, agents, servers, tools, runbooks.
 
 Every name that resolves to nothing is a problem with a near name, said before anything is decided.
 """
@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import cast
 
 from interlock.core.document.identity import Agent, Organisation, Rotation, Team
 from interlock.core.document.provider import Provider
 from interlock.core.document.rule import Policy, Rule
 from interlock.core.document.runbook import Runbook
 from interlock.core.document.spending import Budget
-from interlock.core.document.tool import Companion, Exercise, Probe, Tool, ToolServer
+from interlock.core.document.tool import Tool, ToolServer
 from interlock.core.document.workflow import Workflow
-from interlock.core.model import EffectClass, Json, RiskTier
 from interlock.core.policy.flaw import Flaws, near
 from interlock.core.tool import server_of
 from interlock.core.workflow import ANY_TOOL
@@ -130,51 +128,6 @@ def check_agent(agent: Agent, names: Names, flaws: Flaws) -> None:
     _check_budget(agent.budget, names, flaws)
 
 
-def check_tool(tool: Tool, names: Names, flaws: Flaws) -> None:
-    """Check what a tool's entry names: its server, its preview, its undo, its sinks."""
-    server, dot, bare = tool.name.partition(".")
-    if not (server and dot and bare):
-        flaws.at("metadata", "name").add(f"a tool is named server.tool, not {tool.name!r}")
-    else:
-        names.need("ToolServer", server, names.servers, flaws.at("metadata", "name"))
-    if tool.tier is RiskTier.READ_ONLY and tool.effect not in (None, EffectClass.READ):
-        flaws.at("spec", "effect").add(f"a read_only tool has the effect read, not {tool.effect}")
-    if tool.preview is not None:
-        _check_companion(tool.preview, names, flaws.at("spec", "preview"), sources=("args",))
-        preview = names.tools.get(tool.preview.tool)
-        if preview is not None and not _reads_only(preview):
-            flaws.at("spec", "preview", "tool").add("a preview is read_only, and this tool is not")
-    if tool.probe is not None:
-        _check_probe(tool, tool.probe, names, flaws.at("spec", "probe"))
-    if tool.undo is not None:
-        _check_companion(tool.undo, names, flaws.at("spec", "undo"), sources=("args", "result"))
-    if tool.exercise is not None:
-        _check_exercise(tool, tool.exercise, names, flaws.at("spec", "exercise"))
-    for index, sink in enumerate(tool.sinks):
-        if not sink.startswith("args."):
-            flaws.at("spec", "sinks", index).add(f"a sink is an argument: write args.NAME, not {sink!r}")
-
-
-def _check_probe(tool: Tool, probe: Probe, names: Names, flaws: Flaws) -> None:
-    """Check that a probe is a read that can say what became of a call, of a tool that can be probed."""
-    asked = Companion(tool=probe.tool, arguments=probe.arguments)
-    _check_companion(asked, names, flaws, sources=("args",), whole=("key",))
-    found = names.tools.get(probe.tool)
-    if found is not None and not _reads_only(found):
-        flaws.at("tool").add("a probe is read_only, and this tool is not")
-    if tool.effect is not EffectClass.PROBEABLE:
-        flaws.add("a probe belongs to a tool of the effect probeable")
-
-
-def _check_exercise(tool: Tool, exercise: Exercise, names: Names, flaws: Flaws) -> None:
-    names.need("ToolServer", exercise.server, names.servers, flaws.at("server"))
-    if tool.undo is None:
-        flaws.add("an exercise tries out an undo, and this tool names none")
-    elif tool.undo.tool.partition(".")[0] != tool.name.partition(".")[0]:
-        said = "one server stands in for the tool and its undo, so both must be of one server"
-        flaws.at("server").add(said)
-
-
 def check_workflow(workflow: Workflow, names: Names, flaws: Flaws) -> None:
     """Check what a workflow names: agent, owner, tools, approvers, runbook (A3, G1, G7)."""
     spec = flaws.at("spec")
@@ -227,69 +180,3 @@ def _check_rules(
         elif owner != policy:
             flaws.at(index, "id").add(f"the rule id {rule.id!r} is used by the Policy {owner} already")
         seen.add(rule.id)
-
-
-def check_circles(tools: Mapping[str, Tool], flaws_of: Mapping[str, Flaws]) -> None:
-    """Note each circle that goes through a preview once, at the first of its previewed tools by name.
-
-    Undos may well form one: what removes is undone by what adds. An undo never starts another by itself.
-    """
-    reported: set[frozenset[str]] = set()
-    for name, tool in sorted(tools.items()):
-        circle = _circle(name, tool.preview.tool, tools) if tool.preview is not None else []
-        if circle and frozenset(circle) not in reported:
-            reported.add(frozenset(circle))
-            flaws_of[name].at("spec").add(f"a preview runs in a circle: {' -> '.join((*circle, circle[0]))}")
-
-
-def _circle(start: str, preview: str, tools: Mapping[str, Tool]) -> list[str]:
-    """Return the shortest way from a tool through its preview back to itself, or nothing."""
-    ways = [[start, preview]]
-    seen: set[str] = set()
-    for way in ways:  # grows while it is walked: breadth first
-        if way[-1] == start:
-            return way[:-1]
-        for following in _follows(tools.get(way[-1])):
-            if following not in seen:
-                seen.add(following)
-                ways.append([*way, following])
-    return []
-
-
-def _follows(tool: Tool | None) -> list[str]:
-    if tool is None:
-        return []
-    return [each.tool for each in (tool.preview, tool.undo) if each is not None]
-
-
-def _reads_only(tool: Tool) -> bool:
-    return tool.mapped and tool.tier is RiskTier.READ_ONLY and tool.effect is EffectClass.READ
-
-
-def _check_companion(
-    companion: Companion,
-    names: Names,
-    flaws: Flaws,
-    *,
-    sources: tuple[str, ...],
-    whole: tuple[str, ...] = (),
-) -> None:
-    names.need("Tool", companion.tool, names.tools, flaws.at("tool"))
-    for path, value in _texts(companion.arguments, ()):
-        root, _, rest = value.removeprefix("$").partition(".")
-        named = (root in sources and all(rest.split("."))) or (root in whole and not rest)
-        if value.startswith("$") and not value.startswith("$$") and not named:
-            known = (*(f"${source}.NAME" for source in sources), *(f"${each}" for each in whole))
-            allowed = " or ".join(known)
-            flaws.at("arguments", *path).add(f"{value!r} refers to nothing known here: use {allowed}")
-
-
-def _texts(value: Json, path: tuple[str | int, ...]) -> Iterable[tuple[tuple[str | int, ...], str]]:
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, Mapping):
-        for key, each in cast(Mapping[str, Json], value).items():
-            yield from _texts(each, (*path, key))
-    elif isinstance(value, list):
-        for index, each in enumerate(cast(list[Json], value)):
-            yield from _texts(each, (*path, index))

@@ -156,6 +156,12 @@ def not_a_preview(tool: str) -> Reason:
     return deny(Gate.SCOPE, "not_a_preview", f"{tool} is not a read_only tool of this environment.")
 
 
+def not_declared(tool: str, follows: str) -> Reason:
+    """Say that the manifest in force does not make a tool the second step of another one any more."""
+    message = f"The manifest does not name {tool} as the second step of {follows} any more."
+    return deny(Gate.SCOPE, "second_step_undeclared", message)
+
+
 FORGOTTEN = deny(
     Gate.CONSTRAINTS, "key_forgotten", "It was first sent too long ago for its tool to know it by its key."
 )
@@ -257,6 +263,12 @@ UNEXERCISED = Reason(
     code="undo_unexercised",
     message="Its undo was declared and never tried out on the tools as they are registered now, so a person "
     "decides (E5).",
+    verdict=Verdict.REQUIRE_APPROVAL,
+)
+SECOND_STEP = Reason(
+    gate=Gate.APPROVAL,
+    code="second_step",
+    message="It makes final what was reversible, as its manifest declares: a person always confirms it (E4).",
     verdict=Verdict.REQUIRE_APPROVAL,
 )
 OTHER_ARGUMENTS = _ask_again("approval_other_arguments", "The approval was for other arguments.")

@@ -45,7 +45,7 @@ def effect_of(was: Action, now: Action) -> Effect:
     return Effect.FAILURE if now.state in _UNKNOWN else Effect.NEITHER
 
 
-_CLEAN = frozenset({ActionState.SUCCEEDED, ActionState.COMPENSATING})
+_CLEAN = frozenset({ActionState.SUCCEEDED, ActionState.PENDING_SETTLEMENT, ActionState.COMPENSATING})
 _UNKNOWN = frozenset({ActionState.IN_DOUBT, ActionState.RETRY})
 
 
@@ -83,6 +83,8 @@ def tripped_by(now: Action) -> tuple[BreakerKind, Trigger] | None:
     """Return what a move of an action trips by itself, whatever the counters say."""
     if now.state is ActionState.COMPENSATION_FAILED:
         return BreakerKind.TOOL, Trigger.COMPENSATION_FAILED
+    if now.follows:  # nobody of the workflow asked for it: the clock did
+        return None
     if now.state is ActionState.EXPIRED and now.tier is RiskTier.HIGH_BLAST_RADIUS:
         return BreakerKind.WORKFLOW, Trigger.APPROVAL_EXPIRED
     return None

@@ -1,7 +1,7 @@
 """One entry of the blast-radius map, compiled: tier, variants, what rules read about the tool (A1, A2).
 
-A tool without a complete entry counts as `high_blast_radius`. A tool that writes and names neither an undo
-nor a real delay is irreversible, and always needs a person (E5).
+A tool without a complete entry counts as `high_blast_radius`. A tool that writes and names neither an undo,
+a settlement that voids it, nor a real delay is irreversible, and always needs a person (E5).
 """
 
 from __future__ import annotations
@@ -116,7 +116,8 @@ def compile_tool(
         tier=tier,
         effect=effect,
         environment=declared or environment,
-        undoable=document is not None and (document.undo is not None or document.delay >= REAL_DELAY),
+        undoable=document is not None
+        and (document.taken_back_by is not None or document.delay >= REAL_DELAY),
         cost_per_call=document.cost_per_call if document is not None else 0,
         variants=_variants(document, tier, flaws) if document is not None and mapped else (),
         fields=tuple(base | {"tier": each.value} for each in RiskTier),

@@ -141,20 +141,25 @@ def finding_of(was: Action | None, now: Action) -> Finding | None:
     """Return what a move of an action says about its trial; None where it says nothing.
 
     What a person refuses or corrects is a failure, so is what is undone. An error that the caller can correct
-    says nothing, nor does an outcome that nobody knows.
+    says nothing, nor does an outcome that nobody knows, nor a second step, nor that nobody confirmed one.
     """
-    if was is None or now.comp_of or now.tier is RiskTier.READ_ONLY:
+    if was is None or now.comp_of or now.follows or now.tier is RiskTier.READ_ONLY:
         return None
-    if now.state is ActionState.SUCCEEDED:
+    if now.state in _HELD:
         return Finding.HELD
+    if now.state is ActionState.COMPENSATION_FAILED:
+        return Finding.SEVERE
+    if was.state is ActionState.PENDING_SETTLEMENT and now.updated_at >= was.due_at:
+        return None
     if now.state in _CORRECTED:
         return Finding.FAILED
     if now.state is ActionState.FAILED:
         told = was.state is ActionState.IN_DOUBT or effect_of(was, now) is Effect.FAILURE
         return Finding.FAILED if told else None
-    return Finding.SEVERE if now.state is ActionState.COMPENSATION_FAILED else None
+    return None
 
 
+_HELD = frozenset({ActionState.SUCCEEDED, ActionState.PENDING_SETTLEMENT})
 _CORRECTED = frozenset({ActionState.REJECTED, ActionState.SUPERSEDED, ActionState.COMPENSATING})
 
 

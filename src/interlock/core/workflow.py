@@ -66,9 +66,17 @@ def compile_workflow(
         version=version,
         label=f"{document.name}@{version}",
         grants=grants,
-        rules={tool: _rules(placed, tools[tool], document, zone) for tool in grants if tool in tools},
+        rules={tool: _rules(placed, tools[tool], document, zone) for tool in _reached(grants, tools)},
         capabilities=_capabilities(document),
     )
+
+
+def _reached(grants: Iterable[str], tools: Mapping[str, CompiledTool]) -> set[str]:
+    """Return what can be called for a workflow: its grants, and the second steps that these declare (E4)."""
+    granted = {name for name in grants if name in tools}
+    documents = (tools[name].document for name in granted)
+    steps = (each.second for each in documents if each is not None)
+    return granted | {each.tool for each in steps if each is not None and each.tool in tools}
 
 
 def _rules(

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from interlock.core.bundle import Bundle
-from interlock.core.case import PRODUCTION
 from interlock.core.document.tool import Tool
 from interlock.core.document.workflow import Grant
-from interlock.core.model import Decision, EffectClass, Json, RiskTier, Verdict
+from interlock.core.model import PRODUCTION, Decision, EffectClass, Json, RiskTier, Verdict
 from interlock.core.outlay import Ceiling, ceilings, models_in_scope
 from interlock.core.snapshot import SchemaCheck, any_arguments
 from interlock.core.tool import REAL_DELAY
@@ -219,8 +218,24 @@ def _reversible(tool: Tool | None, counts: bool) -> str:
     if tool is None or tool.blast_radius is None:
         return "unknown"
     ways = [tool.blast_radius.reversible]
+    untried = "" if counts else ", declared, not yet exercised"
     if tool.undo is not None:
-        ways.append(f"undo with {tool.undo.tool}{'' if counts else ', declared, not yet exercised'}")
+        ways.append(f"undo with {tool.undo.tool}{untried}")
+    if tool.settlement is not None:
+        within = (
+            f"unless a person confirms {tool.settlement.confirm.tool} within {_span(tool.settlement.within)}"
+        )
+        ways.append(f"voided by {tool.settlement.void.tool} {within}{untried}")
+    if tool.follow_up is not None:
+        after = f"after {_span(tool.follow_up.after)}, once a person confirms it"
+        ways.append(f"made final by {tool.follow_up.tool} {after}")
     if tool.delay >= REAL_DELAY:
         ways.append(f"cancellable for {tool.delay // 60} minutes")
     return "; ".join(ways)
+
+
+def _span(seconds: int) -> str:
+    for unit, name in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
+        if seconds >= unit and seconds % unit == 0:
+            return f"{seconds // unit} {name}"
+    return f"{seconds} seconds"

@@ -19,7 +19,16 @@ from interlock.core.document.provider import (
 from interlock.core.document.rule import Hours, Rule
 from interlock.core.document.runbook import Baseline, FailureMode
 from interlock.core.document.spending import Budget, Compression, Customer, Degraded, Models
-from interlock.core.document.tool import BlastRadius, Companion, Credentials, Exercise, Probe, Variant
+from interlock.core.document.tool import (
+    BlastRadius,
+    Companion,
+    Credentials,
+    Exercise,
+    FollowUp,
+    Probe,
+    Settlement,
+    Variant,
+)
 from interlock.core.document.workflow import Approvals, Autonomy, BreakerLimits, Grant, Webhook
 from interlock.core.model import RiskTier, Verdict
 from interlock.manifest import identity, provider, rule, runbook, spending, tool, workflow
@@ -32,6 +41,9 @@ _FROZEN: dict[type[Strict], type[Any]] = {
     tool.PreviewSpec: Companion,
     tool.UndoSpec: Companion,
     tool.ExerciseSpec: Exercise,
+    tool.FollowUpSpec: FollowUp,
+    tool.CallSpec: Companion,
+    tool.SettlementSpec: Settlement,
     tool.ProbeSpec: Probe,
     workflow.GrantSpec: Grant,
     rule.HoursSpec: Hours,

@@ -102,6 +102,23 @@ class UndoSpec(Strict):
     within: Duration | None = Field(None, description="how long the undo works")
 
 
+class FollowUpSpec(Strict):
+    tool: ToolName = Field(description="the tool that makes it final, such as the hard delete")
+    arguments: JsonMap = Field(default={}, description="$args.name and $result.name are filled in")
+    after: Duration = Field(description="how long after the call it is proposed; a person always confirms it")
+
+
+class CallSpec(Strict):
+    tool: ToolName = Field(description="a registered tool, server.tool")
+    arguments: JsonMap = Field(default={}, description="$args.name and $result.name are filled in")
+
+
+class SettlementSpec(Strict):
+    confirm: CallSpec = Field(description="the call that settles it, once a person has confirmed")
+    void: CallSpec = Field(description="the call that takes it back, when nobody has or a person says so")
+    within: Duration = Field(description="how long a person has to confirm it")
+
+
 class ProbeSpec(Strict):
     tool: ToolName = Field(description="a read-only tool that can say whether a call happened")
     arguments: JsonMap = Field(default={}, description="$args.name and $key, the call's key, are filled in")
@@ -132,3 +149,9 @@ class ToolSpec(Strict):
     dedupe: Duration | None = Field(None, description="effect idempotent: how long it remembers keys (24h)")
     probe: ProbeSpec | None = Field(None, description="effect probeable: what to ask when no answer came")
     exercise: ExerciseSpec | None = Field(None, description="where its undo is tried out, and with what")
+    follow_up: FollowUpSpec | None = Field(
+        None, description="a second call that makes it final later, beside an undo that holds until then"
+    )
+    settlement: SettlementSpec | None = Field(
+        None, description="it is provisional: settled by a second call that a person confirms, else voided"
+    )

@@ -109,7 +109,7 @@ class Approve:
             raise UsageError(f"The arguments are not acceptable: {error}.") from error
         action = await self._try(
             approval, Act.MODIFY, person,
-            lambda transaction: self._admissible(transaction, approval, Act.MODIFY, person, reason)[1],
+            lambda transaction: self._modifiable(transaction, approval, person, reason),
         )  # fmt: skip
         request = replace(actions.request_of(action), arguments=arguments, digest=digest)
         measured = await self.measure(request)
@@ -219,6 +219,15 @@ class Approve:
             old=old, action=action, request=request, decision=decision, person=person, four_eyes=four_eyes
         )
         return revisions.put(transaction, self.memory, change, process=self.process)
+
+    def _modifiable(self, transaction: Transaction, name: str, person: Decider, reason: str) -> Action:
+        action = self._admissible(transaction, name, Act.MODIFY, person, reason)[1]
+        if action.follows:
+            raise UsageError(
+                "A second step is what its manifest declares: nobody changes its arguments.",
+                hint=f"interlock approvals reject {name} --reason TEXT",
+            )
+        return action
 
     def _decide(self, request: Request, measured: Measured | None) -> Decision:
         """Decide the changed call as if the agent had asked for it. Raises `UsageError` on a denial."""

@@ -12,7 +12,7 @@ from typing import TypeVar
 from interlock.core import compensation
 from interlock.core.action import Action, ActionState
 from interlock.errors import InterlockError, StateConflict, UsageError
-from interlock.store import actions, compensations, runs, undos
+from interlock.store import actions, compensations, runs, second_steps, undos
 from interlock.store.compensations import RunUndone, Undone
 from interlock.store.database import Store, Transaction
 from interlock.store.memory import Memory
@@ -89,6 +89,11 @@ class Compensate:
             raise StateConflict(
                 f"The action {name} is not being undone.", hint=f"interlock actions show {name}"
             )
+        if second_steps.is_settlement(transaction.connection, name):
+            raise StateConflict(
+                f"{name} is being voided, which is not stopped: it can only be done anew.",
+                hint=f"interlock undo show {name}",
+            )
         if undo.state not in _UNSENT:
             raise StateConflict(
                 f"The undo of {name} was sent already: it cannot be stopped any more.",
@@ -110,7 +115,9 @@ class Compensate:
                 hint=f"interlock undo action {name} --reason TEXT",
             )
         said = f"{person} undid it by hand: {reason}"
-        done = actions.move(transaction, action, _S.COMPENSATED, by=person, reason=reason, error=said)
+        voided = second_steps.is_settlement(transaction.connection, name)
+        state = _S.VOIDED if voided else _S.COMPENSATED
+        done = actions.move(transaction, action, state, by=person, reason=reason, error=said)
         actions.record(transaction, "undo.by_hand", done, body={"reason": reason}, person=person)
         return done
 

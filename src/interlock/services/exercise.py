@@ -11,10 +11,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from interlock.core import compensation
-from interlock.core.case import PRODUCTION
 from interlock.core.compensation import RECOVERY, NotBuilt
 from interlock.core.document.tool import Companion, Tool
-from interlock.core.model import Json, Principal
+from interlock.core.model import PRODUCTION, Json, Principal
 from interlock.errors import NotFound, StateConflict, UsageError
 from interlock.runtime import Runtime
 from interlock.store import exercises
@@ -80,9 +79,10 @@ class TryOut:
         document = None if compiled is None else compiled.document
         if document is None:
             raise NotFound(f"There is no tool {name!r} in the manifest.", hint="interlock tools list")
-        if document.undo is None:
+        undo = document.taken_back_by
+        if undo is None:
             raise UsageError(f"The manifest names no undo of {name}.", hint="Declare one: undo: {tool: …}")
-        return document, document.undo
+        return document, undo
 
     def _server(self, tool: Tool) -> str:
         own = tool.name.partition(".")[0]

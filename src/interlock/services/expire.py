@@ -29,22 +29,23 @@ class Expire:
     async def look(self, live: LiveAction, now: int) -> None:
         """Do what is due for one live action at `now` (microseconds). Raises `StoreError`.
 
-        An undo belongs to nobody's run: the end of the run that it undoes does not stop it (invariant 8).
+        An undo belongs to nobody's run, nor does a second step: the end of the run does not stop them.
         """
-        if live.comp_of:
-            if live.state.final:
-                self.memory.forget_action(live.id)
+        if self._over(live) and live.state.final:  # nobody can collect it by an identical call any more
+            self.memory.forget_action(live.id)
+        elif live.comp_of:
             return
-        run = self.memory.runs.get(live.run)
-        if (run is None or not run.open) and (live.state.cancellable or live.state.final):
-            if live.state.final:  # nobody can collect it by an identical call any more
-                self.memory.forget_action(live.id)
-            else:
-                await self._try(self._orphan, live.id)
+        elif self._over(live) and live.state.cancellable and not live.follows:
+            await self._try(self._orphan, live.id)
         elif live.state is ActionState.WAITING_APPROVAL and live.expires_at <= now:
             await self._try(self._expire, live.id)
         elif live.state is ActionState.SCHEDULED and live.due_at <= now:
             await self._try(self._release, live.id)
+
+    def _over(self, live: LiveAction) -> bool:
+        """Whether nobody is there who waits for it: its run has ended, or it was never a run's own call."""
+        run = self.memory.runs.get(live.run)
+        return bool(live.comp_of or live.follows) or run is None or not run.open
 
     async def _try(self, work: Callable[[Transaction, str], None], action: str) -> None:
         try:

@@ -48,7 +48,7 @@ class Readmit:
         """
         request, approved = actions.request_of(action), decisions.approved_by(approval, action)
         for _ in range(ATTEMPTS):
-            decision = self._decide(request, measured, approved)
+            decision = await self._decide(action, request, measured, approved)
             try:
                 moved = await self.store.transact(
                     lambda transaction, decision=decision: self._move_on(transaction, action, decision)
@@ -60,12 +60,21 @@ class Readmit:
             return moved
         raise SnapshotMoved("What this call was decided on kept changing.", hint="Try again.")
 
-    def _decide(self, request: Request, measured: Measured | None, approved: Approved | None) -> Decision:
+    async def _decide(
+        self, action: Action, request: Request, measured: Measured | None, approved: Approved | None
+    ) -> Decision:
         """Decide a call that is reserved already: it does not count against itself."""
+        follows = ""
+        if action.follows:
+            followed = action.follows
+            follows = (await self.store.read(lambda found: actions.get(found, followed))).tool
         snapshot = self.memory.snapshot(
             request.principal, request.tool, approved=approved, measured=measured, own=1
         )
-        return admission.decide(request, snapshot, self.runtime.clock.now())
+        now = self.runtime.clock.now()
+        if follows:
+            return admission.decide_second(request, snapshot, now, follows=follows)
+        return admission.decide(request, snapshot, now)
 
     def _move_on(self, transaction: Transaction, action: Action, decision: Decision) -> Action:
         grounds.require(transaction, self.memory, action, decision)

@@ -28,6 +28,7 @@ UNWRITTEN = (
     "store can be written; ask for it again then, and do not send another call."
 )
 _ASKED_LATE = "When it was sent again, the tool asked for input."
+_NOBODY_THERE = "Its tool asked for input, and nobody is there to give it."
 _HEARD = {
     "succeeded": "answered it",
     "failed": "reported an error",
@@ -100,6 +101,8 @@ class Settle:
 
     def _ending(self, action: Action, outcome: Outcome) -> tuple[ActionState, dict[str, Any]] | Unknown:
         """Return where the action goes and what changes; unknown is where an earlier attempt leaves it so."""
+        if action.follows and isinstance(outcome, InputNeeded):
+            return ActionState.FAILED, {"result": outcome.payload, "error": _NOBODY_THERE}
         if action.attempt > 1 and isinstance(outcome, NotSent | InputNeeded):
             return Unknown(message=outcome.message if isinstance(outcome, NotSent) else _ASKED_LATE)
         match outcome:

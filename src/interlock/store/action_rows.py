@@ -58,6 +58,7 @@ def action_of(row: sa.RowMapping) -> Action:
         ended_at=row["ended_at"] or 0,
         comp_of=row["comp_of"] or "",
         undo_until=row["undo_until"] or 0,
+        follows=row["follows"] or "",
     )
 
 
@@ -77,6 +78,7 @@ def fixed(action: Action) -> dict[str, Any]:
         "created_at": action.created_at,
         "principal": text_of(action.principal),
         "comp_of": action.comp_of or None,
+        "follows": action.follows or None,
     }
 
 

@@ -225,9 +225,11 @@ def in_state(connection: sa.Connection, *states: ActionState) -> list[Action]:
 
 
 def unsettled(connection: sa.Connection, *, run: str = "", agent: str = "") -> list[Action]:
-    """Return the open actions of a run or an agent, oldest first: undos are nobody's but recovery's."""
+    """Return the open actions of a run or an agent, oldest first: undos and second steps are nobody's."""
     query = sa.select(actions).where(
-        actions.c.state.in_([each.value for each in OPEN]), actions.c.comp_of.is_(None)
+        actions.c.state.in_([each.value for each in OPEN]),
+        actions.c.comp_of.is_(None),
+        actions.c.follows.is_(None),
     )
     for name, value in (("run", run), ("agent", agent)):
         query = query.where(actions.c[name] == value) if value else query
@@ -249,6 +251,7 @@ def live_of(action: Action, *, expires_at: int = 0) -> LiveAction:
         successor=action.successor,
         idempotency_key=action.idempotency_key,
         comp_of=action.comp_of,
+        follows=action.follows,
     )
 
 

@@ -68,7 +68,9 @@ def release_parked(
     Only what matches every name that is given; another breaker that is still open parks it anew.
     """
     query = _here(memory.environment).where(rows.c.state == ActionState.PARKED.value).order_by(rows.c.id)
-    for name, value in (("agent", agent), ("workflow", workflow), ("tool", tool)):
+    if agent:  # a second step is nobody's, and is looked at again whoever's breaker it was
+        query = query.where(sa.or_(rows.c.agent == agent, rows.c.follows.is_not(None)))
+    for name, value in (("workflow", workflow), ("tool", tool)):
         query = query.where(rows.c[name] == value) if value else query
     found = transaction.execute(query.with_for_update(of=rows)).mappings().all()
     return [_release(transaction, memory, action_of(row)) for row in found]

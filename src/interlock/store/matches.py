@@ -36,7 +36,7 @@ def open_call(connection: sa.Connection, run: str, tool: str, digest: str) -> Ac
     query = sa.select(actions).where(
         actions.c.run == run, actions.c.tool == tool, actions.c.digest == digest,
         actions.c.state.in_([each.value for each in OPEN]),
-        actions.c.idempotency_key.is_(None), actions.c.comp_of.is_(None),
+        actions.c.idempotency_key.is_(None), actions.c.comp_of.is_(None), actions.c.follows.is_(None),
     )  # fmt: skip
     row = connection.execute(query.order_by(actions.c.id.desc()).limit(1)).mappings().one_or_none()
     return None if row is None else action_of(row)
@@ -56,7 +56,12 @@ def load_live(connection: sa.Connection) -> list[LiveAction]:
     """Return what identical calls attach to: open actions, and outcomes nobody collected in open runs."""
     wanted = sa.or_(
         actions.c.state.in_([each.value for each in OPEN]),
-        sa.and_(actions.c.collected.is_(False), runs.c.state == "open", actions.c.comp_of.is_(None)),
+        sa.and_(
+            actions.c.collected.is_(False),
+            runs.c.state == "open",
+            actions.c.comp_of.is_(None),
+            actions.c.follows.is_(None),
+        ),
     )
     query = sa.select(actions).outerjoin(runs, runs.c.id == actions.c.run).where(wanted)
     found = [action_of(row) for row in connection.execute(query.order_by(actions.c.id)).mappings()]

@@ -31,7 +31,7 @@ class LiveAction:
     """An action that is open, or whose outcome nobody has collected yet.
 
     `successor` names the revision that took its place when a person changed its arguments, `comp_of` the
-    action that it undoes: nobody's call is identical to an undo.
+    action that it undoes, `follows` the one whose second step it is: nobody's call is identical to these.
     """
 
     id: str
@@ -46,6 +46,7 @@ class LiveAction:
     successor: str = ""
     idempotency_key: str = ""
     comp_of: str = ""
+    follows: str = ""
 
     @property
     def key(self) -> CallKey:
@@ -145,9 +146,12 @@ class Memory:
         """Whether the undo of `tool` was tried out on both tools as they are registered now (E5)."""
         known = self.exercises.get(tool)
         compiled = None if known is None or self.bundle is None else self.bundle.tools.get(tool)
-        if known is None or compiled is None or compiled.document is None or compiled.document.undo is None:
+        if known is None or compiled is None or compiled.document is None:
             return False
-        name = compiled.document.undo.tool
+        undo = compiled.document.taken_back_by
+        if undo is None:
+            return False
+        name = undo.tool
         pin, undo_pin = self.pins.get(tool), self.pins.get(name)
         return pin is not None and undo_pin is not None and known == (pin.digest, name, undo_pin.digest)
 
@@ -284,7 +288,7 @@ class Memory:
     def put_action(self, action: LiveAction) -> None:
         """Remember where an action stands and tell who watches."""
         self.actions[action.id] = action
-        if not action.comp_of:
+        if not (action.comp_of or action.follows):
             self.calls[action.key] = action.id
         for watcher in self.watchers:
             watcher(action)

@@ -15,7 +15,7 @@ from interlock.core.alert import AlertKind
 from interlock.core.compensation import RECOVERY, Undo
 from interlock.core.model import Decision, EffectClass, Gate, Json, Principal, Reason, RiskTier, Verdict
 from interlock.errors import StateConflict
-from interlock.store import actions, alert_events, undos
+from interlock.store import actions, alert_events, second_steps, undos
 from interlock.store.alert_events import Raised
 from interlock.store.memory import LiveAction, Memory
 from interlock.store.news import Topic
@@ -47,6 +47,9 @@ class Recoveries:
                 self._ended(transaction, now)
         elif now.state is _S.COMPENSATING and was is not None:
             self._begin(transaction, was, now)
+        elif now.state is _S.COMPENSATION_FAILED and was is not None and was.state is _S.PENDING_SETTLEMENT:
+            summary = f"{now.id} ({now.tool}) was to be voided, and that cannot even be tried"
+            self._alarm(transaction, now, now.tool, summary, now.id)
 
     def _begin(self, transaction: Transaction, was: Action, action: Action) -> None:
         known = undos.undoing(transaction.connection, action.id)
@@ -120,10 +123,12 @@ class Recoveries:
     def _ended(self, transaction: Transaction, undo: Action) -> None:
         action = actions.get(transaction.connection, undo.comp_of)
         if undo.state is _S.SUCCEEDED and action.state in (_S.COMPENSATING, _S.COMPENSATION_FAILED):
-            self._move(transaction, action, _S.COMPENSATED, undo, "")
+            voided = second_steps.is_settlement(transaction.connection, action.id)
+            self._move(transaction, action, _S.VOIDED if voided else _S.COMPENSATED, undo, "")
         elif action.state is _S.COMPENSATING and undo.state in _LOST:
             self._move(transaction, action, _S.COMPENSATION_FAILED, undo, f"Its undo failed: {undo.error}")
-            self._alarm(transaction, action, undo)
+            summary = f"{action.id} ({action.tool}) was to be undone by {undo.tool}, and that failed"
+            self._alarm(transaction, action, undo.tool, summary, f"{action.id}:{undo.attempt}")
         elif action.state is _S.COMPENSATING and undo.state is _S.CANCELLED:
             happened = action.result is not None
             self._move(transaction, action, _S.SUCCEEDED if happened else _S.IN_DOUBT, undo, undo.error)
@@ -138,16 +143,16 @@ class Recoveries:
         actions.record(transaction, f"action.{to.value}", moved, body={"by": undo.id, "tool": undo.tool})
         self._put(transaction, moved)
 
-    def _alarm(self, transaction: Transaction, action: Action, undo: Action) -> None:
-        facts: dict[str, Json] = {"action": action.id, "undo": undo.id, "run": action.run, "tool": undo.tool}
+    def _alarm(self, transaction: Transaction, action: Action, tool: str, summary: str, period: str) -> None:
+        facts: dict[str, Json] = {"action": action.id, "run": action.run, "tool": tool}
         alert_events.raise_alert(
             transaction,
             self._memory,
             Raised(
                 kind=AlertKind.UNDO_FAILED,
                 subject=f"workflow:{action.workflow}",
-                period=f"{action.id}:{undo.attempt}",
-                summary=f"{action.id} ({action.tool}) was to be undone by {undo.tool}, and that failed",
+                period=period,
+                summary=summary,
                 facts=facts,
                 workflow=action.workflow,
             ),

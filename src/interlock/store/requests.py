@@ -19,7 +19,8 @@ from interlock.core.document.tool import PEOPLE
 from interlock.core.document.workflow import Approvals
 from interlock.core.model import SECOND, AtEnd, Decision, Json
 from interlock.core.routing import Roster
-from interlock.store import alert_events, approvals, runs, timers
+from interlock.core.second_step import StepKind
+from interlock.store import alert_events, approvals, runs, second_steps, timers
 from interlock.store.alert_events import Raised
 from interlock.store.database import Transaction
 from interlock.store.memory import Memory
@@ -37,14 +38,15 @@ def draft(transaction: Transaction, memory: Memory, action: Action, decision: De
     """Return the request for a decision on `action`, bound to what was decided, put to its first stage."""
     who, run = declared(memory, action.workflow), runs.find(transaction.connection, action.run)
     now = transaction.now
-    parked, kind = who.at_end is AtEnd.PARK, kind_of(memory, action.tool)
+    ends_at = NEVER if who.at_end is AtEnd.PARK else now + routing.seconds(who.expire_after)
+    kind = kind_of(memory, action.tool)
     asked = Approval(
         id=transaction.ids.new("apr"),
         action=action.id,
         state=ApprovalState.PENDING,
         binding=Binding(digest=action.digest, pin=decision.pin, bundle=decision.bundle),
         requested_at=now,
-        expires_at=NEVER if parked else now + routing.seconds(who.expire_after),
+        expires_at=_ends_at(transaction, action) or ends_at,
         agent=action.agent,
         stages=routing.stages(who, roster(memory.bundle)),
         level_at=now,
@@ -56,6 +58,12 @@ def draft(transaction: Transaction, memory: Memory, action: Action, decision: De
         requester=run.started_by if run is not None else "",
     )
     return begun(memory, asked)
+
+
+def _ends_at(transaction: Transaction, action: Action) -> int:
+    """Return the deadline of a confirmation: until then somebody may give it; 0 for any other call."""
+    step = second_steps.of(transaction.connection, action.follows) if action.follows else None
+    return step.due_at if step is not None and step.kind is StepKind.CONFIRM else 0
 
 
 def kind_of(memory: Memory, tool: str) -> Kind:
@@ -152,6 +160,7 @@ def _facts(asked: Approval, action: Action) -> dict[str, Json]:
     """Return what a notice says of a request: names and times, never a value that the agent chose."""
     return {
         "approval": asked.id,
+        **({"follows": action.follows} if action.follows else {}),
         "kind": asked.kind.value,
         "tool": action.tool,
         "tier": action.tier.value,

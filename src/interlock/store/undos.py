@@ -7,16 +7,18 @@ takes it away. It is carried out as an action of its own, one for each at most (
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
 
-from interlock.core import compensation
+from interlock.core import compensation, second_step
 from interlock.core.action import OPEN, Action, ActionState
 from interlock.core.compensation import Undo
 from interlock.core.document.tool import Companion
 from interlock.core.model import Json
-from interlock.store import runs
+from interlock.core.second_step import StepKind
+from interlock.store import runs, second_steps
 from interlock.store.action_rows import action_of, object_of, text_of
 from interlock.store.memory import Memory
 from interlock.store.prepared import Prepared
@@ -35,9 +37,9 @@ _OPEN = [each.value for each in OPEN]
 
 
 def declared(memory: Memory, tool: str) -> Companion | None:
-    """Return the undo that the manifest in force names for `tool`."""
-    compiled = None if memory.bundle is None else memory.bundle.tools.get(tool)
-    return None if compiled is None or compiled.document is None else compiled.document.undo
+    """Return what takes a call of `tool` back, as the manifest in force says: its undo, or its void."""
+    document = second_steps.declared(memory, tool)
+    return None if document is None else document.taken_back_by
 
 
 def landing(
@@ -47,7 +49,9 @@ def landing(
     to: ActionState,
     result: Mapping[str, Json] | None,
 ) -> tuple[ActionState, dict[str, Any]]:
-    """Register the undo of an action that succeeds; where its run is being undone, undo it at once.
+    """Register what takes an action back that succeeds, and what makes it final.
+
+    What is provisional is pending settlement; where its run is being undone, it is undone at once.
 
     That is asked under the lock of the run's row, in the commit of the outcome, so nothing that succeeds late
     is missed. So is what may have been sent and cannot be sent again, if its undo needs no result.
@@ -56,8 +60,9 @@ def landing(
     stuck = to is ActionState.IN_DOUBT and action.state is ActionState.RETRY
     if action.comp_of or not (late or stuck):
         return to, {}
-    known = declared(memory, action.tool)
-    if known is None:
+    document = second_steps.declared(memory, action.tool)
+    known = None if document is None else document.taken_back_by
+    if document is None or known is None:
         return to, {}
     aborting = _ABORTING.run(transaction.connection, {"run": action.run}).fetchone()
     undone = aborting is not None and bool(aborting[0])
@@ -65,8 +70,11 @@ def landing(
         return to, {}
     undo = compensation.build(action, known, result, ended_at=transaction.now)
     register(transaction, undo)
+    step = second_steps.register(transaction, action, document, result)
     if undone and not undo.problem:
         return ActionState.COMPENSATING, {"undo_until": undo.until}
+    if late and step is not None and step.kind is StepKind.CONFIRM:
+        return ActionState.PENDING_SETTLEMENT, {"undo_until": undo.until, "due_at": step.due_at}
     return to, {"undo_until": undo.until}
 
 
@@ -98,14 +106,19 @@ def registered(connection: sa.Connection, action: str) -> Undo | None:
 
 
 def of(connection: sa.Connection, memory: Memory, action: Action) -> Undo | None:
-    """Return what undoes an action: as registered, else as the manifest in force says; None for nothing."""
-    known = registered(connection, action.id)
-    if known is not None:
-        return known
-    now = declared(memory, action.tool)
-    if now is None:
+    """Return what undoes an action: as registered, else as the manifest in force says; None for nothing.
+
+    Once its second step may have happened, the problem says so.
+    """
+    undo = registered(connection, action.id)
+    if undo is None and (now := declared(memory, action.tool)) is not None:
+        undo = compensation.build(action, now, action.result, ended_at=action.ended_at or action.updated_at)
+    if undo is None:
         return None
-    return compensation.build(action, now, action.result, ended_at=action.ended_at or action.updated_at)
+    second = second_steps.proposed(connection, second_steps.of(connection, action.id))
+    if second is not None and second_step.may_have_happened(second):
+        return replace(undo, arguments=None, problem=second_step.made_final(second))
+    return undo
 
 
 def undoing(connection: sa.Connection, action: str) -> Action | None:

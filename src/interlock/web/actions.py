@@ -22,6 +22,7 @@ from interlock.web.body import read_body
 from interlock.web.choice import one_of
 from interlock.web.errors import json_response
 from interlock.web.page import list_response, page_of
+from interlock.web.second_steps import view_of
 from interlock.wiring import Wired
 
 _STEERERS = ("approver", "agent_owner", "operator", "admin")
@@ -63,16 +64,17 @@ async def one(request: Request) -> Response:
     wired: Wired = request.app.state.wired
     name = request.path_params["id"]
 
-    def both(connection: sa.Connection) -> tuple[Action, list[actions.Move]]:
-        return actions.get(connection, name), actions.moves(connection, name)
+    def all_of_it(connection: sa.Connection) -> tuple[Action, list[actions.Move], dict[str, Any] | None]:
+        return actions.get(connection, name), actions.moves(connection, name), view_of(connection, name)
 
-    action, moves = await wired.store.read(both)
+    action, moves, second_step = await wired.store.read(all_of_it)
     return json_response(
         {
             **summary(action),
             "arguments": action.arguments,
             "reasons": action.decision.get("reasons", []),
             "result": action.result,
+            "second_step": second_step,
             "moves": [msgspec.to_builtins(move) for move in moves],
         }
     )
@@ -118,6 +120,7 @@ def summary(action: Action) -> dict[str, Any]:
         "approval": action.approval or None,
         "error": action.error or None,
         "successor": action.successor or None,
+        "follows": action.follows or None,
         "due_at": action.due_at or None,
         "lease_until": action.lease_until or None,
         "created_at": action.created_at,

@@ -180,6 +180,8 @@ def _tool(wired: Wired, name: str) -> dict[str, Json]:
         "blast_radius": msgspec.to_builtins(document.blast_radius),
         "preview": document.preview.tool if document.preview else None,
         "undo": msgspec.to_builtins(document.undo),
+        "follow_up": msgspec.to_builtins(document.follow_up),
+        "settlement": msgspec.to_builtins(document.settlement),
         "delay": document.delay or None,
         "sinks": list(document.sinks),
     }

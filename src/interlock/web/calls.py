@@ -127,7 +127,8 @@ def said(answer: Answer) -> dict[str, Json]:
             failed = bool(answer.payload.get("isError"))
             body: dict[str, Json] = {"state": "failed" if failed else "succeeded", "action": answer.action}
             body |= {"message": "", "result": answer.payload, "recorded": answer.recorded}
-            return body | ({"revised": dict(answer.revised)} if answer.revised is not None else {})
+            body |= {"revised": dict(answer.revised)} if answer.revised is not None else {}
+            return body | ({"settles_by": answer.settles_by} if answer.settles_by else {})
         case Refused(decision=decision):
             reasons = [msgspec.to_builtins(each) for each in decision.reasons]
             message = decision.reason.message

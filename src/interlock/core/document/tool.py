@@ -67,6 +67,29 @@ class Companion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FollowUp:
+    """A second call that makes a reversible one final: proposed `after` seconds, always confirmed (E4)."""
+
+    tool: str
+    arguments: Mapping[str, Json]
+    after: int
+
+    @property
+    def call(self) -> Companion:
+        """The call, as one that is derived from another."""
+        return Companion(tool=self.tool, arguments=self.arguments)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What settles a call that is provisional, or voids it once `within` seconds have passed (E4)."""
+
+    confirm: Companion
+    void: Companion
+    within: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
     """A read that says whether a call happened: by what its answer holds under the name in `says`."""
 
@@ -102,6 +125,20 @@ class Tool(Document):
     dedupe: int | None = None
     probe: Probe | None = None
     exercise: Exercise | None = None
+    follow_up: FollowUp | None = None
+    settlement: Settlement | None = None
+
+    @property
+    def taken_back_by(self) -> Companion | None:
+        """The call that takes one of this tool back: its undo, or what voids it before it is settled."""
+        return self.settlement.void if self.settlement is not None else self.undo
+
+    @property
+    def second(self) -> Companion | None:
+        """The call that makes one of this tool final, which a person confirms."""
+        if self.settlement is not None:
+            return self.settlement.confirm
+        return None if self.follow_up is None else self.follow_up.call
 
     @property
     def mapped(self) -> bool:

@@ -134,6 +134,11 @@ def _completed(answer: Completed) -> dict[str, Json]:
             **(payload.get("_meta") or {}),
             "interlock/revised_arguments": dict(answer.revised),
         }
+    if answer.settles_by:
+        until = iso(answer.settles_by)
+        note = f"This is provisional: unless a person confirms it, it is taken back at {until}."
+        payload["content"] = [*(payload.get("content") or []), {"type": "text", "text": note}]
+        payload["_meta"] = {**(payload.get("_meta") or {}), "interlock/settles_by": iso(answer.settles_by)}
     return payload
 
 

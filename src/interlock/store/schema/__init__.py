@@ -84,6 +84,7 @@ from interlock.store.schema.records import (
 )
 from interlock.store.schema.undos import (
     exercises,
+    second_steps,
     undos,
 )
 
@@ -135,6 +136,7 @@ __all__ = [
     "run_scores",
     "runbooks",
     "runs",
+    "second_steps",
     "seen_assertions",
     "signing_keys",
     "slices",

@@ -10,7 +10,7 @@ from interlock.store.schema.column import at, clustered, key, maybe, maybe_at, n
 _KEYED = sa.text("idempotency_key IS NOT NULL")
 _OPEN_CALL = sa.text(
     f"state IN ({', '.join(repr(each.value) for each in sorted(OPEN))})"
-    " AND idempotency_key IS NULL AND comp_of IS NULL AND effect <> 'read'"
+    " AND idempotency_key IS NULL AND comp_of IS NULL AND follows IS NULL AND effect <> 'read'"
 )
 """Where several processes take calls, identical ones meet in the database; elsewhere memory sees to that."""
 
@@ -50,6 +50,7 @@ actions = table(
     maybe_at("ended_at"),
     maybe("comp_of"),
     maybe_at("undo_until"),
+    maybe("follows"),
     sa.Index("actions_by_undone", "comp_of", unique=True),
     sa.Index(
         "actions_by_key", "run", "idempotency_key", unique=True, sqlite_where=_KEYED, postgresql_where=_KEYED

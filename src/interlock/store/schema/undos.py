@@ -1,4 +1,4 @@
-"""What undoes actions: the undo that was registered when one succeeded, and exercises of undos."""
+"""What undoes actions or makes them final: registered when one succeeded; and exercises of undos."""
 
 from __future__ import annotations
 
@@ -14,6 +14,18 @@ undos = table(
     text("digest", ""),
     text("problem", ""),
     number("until", 0),
+)
+
+second_steps = table(
+    "second_steps",
+    of("action", "actions.id", primary=True),
+    text("kind"),
+    text("tool"),
+    maybe("arguments"),
+    text("digest", ""),
+    text("problem", ""),
+    at("due_at"),
+    text("second", ""),
 )
 
 exercises = table(
