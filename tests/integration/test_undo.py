@@ -19,6 +19,7 @@ from interlock.core.document.workflow import Grant
 from interlock.core.kill import KillLevel
 from interlock.core.model import EffectClass, OnFailure, RiskTier
 from interlock.errors import StateConflict, UsageError
+from interlock.runtime import SystemClock
 from interlock.services.close_run import Closed, close_run
 from interlock.services.compensate import Compensate
 from interlock.services.trip import trip_by_hand
@@ -26,7 +27,7 @@ from interlock.store import actions, incidents, model_calls, undos
 from interlock.store.schema import agents, audit
 from interlock.testing.journal import check
 from interlock.upstream.executor import Bridge, Dispatch, Outcome, Succeeded
-from support.engine import UNKNOWN, UNSENT, World, a_manifest, a_tool, eventually, failed
+from support.engine import UNKNOWN, UNSENT, ShiftedClock, World, a_manifest, a_tool, eventually, failed
 
 pytestmark = pytest.mark.anyio
 
@@ -187,6 +188,36 @@ async def test_a_call_that_may_still_land_is_undone_only_when_it_cannot_any_more
     world.ahead(1000)
     await world.until(waiting.id, "compensated")
     await calling
+
+
+class WallClock(ShiftedClock):
+    """A clock on the wall that somebody sets, while what has passed is measured as ever."""
+
+    def monotonic(self) -> float:
+        return SystemClock.monotonic(self)
+
+
+def test_a_clock_that_is_set_forward_lets_no_undo_overtake_the_call_that_it_undoes(tmp_path: Path) -> None:
+    async def story() -> None:
+        world = World(tmp_path)
+        world.clock = WallClock()
+        await world.open(a_manifest(*TOOLS, grants=GRANTS, on_failure=OnFailure.UNDO))
+        world.script.answers = [UNKNOWN]
+        calling = asyncio.create_task(world.propose("shop.note", {"order": 5}))
+        await eventually(
+            lambda: any(each.state is ActionState.RETRY for each in world.memory.actions.values())
+        )
+        await fail(world)
+        await calling
+        for _ in range(2):
+            world.ahead(3600)
+            await asyncio.sleep(0.3)
+            assert len(world.script.effects) == 1
+            await world.crash()
+            await world.reopen()
+        await world.close()
+
+    asyncio.run(story())
 
 
 async def test_no_breaker_kill_spent_budget_or_retired_agent_stops_an_undo(world: World) -> None:

@@ -21,6 +21,9 @@ from interlock.testing import journal as history
 NEVER = frozenset({"denied", "rejected", "expired", "cancelled", "superseded", "failed"})
 """States of which it is certain that nothing happened."""
 DONE = frozenset({"succeeded", "pending_settlement", "settled"})
+UNDONE = frozenset({"compensating", "compensated", "compensation_failed"})
+"""States of what happened, and whose caller was told that it does not stand."""
+
 DECIDED = {
     "approved": "approval.approved",
     "rejected": "approval.rejected",

@@ -1,6 +1,6 @@
-"""One life of an engine process: agents that get their orders done, people who decide, a clock that jumps.
+"""One life of an engine process: agents that get their jobs done, people who decide, a clock that jumps.
 
-It is killed at any moment. What its agents still owe is in two files, written before and after each order.
+It is killed at any moment. What its agents still owe is in files that outlive it (`work`).
 """
 
 from __future__ import annotations
@@ -8,30 +8,21 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.torture.outside import TIMEOUT
-from tests.torture.shop import NAMES, manifest
+from tests.torture.shop import manifest
 
-from interlock.core.answer import Broken, Completed, InDoubt, Refused, TurnedDown
-from interlock.core.approval import Decider
-from interlock.errors import InterlockError
 from interlock.runtime import EventLoopScheduler, SystemClock
-from interlock.store import approvals, run_facts
 from interlock.upstream.executor import Bridge, Dispatch, Failed, NotSent, Outcome, Succeeded, Unknown
-from support.engine import DENG, MARIA, World
-
-_AGENTS = 12
-_RUNS = 40
-_TOLD = Completed | Refused | TurnedDown | InDoubt
+from support.engine import World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Life:
-    """Where an engine lives. `engines` of them share the work; each order belongs to one."""
+    """Where an engine lives. `engines` of them share the work; each job belongs to one."""
 
     home: Path
     database: str
@@ -42,9 +33,14 @@ class Life:
         """Return a file of this engine, which outlives its lives."""
         return self.home / f"{name}.{self.number}"
 
+    def lines(self, name: str) -> list[list[str]]:
+        """Return the words of each whole line of such a file."""
+        path = self.file(name)
+        return [each.split() for each in path.read_text().split("\n")[:-1]] if path.exists() else []
+
     @property
     def draining(self) -> bool:
-        """Whether no new orders are taken any more."""
+        """Whether no new jobs are taken any more."""
         return (self.home / "drain").exists()
 
 
@@ -106,111 +102,37 @@ class Engine(World):
         self.clock.ahead = random.choice((0.0, 0.0, 0.0, -5.0, 3.0, -3600.0))
         self.script: Any = Wire(life.home)
 
+    async def jump(self) -> None:
+        """Set the clock now and then: back, and forward by more than a lease."""
+        while True:
+            await asyncio.sleep(random.random() * 0.4)
+            self.clock.ahead = random.choice((0.0, -5.0, 3.0, 20.0, -3600.0))
+
 
 async def prepare(life: Life) -> None:
-    """Make the database, with the shop in force and its runs open."""
+    """Make the database, with the shop in force."""
     engine = Engine(life)
     engine.clock.ahead = 0.0
     await engine.open(manifest())
-    runs = [await engine.open_run() for _ in range(_RUNS)]
-    (life.home / "runs").write_text("\n".join(runs))
     await engine.close()
 
 
 async def live(life: Life) -> None:
     """Work until killed, or until nothing is left to do."""
+    from tests.torture.people import decide, sign
+    from tests.torture.work import Work
+
+    from support.engine import DENG, MARIA
+
     engine = Engine(life)
     await engine.open()
-    for facts in await engine.store.read(lambda found: list(run_facts.load_facts(found))):
-        if facts.run not in engine.memory.runs:
-            engine.memory.open_run(facts)
     beside = [
-        asyncio.ensure_future(each) for each in (_decide(engine, MARIA), _decide(engine, DENG), _jump(engine))
+        asyncio.ensure_future(each)
+        for each in (decide(engine, MARIA), decide(engine, DENG), sign(engine), engine.jump())
     ]
-    await _Work(engine).done()
+    await Work(engine).done()
     while not (life.home / "end").exists():  # noqa: ASYNC110 - another process makes it
         await asyncio.sleep(0.05)
     for each in beside:
         each.cancel()
     await engine.close()
-
-
-class _Work:
-    """The orders of one engine: what it began and nobody was told the end of, then new ones."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine, self._life = engine, engine.life
-        self._runs = (self._life.home / "runs").read_text().split()
-        begun, told = self._numbers("begun"), self._numbers("told")
-        self._owed = sorted(begun - told)
-        self._next = max(begun, default=self._life.number - self._life.engines) + self._life.engines
-
-    def _numbers(self, name: str) -> set[int]:
-        path = self._life.file(name)
-        lines = path.read_text().split("\n")[:-1] if path.exists() else []
-        return {int(each.split()[0]) for each in lines}
-
-    async def done(self) -> None:
-        """Get everything done."""
-        with self._life.file("begun").open("a") as begun, self._life.file("told").open("a") as told:
-            await asyncio.gather(*(self._agent(begun, told) for _ in range(_AGENTS)))
-
-    async def _agent(self, begun: Any, told: Any) -> None:
-        while True:
-            if self._owed:
-                number = self._owed.pop()
-            elif self._life.draining:
-                return
-            else:
-                number, self._next = self._next, self._next + self._life.engines
-                begun.write(f"{number}\n")
-                begun.flush()
-            kind, action = await self._order(number)
-            told.write(f"{number} {kind} {action or '-'}\n")
-            told.flush()
-
-    async def _order(self, number: int) -> tuple[str, str]:
-        """Ask until there is an end; now and then twice at the same time."""
-        tool, run = NAMES[number % len(NAMES)], self._runs[number % len(self._runs)]
-        while True:
-            asks = [self._ask(run, tool, number) for _ in range(1 + (random.random() < 0.05))]
-            answer = (await asyncio.gather(*asks))[0]
-            if isinstance(answer, _TOLD) or (isinstance(answer, Broken) and answer.action):
-                good = isinstance(answer, Completed) and not answer.payload.get("isError")
-                return type(answer).__name__ + ("" if good else "-"), getattr(answer, "action", None) or ""
-            await asyncio.sleep(random.random() * 0.1)
-
-    async def _ask(self, run: str, tool: str, number: int) -> Any:
-        principal = self._engine.principal(run)
-        return await self._engine.propose(tool, {"order": number}, principal=principal, wait=1)
-
-
-async def _decide(engine: Engine, person: Decider) -> None:
-    """Decide what waits, in a race with another person and with the people at the other engine."""
-    while True:
-        with suppress(InterlockError):
-            for asked in await engine.store.read(lambda found: approvals.listed(found, limit=30)):
-                with suppress(InterlockError):
-                    await _act(engine, asked.id, person)
-        await asyncio.sleep(random.random() * 0.05)
-
-
-async def _act(engine: Engine, approval: str, person: Decider) -> None:
-    drawn = random.random()
-    if drawn < 0.7:
-        done = await engine.people.approve(approval, person)
-    elif drawn < 0.88:
-        done = await engine.people.reject(approval, person, reason="no")
-    else:
-        fresh = {"order": random.randrange(10**6, 10**9)}
-        done = await engine.people.modify(approval, person, arguments=fresh, reason="rather so")
-    with engine.life.file("decided").open("a") as file:
-        file.write(f"{approval} {person.name}\n")
-    engine.calls.decided(done.action)
-
-
-async def _jump(engine: Engine) -> None:
-    """Set the clock now and then: back, and forward by more than a lease."""
-    while True:
-        await asyncio.sleep(random.random() * 0.4)
-        engine.clock.ahead = random.choice((0.0, -5.0, 3.0, 20.0, -3600.0))

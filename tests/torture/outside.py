@@ -1,6 +1,7 @@
 """The world outside, a process of its own: it does what it is asked to and keeps every call it ever got.
 
-One call in nine is refused, whenever it is asked for. Of the others, three in a hundred happen when their
+One call in nine is refused, whenever it is asked for, of a shaky tool every other one, of undos one in
+forty. Of the others, three in a hundred happen when their
 caller has given up, three happen and answer when it has, and some answers are lost. A call with a key that
 it knows does nothing again.
 """
@@ -17,6 +18,8 @@ from typing import Any
 
 TIMEOUT = 1
 _LATE = (TIMEOUT + 0.2, TIMEOUT + 4.5)  # after the caller's time, within what the engine waits for quiet
+
+_REFUSED = {"shaky": 1 / 2, "back": 1 / 40}
 
 
 class Outside:
@@ -49,7 +52,7 @@ class Outside:
     async def _happen(self, asked: dict[str, Any]) -> str:
         """Do it and return what to answer, nothing for an answer that is lost."""
         self._keep(asked, "received")
-        if random.Random(f"{asked['tool']}:{asked['order']}").random() < 1 / 9:
+        if random.Random(f"{asked['tool']}:{asked['order']}").random() < _REFUSED.get(asked["tool"], 1 / 9):
             self._keep(asked, "refused")
             return "refused"
         drawn = self._chance.random()

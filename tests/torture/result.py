@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import sqlalchemy as sa
+from tests.torture import undone
 from tests.torture.engine import Life
 from tests.torture.shop import ASKED_FOR
 
 from interlock.core.action import OPEN
-from interlock.store.schema import actions, approvals, audit
+from interlock.store.schema import actions, approvals, audit, runs
 from support import replayed
 
 
@@ -32,6 +34,10 @@ class Found:
     twice: int
     unasked: int
     unwritten: int
+    runs: int
+    run_undone: int
+    undos: Counter[str]
+    breakers: tuple[int, int]
     wrong: list[str] = field(default_factory=list[str])
 
     def table(self, database: str, *, kills: int, stops: int) -> str:
@@ -47,6 +53,14 @@ class Found:
             ("effects that happened twice", self.twice),
             ("effects without an approval, or of what was turned down", self.unasked),
             ("success on record without an effect", self.unwritten),
+            ("runs, of which were undone", f"{self.runs}, {self.run_undone}"),
+            ("undos that happened", self.undos["happened"]),
+            *(
+                (f"undos {name}", self.undos[name])
+                for name in ("missing", "doubled", "out of order", "unasked")
+            ),
+            ("breakers opened, signed off", "{}, {}".format(*self.breakers)),
+            ("calls begun under an open breaker", self.undos["stopped"]),
             ("in doubt, of which really happened", f"{self.doubts}, {self.doubts_happened}"),
             ("approvals decided = decisions on record", f"{self.decided} = {self.journaled}"),
             ("violations", len(self.wrong)),
@@ -67,11 +81,15 @@ def unfinished(lives: Sequence[Life]) -> bool:
 def count(lives: Sequence[Life]) -> Found:
     """Compare what is on record with what happened outside."""
     calls = _outside(lives[0])
-    happened = [action for action, what in calls if what == "effect"]
+    effects = [(action, at) for action, what, at in calls if what == "effect"]
+    happened = [action for action, _ in effects]
     with _reading(lives) as connection:
         rows = {row.id: row for row in connection.execute(sa.select(actions))}
         flaws = list(replayed.effects(connection, happened, twice=(), asked_for=ASKED_FOR))
-        wrong = [*replayed.journal(connection), *replayed.decisions(connection), *flaws]
+        undoing = [*undone.flaws(connection, effects), *undone.begun_though_open(connection)]
+        wrong = [*replayed.journal(connection), *replayed.decisions(connection), *flaws, *undoing]
+        breakers = undone.openings(connection)
+        aborted = list(connection.execute(sa.select(runs.c.aborting)).scalars())
         asked = list(connection.execute(sa.select(approvals)))
         said = connection.execute(
             sa.select(sa.func.count()).where(audit.c.kind.in_(replayed.DECIDED.values()))
@@ -82,7 +100,7 @@ def count(lives: Sequence[Life]) -> Found:
     found = Found(
         states=Counter(str(row.state) for row in rows.values()),
         effects=len(happened),
-        known=sum(what == "known" for _, what in calls),
+        known=sum(what == "known" for _, what, _ in calls),
         doubts=len(doubts),
         doubts_happened=sum(bool(times[row.id]) for row in doubts),
         decided=_decided(asked),
@@ -91,9 +109,28 @@ def count(lives: Sequence[Life]) -> Found:
         twice=sum("happened" in each and "times" in each for each in flaws),
         unasked=sum("without an approval" in each or "happened and is" in each for each in flaws),
         unwritten=sum("never happened" in each for each in flaws),
+        runs=len(aborted),
+        run_undone=sum(map(bool, aborted)),
+        undos=_undos(undoing, rows, times),
+        breakers=breakers,
     )
-    found.wrong = [*wrong, *(f"lost: {row.id} is {row.state}" for row in open_), *_told(lives, times, asked)]
+    found.wrong = [
+        *wrong,
+        *(f"lost: {row.id} is {row.state}" for row in open_),
+        *_told(lives, times, asked, {row.id: row.state for row in rows.values()}),
+    ]
     return found
+
+
+def _undos(undoing: Sequence[str], rows: Mapping[str, Any], times: Counter[str]) -> Counter[str]:
+    """Count the undos that happened, and each kind of fault."""
+    said = {
+        "missing": undone.MISSING, "doubled": undone.DOUBLED, "out of order": undone.ORDER,
+        "unasked": undone.UNASKED, "stopped": undone.STOPPED,
+    }  # fmt: skip
+    counts = Counter({name: sum(words in each for each in undoing) for name, words in said.items()})
+    counts["happened"] = sum(bool(times[row.id]) for row in rows.values() if row.comp_of)
+    return counts
 
 
 def _decided(asked: Sequence[object]) -> int:
@@ -105,33 +142,31 @@ def _decided(asked: Sequence[object]) -> int:
     )
 
 
-def _told(lives: Sequence[Life], times: Counter[str], asked: Sequence[object]) -> list[str]:
+_NOT_DONE = frozenset({"Refused-", "TurnedDown-", "Completed-"})
+
+
+def _told(
+    lives: Sequence[Life], times: Counter[str], asked: Sequence[object], states: Mapping[str, str]
+) -> list[str]:
     """Compare what agents and people were told with what happened."""
     wrong: list[str] = []
     deciders = {getattr(row, "id", ""): getattr(row, "decided_by", "") for row in asked}
     for life in lives:
-        for line in _lines(life, "told"):
-            number, kind, action = line.split()
+        for number, kind, action in life.lines("told"):
             if kind == "Completed" and times[action] != 1:
                 wrong.append(f"order {number} was told done; {action} happened {times[action]} times")
-            if kind in {"Refused-", "TurnedDown-", "Completed-"} and times[action]:
+            if kind in _NOT_DONE and times[action] and states.get(action) not in replayed.UNDONE:
                 wrong.append(f"order {number} was told not done; {action} happened")
-        for line in _lines(life, "decided"):
-            name, person = line.split()
+        for name, person in life.lines("decided"):
             if deciders.get(name) != person:
                 wrong.append(f"{person} was told that {name} is decided; it is {deciders.get(name)}'s")
     return wrong
 
 
-def _lines(life: Life, name: str) -> list[str]:
-    path = life.file(name)
-    return path.read_text().split("\n")[:-1] if path.exists() else []
-
-
-def _outside(life: Life) -> list[tuple[str, str]]:
+def _outside(life: Life) -> list[tuple[str, str, float]]:
     record = sqlite3.connect(life.home / "outside.db")
     try:
-        return record.execute("SELECT action, what FROM calls").fetchall()
+        return record.execute("SELECT action, what, at FROM calls").fetchall()
     finally:
         record.close()
 

@@ -24,7 +24,8 @@ TICK = 0.5
 class Due:
     """Fires timers and looks at every live action.
 
-    `begin` executes one that is approved or due again; `sweep` takes up what nobody carries out any more.
+    `begin` executes one that is approved or due again, and knows of undos before they are due; `sweep` takes
+    up what nobody carries out any more.
     """
 
     memory: Memory
@@ -42,7 +43,7 @@ class Due:
             await self._try(self.sweep(), "what was left behind")
             now = self.expire.store.now()
             for live in list(self.memory.actions.values()):
-                if live.state in _READY and live.due_at <= now:
+                if live.state in _READY and (live.comp_of or live.due_at <= now):
                     self.begin(live.id)
                 await self._try(self.expire.look(live, now), live.id)
 

@@ -14,6 +14,7 @@ from interlock.call.due import Due
 from interlock.call.flight import Flights
 from interlock.call.late import Late
 from interlock.call.others import Others
+from interlock.call.quiet import Quiet
 from interlock.call.read import Reads
 from interlock.call.rejoin import Rejoin
 from interlock.call.send import Send
@@ -119,6 +120,7 @@ class Calls:
             store, memory, runtime, recovery or executor,
             process=process, timeout=timeout, attend=attend, late=late,
         )  # fmt: skip
+        self._quiet = Quiet(runtime.clock, timeout=timeout)
         self.ring = _ring_of(store, memory, runtime, self.measure)
         self._due = Due(
             memory=memory, runtime=runtime, ring=self.ring, expire=Expire(store=store, memory=memory),
@@ -191,7 +193,8 @@ class Calls:
         if live is None or live.state not in (ActionState.APPROVED, ActionState.RETRY):
             return
         if live.comp_of:
-            if live.due_at <= self._store.now() and self._ready(live.tool, ""):
+            now = self._store.now()
+            if self._quiet.over(live, now) and live.due_at <= now and self._ready(live.tool, ""):
                 self.flights.launch(action_id, self._undos.go(action_id))
             return
         if live.tool not in self._memory.pins:  # after a start: its server has not said yet what it offers

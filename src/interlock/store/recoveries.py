@@ -62,7 +62,7 @@ class Recoveries:
         else:
             begun = actions.move(
                 transaction, known, _AGAIN[known.state], by=_BY, reason="a person has it tried again",
-                error="", result=None, due_at=transaction.now,
+                error="", result=None, due_at=0,
             )  # fmt: skip
         body = {"undoes": action.id, "tool": action.tool, "digest": begun.digest, "again": known is not None}
         actions.record(transaction, "undo.begun", begun, body=body)
