@@ -17,13 +17,13 @@ from interlock.core.compensation import RECOVERY, TRIES
 from interlock.core.document.tool import Companion
 from interlock.core.document.workflow import Grant
 from interlock.core.kill import KillLevel
-from interlock.core.model import EffectClass, OnFailure, RiskTier
+from interlock.core.model import BreakerState, EffectClass, OnFailure, RiskTier
 from interlock.errors import StateConflict, UsageError
 from interlock.runtime import SystemClock
 from interlock.services.close_run import Closed, close_run
 from interlock.services.compensate import Compensate
 from interlock.services.trip import trip_by_hand
-from interlock.store import actions, incidents, model_calls, undos
+from interlock.store import actions, alert_events, breakers, deliveries, incidents, model_calls, undos
 from interlock.store.schema import agents, audit
 from interlock.testing.journal import check
 from interlock.upstream.executor import Bridge, Dispatch, Outcome, Succeeded
@@ -250,13 +250,34 @@ async def test_what_gets_no_answer_is_sent_again_under_its_key_and_a_failure_nee
     keys = [each.idempotency_key for each in world.script.effects[1:]]
     assert len(keys) == 2
     assert len(set(keys)) == 1
-    opened = await world.store.read(lambda found: incidents.listed(found, "dev"))
-    assert {each.kind for each in opened} == {"undo.failed", "breaker.opened"}
+    await one_page_about_a_failed_undo(world)
     assert lost.error.startswith("Its undo failed")
     again = await people(world).action(action.id, person="maria", reason="the server is mended")
     undone = await world.until(action.id, "compensated")
     assert (again.undo.comp_of, undone.fence) == (action.id, lost.fence + 2)
     assert len([each for each in await world.every() if each.comp_of]) == 1
+
+
+async def one_page_about_a_failed_undo(world: World) -> None:
+    """One incident, one page; that the breaker opened for it is on record, and leads to both."""
+    opened = await world.store.read(lambda found: incidents.listed(found, "dev"))
+    raised = await world.store.read(lambda found: alert_events.listed(found, "dev"))
+    (undo,) = [each for each in raised if each.kind == "undo.failed"]
+    (breaker,) = [each for each in raised if each.subject == "tool:shop.add"]
+    (incident,) = [
+        each for each in opened if each.subject != "tool:shop.drop"
+    ]  # which failed on its own account
+    assert undo.incident == breaker.incident == incident.id
+    assert (incident.kind, breaker.kind, breaker.facts["told_by"]) == (
+        "undo.failed",
+        "breaker.opened",
+        undo.id,
+    )
+    told = {each.event for each in await world.store.read(lambda found: deliveries.listed(found, "dev"))}
+    assert undo.id in told
+    assert breaker.id not in told
+    record = await world.store.read(lambda found: breakers.get(found, "dev", BreakerKind.TOOL, "shop.add"))
+    assert (record.breaker.state, record.incident) == (BreakerState.OPEN, incident.id)
 
 
 async def test_what_never_gets_an_answer_is_given_up_and_may_be_undone_by_hand(clocked: World) -> None:

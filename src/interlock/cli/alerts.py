@@ -47,6 +47,7 @@ def show(
         return
     console.print(f"[bold]{line(found['summary'])}[/bold]")
     _say(found, ("severity", "kind", "subject", "period", "incident"))
+    _say({"told_by": found["facts"].get("told_by")}, ("told_by",))
     console.print(f"[bold]runbook[/bold]  {line(found['rule']['runbook'])}")
     _say(found["rule"]["entry"], _ENTRY)
     attempts = [

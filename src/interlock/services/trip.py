@@ -18,7 +18,7 @@ from interlock.core.kill import KillOrder, KillScope, KillSource
 from interlock.core.model import BreakerState, Request
 from interlock.core.symptom import Effect, correctable, effect_of, tripped_by
 from interlock.errors import UsageError
-from interlock.store import breakers, kills, openings
+from interlock.store import alert_events, breakers, kills, openings
 from interlock.store.breakers import Record
 from interlock.store.database import Store, Transaction
 from interlock.store.memory import Memory
@@ -69,11 +69,7 @@ class Breakers:
         elif (effect := effect_of(was, now)) is not Effect.NEITHER:
             self._ended(transaction, now, effect)
         elif (what := tripped_by(now)) is not None:
-            kind, cause = what
-            name = now.tool if kind is BreakerKind.TOOL else self._first(now.run, now.workflow)[1]
-            self._trip(
-                transaction, kind, name, cause, _WHY[cause].format(tool=now.tool), now.run, now.workflow
-            )
+            self._by_itself(transaction, now, *what)
 
     def of_read(self, request: Request, outcome: Outcome) -> Callable[[Transaction], None] | None:
         """Count the end of a read; return what belongs into the commit of its outcome, None for nothing."""
@@ -98,6 +94,24 @@ class Breakers:
                 incident="" if pressed is None else pressed.incident or "",
             )
             openings.trip(transaction, self.memory, what)
+
+    def _by_itself(self, transaction: Transaction, action: Action, kind: BreakerKind, cause: Trigger) -> None:
+        """Trip what a move trips whatever the counters say; a failed undo has told people already."""
+        name = action.tool if kind is BreakerKind.TOOL else self._first(action.run, action.workflow)[1]
+        undo = None
+        if cause is Trigger.COMPENSATION_FAILED:
+            undo = alert_events.of_undo(transaction.connection, self.memory.environment, action.id)
+        what = Trip(
+            kind=kind,
+            name=name,
+            cause=cause,
+            why=_WHY[cause].format(tool=action.tool),
+            run=action.run,
+            workflow=action.workflow,
+            incident="" if undo is None else undo.incident or "",
+            told_by="" if undo is None else undo.id,
+        )
+        openings.trip(transaction, self.memory, what)
 
     def _begun(self, transaction: Transaction, action: Action) -> None:
         """Count a call that is more than a read, and trip where it was one too many of the same."""

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from interlock.core.alert import AlertKind, Severity
 from interlock.core.model import Json
-from interlock.core.recipient import addresses
+from interlock.core.recipient import Address, addresses
 from interlock.errors import NotFound
 from interlock.store import deliveries, incidents, runbooks
 from interlock.store.memory import Memory
@@ -51,7 +51,8 @@ class AlertEvent:
 class Raised:
     """What is to be told: `workflow` is the one a run is of, `route` who hears of it instead of the owner.
 
-    `incident` is the one that it belongs to, where what happened has opened one already.
+    `incident` is the one that it belongs to, where what happened has opened one already. `told_by` is the
+    event by which people hear of it: then it is on record, and nobody is told twice.
     """
 
     kind: AlertKind
@@ -63,6 +64,7 @@ class Raised:
     route: Sequence[str] = ()
     by: str = ""
     incident: str = ""
+    told_by: str = ""
 
 
 def raise_alert(transaction: Transaction, memory: Memory, raised: Raised) -> AlertEvent | None:
@@ -81,7 +83,7 @@ def raise_alert(transaction: Transaction, memory: Memory, raised: Raised) -> Ale
         "period": raised.period,
         "severity": alert.severity.value,
         "summary": raised.summary,
-        "facts": msgspec.json.encode(raised.facts or {}).decode(),
+        "facts": msgspec.json.encode(_facts(raised)).decode(),
         "at": transaction.now,
     }
     if transaction.execute(_ONCE, row).rowcount != 1:
@@ -91,8 +93,7 @@ def raise_alert(transaction: Transaction, memory: Memory, raised: Raised) -> Ale
         transaction.execute(
             sa.update(alert_events).where(alert_events.c.id == event).values(incident=incident)
         )
-    documents = () if memory.bundle is None else memory.bundle.documents
-    told = addresses(raised.subject, alert.severity, documents, workflow=raised.workflow, route=raised.route)
+    told = () if raised.told_by else _told(memory, raised, alert.severity)
     for address in told:
         deliveries.enqueue(transaction, memory.environment, event, address)
     body = {"event": event, "alert": raised.kind.value, "subject": raised.subject, "told": len(told)}
@@ -110,6 +111,15 @@ def _alert(transaction: Transaction, memory: Memory, raised: Raised) -> runbooks
         found = runbooks.alert_for(transaction.connection, memory.environment, raised.kind, runbook)
     assert found is not None, "the template has an entry for every kind"
     return found
+
+
+def _facts(raised: Raised) -> dict[str, Json]:
+    return {**(raised.facts or {}), **({"told_by": raised.told_by} if raised.told_by else {})}
+
+
+def _told(memory: Memory, raised: Raised, severity: Severity) -> tuple[Address, ...]:
+    documents = () if memory.bundle is None else memory.bundle.documents
+    return addresses(raised.subject, severity, documents, workflow=raised.workflow, route=raised.route)
 
 
 def _open_incident(transaction: Transaction, memory: Memory, raised: Raised) -> str:
@@ -130,6 +140,17 @@ def get(connection: sa.Connection, event: str) -> AlertEvent:
     if row is None:
         raise NotFound(f"There is no alert event {event!r}.", hint="interlock alerts list")
     return _event(row)
+
+
+def of_undo(connection: sa.Connection, environment: str, action: str) -> AlertEvent | None:
+    """Return the latest event about an undo of `action` that failed; its period begins with the action."""
+    query = sa.select(alert_events).where(
+        alert_events.c.environment == environment,
+        alert_events.c.kind == AlertKind.UNDO_FAILED.value,
+        alert_events.c.period.startswith(action, autoescape=True),
+    )
+    row = connection.execute(query.order_by(alert_events.c.id.desc()).limit(1)).mappings().one_or_none()
+    return None if row is None else _event(row)
 
 
 def listed(

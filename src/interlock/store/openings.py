@@ -37,7 +37,8 @@ INTERLOCK = "interlock"
 class Trip:
     """What trips a breaker: why, in a sentence's words; through which run, of which workflow; by whom.
 
-    `reason` is what a person said; agents are not told. `incident` is the one that is open for it already.
+    `reason` is what a person said; agents are not told. `incident` is the one that is open for it already,
+    `told_by` the alert event by which people hear of it.
     """
 
     kind: BreakerKind
@@ -49,6 +50,7 @@ class Trip:
     by: str = INTERLOCK
     reason: str = ""
     incident: str = ""
+    told_by: str = ""
 
 
 def trip(transaction: Transaction, memory: Memory, what: Trip) -> Record | None:
@@ -188,6 +190,7 @@ def _raise(transaction: Transaction, memory: Memory, what: Trip, now: Breaker) -
             workflow=what.workflow,
             by=what.by,
             incident=what.incident,
+            told_by=what.told_by,
         ),
     )
     return None if event is None else event.incident

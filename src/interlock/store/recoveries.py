@@ -126,9 +126,10 @@ class Recoveries:
             voided = second_steps.is_settlement(transaction.connection, action.id)
             self._move(transaction, action, _S.VOIDED if voided else _S.COMPENSATED, undo, "")
         elif action.state is _S.COMPENSATING and undo.state in _LOST:
-            self._move(transaction, action, _S.COMPENSATION_FAILED, undo, f"Its undo failed: {undo.error}")
             summary = f"{action.id} ({action.tool}) was to be undone by {undo.tool}, and that failed"
+            # before the breaker opens for it: people hear of it once
             self._alarm(transaction, action, undo.tool, summary, f"{action.id}:{undo.attempt}")
+            self._move(transaction, action, _S.COMPENSATION_FAILED, undo, f"Its undo failed: {undo.error}")
         elif action.state is _S.COMPENSATING and undo.state is _S.CANCELLED:
             happened = action.result is not None
             self._move(transaction, action, _S.SUCCEEDED if happened else _S.IN_DOUBT, undo, undo.error)
