@@ -357,7 +357,7 @@ DECLARED: dict[tuple[str, str], frozenset[str]] = {
     ("POST", "/api/v1/actions/{id}/settle"): ANYONE,
     ("POST", "/api/v1/actions/{id}/void"): ANYONE,
     ("POST", "/api/v1/actions/{id}/follow-up"): ANYONE,
-    ("POST", "/api/v1/tools/{tool}/exercise"): frozenset({"policy_author", *STOPPERS}),
+    ("POST", "/api/v1/tools/{tool:path}/exercise"): frozenset({"policy_author", *STOPPERS}),
     ("GET", "/api/v1/actions/{id}/undo"): EVERY_ROLE,
     ("POST", "/api/v1/actions/{id}/undo"): ANYONE,
     ("POST", "/api/v1/actions/{id}/undo/stop"): ANYONE,
@@ -386,18 +386,18 @@ DECLARED: dict[tuple[str, str], frozenset[str]] = {
     ("POST", "/api/v1/audit/checkpoints"): WATCHERS,
     ("GET", "/api/v1/autonomy"): ANYONE,
     ("GET", "/api/v1/autonomy/history"): ANYONE,
-    ("GET", "/api/v1/autonomy/{workflow}/{tool}"): ANYONE,
-    ("POST", "/api/v1/autonomy/{workflow}/{tool}/propose"): ANYONE,  # decided by who answers for it
-    ("POST", "/api/v1/autonomy/{workflow}/{tool}/promote"): ANYONE,
-    ("POST", "/api/v1/autonomy/{workflow}/{tool}/demote"): ANYONE,
+    ("GET", "/api/v1/autonomy/{workflow}/{tool:path}"): ANYONE,
+    ("POST", "/api/v1/autonomy/{workflow}/{tool:path}/propose"): ANYONE,  # decided by who answers for it
+    ("POST", "/api/v1/autonomy/{workflow}/{tool:path}/promote"): ANYONE,
+    ("POST", "/api/v1/autonomy/{workflow}/{tool:path}/demote"): ANYONE,
     ("GET", "/api/v1/digests"): ANYONE,
     ("GET", "/api/v1/digests/{digest}"): ANYONE,
     ("POST", "/api/v1/digests/{digest}/opened"): ANYONE,  # decided by whose digest it is
     ("POST", "/api/v1/digests/items/{action}/mark"): ANYONE,
     ("GET", "/api/v1/breakers"): ANYONE,
-    ("GET", "/api/v1/breakers/{breaker}"): ANYONE,
-    ("POST", "/api/v1/breakers/{breaker}/trip"): ANYONE,  # decided by what is opened: the tests of breakers
-    ("POST", "/api/v1/breakers/{breaker}/sign-off"): ANYONE,  # operators and admins; a refusal is on record
+    ("GET", "/api/v1/breakers/{breaker:path}"): ANYONE,
+    ("POST", "/api/v1/breakers/{breaker:path}/trip"): ANYONE,  # decided by what is opened: see its tests
+    ("POST", "/api/v1/breakers/{breaker:path}/sign-off"): ANYONE,  # operators and admins, on record
     ("GET", "/api/v1/deployments"): EVERY_ROLE,
     ("POST", "/api/v1/deployments"): frozenset({"developer", "agent_owner", "operator", "admin"}),
     ("POST", "/api/v1/deployments/{deployment}/stable"): STOPPERS,
@@ -438,7 +438,7 @@ DECLARED: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/api/v1/tools"): ANYONE,
     ("GET", "/api/v1/tools/pins"): ANYONE,
     ("GET", "/api/v1/tools/servers"): ANYONE,
-    ("POST", "/api/v1/tools/{tool}/accept"): frozenset({"policy_author", "admin"}),
+    ("POST", "/api/v1/tools/{tool:path}/accept"): frozenset({"policy_author", "admin"}),
     ("GET", "/api/v1/budgets"): ANYONE,
     ("GET", "/api/v1/budgets/history"): ANYONE,
     ("GET", "/api/v1/budgets/runs/{run}"): ANYONE,
@@ -472,7 +472,7 @@ def test_every_route_lets_in_whom_it_declares_and_nobody_else(target: Target) ->
     agent = target.server.token("work")
     signs = ("POST", "/api/v1/keys")
     for (method, path), allowed in DECLARED.items():
-        place = re.sub(r"\{\w+\}", "does-not-exist", path)
+        place = re.sub(r"\{\w+(:path)?\}", "does-not-exist", path)
         body: dict[str, Any] = {"json": {"surprise": 1}} if method == "POST" else {}
         for stranger in ("", "ilk_" + "x" * 43, agent, "Bearer x"):
             answer = target.api(stranger, method, place, **body)
@@ -488,7 +488,7 @@ def test_every_route_lets_in_whom_it_declares_and_nobody_else(target: Target) ->
 
 def test_what_programs_may_do_lets_in_no_person(target: Target) -> None:
     for method, path in PROGRAMS:
-        place = re.sub(r"\{\w+\}", "does-not-exist", path)
+        place = re.sub(r"\{\w+(:path)?\}", "does-not-exist", path)
         body: dict[str, Any] = {"json": {"surprise": 1}} if method == "POST" else {}
         for credential in ("", "Bearer x", target.people["admin"]):
             answer = target.api(credential, method, place, **body)

@@ -13,21 +13,26 @@ import httpx2
 import pytest
 from starlette.applications import Starlette
 
+from interlock.cli.client import segment
 from interlock.core.document.identity import Agent, Person
 from interlock.core.document.workflow import Grant, Workflow
+from interlock.core.model import EffectClass, RiskTier
 from interlock.errors import InterlockError
 from interlock.services.authenticate import Authenticator
 from interlock.store import people, scores
 from interlock.web import breakers, runs
 from interlock.web.errors import on_interlock_error
 from interlock.wiring import Wired
-from support.engine import World, a_manifest
+from support.engine import World, a_manifest, a_tool
 
+ODD = ("shop.files/read", "shop.files/trip", "shop.a?b#c%2Fd", "shop.../..//x/sign-off")
+"""Names that a path would read as something else."""
 PEOPLE = (
     Person(name="olga", email="olga@example.com", roles=("operator",)),
     Person(name="otto", email="otto@example.com", roles=("agent_owner",)),
     Person(name="vera", email="vera@example.com", roles=("viewer",)),
     Agent(name="ottos", owner="otto"),
+    *(a_tool(each, RiskTier.READ_ONLY, EffectClass.READ, undo=None) for each in ODD),
     Workflow(name="notes", agent="ottos", owner="otto", tools=(Grant(tool="shop.read"),)),
 )
 
@@ -91,6 +96,21 @@ def test_operators_open_anything_and_owners_what_is_theirs(tmp_path: Path) -> No
             listed = (await server.ask("vera", "GET", "breakers")).json()["items"]
             assert {each["breaker"] for each in listed} == {"agent:ottos", "workflow:notes", "tool:shop.read"}
             assert (await server.ask("vera", "GET", "breakers/tool:shop.write")).status_code == 404
+
+    asyncio.run(story())
+
+
+def test_a_tool_is_reached_whatever_its_name_is(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with a_server(tmp_path) as server:
+            for tool in ODD:
+                place = f"breakers/{segment(f'tool:{tool}')}"
+                opened = await server.ask("olga", "POST", f"{place}/trip", reason="odd")
+                assert (opened.status_code, opened.json()["breaker"]) == (200, f"tool:{tool}"), tool
+                signed = await server.ask("olga", "POST", f"{place}/sign-off", to="closed", reason="seen")
+                assert signed.status_code == 200, tool
+                shown = await server.ask("vera", "GET", place)
+                assert (shown.json()["name"], shown.json()["state"]) == (tool, "closed")
 
     asyncio.run(story())
 

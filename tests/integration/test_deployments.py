@@ -19,7 +19,7 @@ from interlock.core.document.workflow import Grant
 from interlock.errors import NotFound, StateConflict, UsageError
 from interlock.runtime import Runtime
 from interlock.services.apply import Apply, Order
-from interlock.services.roll_back import RollBack, RolledBack
+from interlock.services.roll_back import Placed, RollBack, RolledBack
 from interlock.settings import Settings
 from interlock.store import deployments, state_reviews
 from interlock.store.database import Store
@@ -43,13 +43,14 @@ class Shop:
     settings: Settings
     memory: Memory
 
-    async def apply(self, *grants: Grant) -> bool:
+    async def apply(self, *grants: Grant) -> Placed:
         return await self.put((*a_manifest(a_workflow(*grants)), ADMIN))
 
-    async def put(self, declared: tuple[AnyDocument, ...]) -> bool:
+    async def put(self, declared: tuple[AnyDocument, ...], restores: str = "") -> Placed:
         use = Apply(store=self.store, memory=self.memory, settings=self.settings, runtime=Runtime.real())
         author = None if self.memory.bundle is None else "root"
-        return (await use.apply(Order(declared=declared, author=author))).change is None
+        done = await use.apply(Order(declared=declared, author=author, restores=restores))
+        return Placed(change=done.change or "", waits_for=done.waits_for, narrowed=done.acted)
 
     async def back(self, *, to: str = "", reason: str = "it mails the wrong people") -> RolledBack:
         use = RollBack(store=self.store, memory=self.memory, put=self.put)
@@ -100,7 +101,8 @@ async def test_code_goes_back_to_the_last_stable_version_and_its_state_is_for_th
     await shop.call_stable((await shop.deployed())[0])
     await shop.apply(replace(NARROW, max_calls=1))
     done = await shop.back()
-    assert not done.acts  # five calls where one was allowed: somebody else must agree
+    assert not done.placed.acts  # five calls where one was allowed: somebody else must agree
+    assert (done.placed.waits_for, done.placed.narrowed) == (("maria",), False)
     assert (done.withdrawn.version, done.stable.version) == (2, 1)
     [review] = await shop.store.read(lambda found: state_reviews.listed(found, ENV))
     assert (review.owner, review.deployment) == ("maria", done.withdrawn.id)
@@ -124,12 +126,48 @@ async def test_a_rollback_that_narrows_acts_at_once_and_is_as_stable_as_what_it_
     await agree(shop, asked.change)
     assert shop.grant().max_calls == 9
     done = await shop.back()
-    assert done.acts
+    assert done.placed.acts
     assert shop.grant().max_calls == 5
     newest = (await shop.deployed())[0]
     assert (newest.version, newest.restores, bool(newest.stable_at)) == (3, stable.id, True)
     with pytest.raises(StateConflict, match="was rolled back"):
         await shop.back(to=done.withdrawn.id)
+
+
+@story
+async def test_a_rollback_that_waits_is_contained_at_once_and_names_what_it_restores_once_agreed(
+    shop: Shop,
+) -> None:
+    await shop.apply(replace(NARROW, where={"args.n": {"le": 2}}))
+    stable = (await shop.deployed())[0]
+    await shop.call_stable(stable)
+    asked = await shop.apply(replace(NARROW, max_calls=1))
+    await agree(shop, asked.change)
+    bad = (await shop.deployed())[0]
+    done = await shop.back()
+    assert (done.withdrawn.id, bool(done.withdrawn.withdrawn_at)) == (bad.id, True)
+    assert (done.placed.acts, done.placed.narrowed) == (False, True)
+    assert (shop.grant().where, shop.grant().max_calls) == ({"args.n": {"le": 2}}, 1)
+    meanwhile = (await shop.deployed())[0]
+    assert (meanwhile.restores, meanwhile.stable_at) == ("", 0)
+    await agree(shop, done.placed.change)
+    assert (shop.grant().where, shop.grant().max_calls) == ({"args.n": {"le": 2}}, 5)
+    newest = (await shop.deployed())[0]
+    assert newest.id != meanwhile.id
+    assert (newest.restores, bool(newest.stable_at), newest.stable_by) == (stable.id, True, "maria")
+
+
+@story
+async def test_a_rollback_that_is_turned_down_restores_nothing(shop: Shop) -> None:
+    await shop.apply(NARROW)
+    await shop.call_stable((await shop.deployed())[0])
+    await shop.apply(replace(NARROW, max_calls=1))
+    done = await shop.back()
+    asked = await shop.apply(replace(NARROW, max_calls=3))  # somebody else's idea, of the same author
+    await agree(shop, asked.change)
+    assert [each.restores for each in await shop.deployed()] == ["", "", ""]
+    with pytest.raises(StateConflict):
+        await agree(shop, done.placed.change)
 
 
 async def agree(shop: Shop, change: str) -> None:

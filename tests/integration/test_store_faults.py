@@ -116,7 +116,7 @@ def test_decisions_are_kept_up_to_the_bound_then_refused_and_all_of_it_is_on_rec
         for number in range(60):
             entry = JournalEntry(at=number, kind="action.decided", body={"filler": "y" * 5_000})
             try:
-                store.journal_nowait(entry)
+                store._writer.journal.put_nowait(entry)
                 kept += 1
             except StoreUnavailable as refused:
                 messages.add(refused.message)
@@ -362,10 +362,8 @@ def test_a_journaled_unit_of_work_is_carried_out(store: Store) -> None:
 
 def test_what_cannot_be_encoded_or_stored_as_it_is_does_not_stop_the_log(store: Store) -> None:
     async def story() -> None:
-        store.journal_nowait(
-            JournalEntry(at=1, kind="odd", body={"value": object()}, tool="a\0b\ud800" + "c" * 900)
-        )
-        store.journal_nowait(an_entry(1))
+        store.offer(JournalEntry(at=1, kind="odd", body={"value": object()}, tool="a\0b\ud800" + "c" * 900))
+        store.offer(an_entry(1))
         await eventually(lambda: kinds(store), ["odd", "action.decided"])
         tool = await store.read(
             lambda c: c.execute(sa.select(audit.c.tool).where(audit.c.kind == "odd")).scalar()
@@ -380,7 +378,7 @@ def test_what_cannot_be_encoded_or_stored_as_it_is_does_not_stop_the_log(store: 
 def test_a_closed_store_says_so(tmp_path: Path) -> None:
     async def story() -> None:
         store = Store.open(a_settings(tmp_path), Runtime.real())
-        store.journal_nowait(an_entry(1))
+        store.offer(an_entry(1))
         await store.close()
         await store.close()
         with pytest.raises(StoreUnavailable, match="closed"):
@@ -402,7 +400,7 @@ def test_a_connection_lost_in_commit_is_unknown_and_the_chain_goes_on(
 
     async def story() -> None:
         await store.transact(put("before"))
-        store.journal_nowait(an_entry(1))
+        store.offer(an_entry(1))
         proxy.cut_at_commit = when
         with pytest.raises(CommitUnknown, match="lost while committing") as told:
             await store.transact(put("unknown"))

@@ -15,7 +15,6 @@ from mcp.shared.exceptions import MCPError
 
 from interlock.core.answer import Broken, Completed, InputAsked
 from interlock.core.document.kind import AnyDocument
-from interlock.errors import StoreUnavailable
 from interlock.services.verify_audit import verify_database
 from interlock.store.database import JournalEntry, Store
 from interlock.store.journal import BOUND
@@ -53,16 +52,13 @@ def full_disk(store: Store) -> Generator[Callable[[], None]]:
 def fill(store: Store) -> None:
     """Queue audit entries until there is no room."""
     body = {"filler": "x" * 500}
-    try:
-        while True:
-            store.journal_nowait(JournalEntry(at=1, kind="filler", body=body))
-    except StoreUnavailable:
-        return
+    while store.offer(JournalEntry(at=1, kind="filler", body=body)):
+        pass
 
 
 def too_much(store: Store) -> None:
     """Queue more than the database can take as long as it may not grow."""
-    store.journal_nowait(JournalEntry(at=1, kind="filler", body={"filler": "x" * 200_000}))
+    store.offer(JournalEntry(at=1, kind="filler", body={"filler": "x" * 200_000}))
 
 
 async def filled(store: Store) -> None:

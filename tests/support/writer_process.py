@@ -40,7 +40,7 @@ async def write(store: Store, name: str) -> None:
 
             await store.transact(work)
             say(f"ack {ref}")
-            store.journal_nowait(JournalEntry(at=number, kind="read", tool=ref))
+            store.offer(JournalEntry(at=number, kind="read", tool=ref))
 
     await asyncio.gather(*(caller() for _ in range(8)))
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from interlock.cli.client import api
+from interlock.cli.client import api, segment
 from interlock.cli.moment import moment
 from interlock.cli.options import Json
 from interlock.cli.output import console, emit, line, safe, table
@@ -106,7 +106,7 @@ def history(
 
 def _one(workflow: str, tool: str, as_json: bool) -> None:
     with api() as client:
-        found = client.get(f"/api/v1/autonomy/{workflow}/{tool}").json()
+        found = client.get(f"/api/v1/autonomy/{workflow}/{segment(tool)}").json()
     if as_json:
         emit(found, "", True)
         return
@@ -141,5 +141,7 @@ def _post(workflow: str, tool: str, what: str, body: dict[str, Any]) -> dict[str
     if "reason" in body and not body["reason"].strip():
         raise UsageError("Say why.", hint="--reason TEXT")
     with api() as client:
-        done: dict[str, Any] = client.post(f"/api/v1/autonomy/{workflow}/{tool}/{what}", json=body).json()
+        done: dict[str, Any] = client.post(
+            f"/api/v1/autonomy/{workflow}/{segment(tool)}/{what}", json=body
+        ).json()
     return done

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from interlock.cli.client import api
+from interlock.cli.client import api, segment
 from interlock.cli.moment import moment
 from interlock.cli.options import Json
 from interlock.cli.output import console, emit, line, safe, table
@@ -38,7 +38,7 @@ def list_(
 def show(breaker: Name, as_json: Json = False) -> None:
     """Show one breaker: why it opened, what speaks for closing it, and who signed before."""
     with api() as client:
-        found = client.get(f"/api/v1/breakers/{breaker}").json()
+        found = client.get(f"/api/v1/breakers/{segment(breaker)}").json()
     if as_json:
         emit(found, "", True)
         return
@@ -62,7 +62,7 @@ def trip(
 ) -> None:
     """Open a breaker by hand: its calls are refused until a person signs it off."""
     with api() as client:
-        done = client.post(f"/api/v1/breakers/{breaker}/trip", json={"reason": reason}).json()
+        done = client.post(f"/api/v1/breakers/{segment(breaker)}/trip", json={"reason": reason}).json()
     emit(done, line(f"{done['breaker']} is open. Incident: {done['incident']}."), as_json)
 
 
@@ -79,7 +79,7 @@ def sign_off(
         raise UsageError(f"A breaker is not signed off to {to[:40]!r}.", hint="--to half-open, or closed")
     body = {"to": states[to].value, "reason": reason}
     with api() as client:
-        done = client.post(f"/api/v1/breakers/{breaker}/sign-off", json=body).json()
+        done = client.post(f"/api/v1/breakers/{segment(breaker)}/sign-off", json=body).json()
     emit(done, line(f"{done['breaker']} is {to}."), as_json)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from interlock import errors
 from interlock.sdk.endpoint import raise_for_error, stored_token
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     import httpx2
 
 _CONNECT, _READ = 30.0, 120.0
+
+
+def segment(name: str) -> str:
+    """Return a name as one part of a path: the name of a tool may hold what a path would read otherwise."""
+    return quote(name, safe=":")
 
 
 @contextmanager

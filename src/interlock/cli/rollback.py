@@ -42,9 +42,12 @@ def _moved(workflow: str, done: dict[str, Any]) -> str:
     gone, stable = safe(done["withdrawn"]["id"]), safe(done["stable"]["id"])
     if done["acts"]:
         return f"{safe(workflow)} runs as it did in {stable} again; {gone} is withdrawn."
+    asked = safe(", ".join(done["waits_for"]) or "somebody else")
+    less = " What it may do less holds already." if done["narrowed"] else ""
     return (
-        f"{stable} may do what {gone} may not, so a second person must agree: interlock changes list. "
-        "Until then nothing has moved; interlock kill stops what must not run."
+        f"{gone} is withdrawn: nobody goes back to it. {stable} may do what it may not, so {asked} must "
+        f"agree: interlock changes approve {safe(done['change'])}.{less} Until then "
+        f"{safe(workflow)} runs on; interlock kill stops what must not run."
     )
 
 

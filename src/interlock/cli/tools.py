@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from interlock.cli.client import api
+from interlock.cli.client import api, segment
 from interlock.cli.files import json_object
 from interlock.cli.moment import moment
 from interlock.cli.options import Json
@@ -66,7 +66,7 @@ def accept(
 ) -> None:
     """Register a tool as its server offers it now, and enable it again."""
     with api() as client:
-        done = client.post(f"/api/v1/tools/{tool}/accept", json={"reason": reason}).json()
+        done = client.post(f"/api/v1/tools/{segment(tool)}/accept", json={"reason": reason}).json()
     emit(done, f"{line(done['tool'])} is registered anew as {line(done['digest'][:12])}.", as_json)
 
 
@@ -81,7 +81,7 @@ def exercise_undo(
     """Try an undo out on the server that stands in; in production it counts only after that."""
     body = {} if arguments is None else {"arguments": json_object(arguments)}
     with api() as client:
-        done = client.post(f"/api/v1/tools/{tool}/exercise", json=body).json()
+        done = client.post(f"/api/v1/tools/{segment(tool)}/exercise", json=body).json()
     good = done["outcome"] == "undone"
     said = f"{line(done['tool'])} on {line(done['server'])}: "
     said += f"undone by {line(done['undo'])}, twice." if good else f"failed: {line(done['problem'])}"

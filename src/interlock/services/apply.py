@@ -53,12 +53,14 @@ class Order:
     """What is to be applied: the documents, by whom, and the version they were planned against if shown.
 
     `author` None is nobody: allowed on an empty store alone. `admin` picks the administrator there.
+    `restores` is the deployment that it brings back, where it is a rollback.
     """
 
     declared: tuple[AnyDocument, ...]
     author: str | None
     base: int | None = None
     admin: str | None = None
+    restores: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,9 +204,12 @@ class _Work:
             raise SnapshotMoved("Another manifest was applied meanwhile.", hint="Plan and apply again.")
         old = self.current.documents if self.current else ()
         waits_for = change.may_decide(self.author, self.staged.waiting, old)
-        same = changes.same_waiting(transaction.connection, declared, author=self.author, base=base)
+        author, restores = self.author, self.order.restores
+        same = changes.same_waiting(
+            transaction.connection, declared, author=author, base=base, restores=restores
+        )
         identity = same or changes.propose(
-            transaction, declared, self.staged.waiting, author=self.author, base=base
+            transaction, declared, self.staged.waiting, author=author, base=base, restores=restores
         )
         if same is None:
             body = {"change": identity, "base": base, "waits_for": list(waits_for)}

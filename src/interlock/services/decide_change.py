@@ -14,7 +14,7 @@ from interlock.core.model import Json
 from interlock.core.undo_check import require_undos
 from interlock.errors import ManifestError, NotPermitted, SnapshotMoved, StateConflict, UsageError
 from interlock.settings import Settings
-from interlock.store import bundles, changes, documents, pins
+from interlock.store import bundles, changes, deployments, documents, pins
 from interlock.store.changes import Change, ChangeState
 from interlock.store.database import Store, Transaction
 from interlock.store.documents import InForce, Name
@@ -129,6 +129,8 @@ class DecideChange:
         version = bundles.put_in_force(
             transaction, self.memory, bundle, versions, base=found.base_version, by=found.author
         )
+        if found.restores:
+            deployments.bring_back(transaction, found.restores, by=found.author)
         workflows = {name: each.version for name, each in bundle.workflows.items()}
         body = {
             "change": found.id,

@@ -1,8 +1,9 @@
 """Roll a workflow's code back to the last version that was stable, and open the review of its state (E4).
 
 The review is on disk before the code moves: what the withdrawn version did is decided by a person, action by
-action, whatever becomes of the process. What the older version may do more than this one waits for a second
-person like every widening.
+action, whatever becomes of the process. To contain acts at once: the deployment is withdrawn, and what the
+older version may do less holds. To restore waits: what it may do more needs a second person like every
+widening, and the deployment that follows their agreement names what it restores.
 """
 
 from __future__ import annotations
@@ -20,17 +21,35 @@ from interlock.store.database import Store, Transaction
 from interlock.store.memory import Memory
 from interlock.store.state_reviews import StateReview
 
-Put = Callable[[tuple[AnyDocument, ...]], Awaitable[bool]]
-"""Applies documents; says whether they act already, or wait for a second person."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """What became of the documents: in force, or waiting as `change` for one of `waits_for`.
+
+    `narrowed`: what they allow less holds already.
+    """
+
+    change: str = ""
+    waits_for: tuple[str, ...] = ()
+    narrowed: bool = False
+
+    @property
+    def acts(self) -> bool:
+        """Whether they are in force."""
+        return not self.change
+
+
+Put = Callable[[tuple[AnyDocument, ...], str], Awaitable[Placed]]
+"""Applies documents that bring a deployment back, named by its id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolledBack:
-    """What was withdrawn, what was gone back to, whether it acts yet, and the review that was opened."""
+    """What was withdrawn, what is gone back to, how far that is, and the review that was opened."""
 
     withdrawn: Deployment
     stable: Deployment
-    acts: bool
+    placed: Placed
     review: StateReview
 
 
@@ -58,10 +77,11 @@ class RollBack:
             raise UsageError("A rollback needs a reason.", hint="Add --reason.")
         way = await self.store.read(lambda connection: self._way(connection, workflow, to))
         review = await self.store.transact(lambda each: self._open(each, way, person, reason.strip()))
-        acts = await self.put(way.documents)
-        if acts:
-            await self.store.transact(lambda each: self._restored(each, way, person))
-        return RolledBack(withdrawn=way.current, stable=way.stable, acts=acts, review=review)
+        placed = await self.put(way.documents, way.stable.id)
+        if placed.acts:
+            await self.store.transact(lambda each: deployments.bring_back(each, way.stable.id, by=person))
+        gone = await self.store.read(lambda connection: deployments.get(connection, way.current.id))
+        return RolledBack(withdrawn=gone, stable=way.stable, placed=placed, review=review)
 
     def _way(self, connection: sa.Connection, workflow: str, to: str) -> _Way:
         environment = self.memory.environment
@@ -115,17 +135,3 @@ class RollBack:
         """Return when the first deployment after the stable one began: what followed is in question."""
         known = deployments.of_workflow(connection, self.memory.environment, way.current.workflow)
         return min(each.at for each in known if each.at >= way.stable.at and each.id != way.stable.id)
-
-    def _restored(self, transaction: Transaction, way: _Way, person: str) -> None:
-        environment, workflow = self.memory.environment, way.current.workflow
-        made = deployments.newest(transaction.connection, environment, workflow)
-        if made is None or made.id == way.current.id:  # the same version: only the program was another
-            made = deployments.register(
-                transaction,
-                environment=environment,
-                workflow=workflow,
-                version=way.current.version,
-                bundle=documents.head_version(transaction.connection, environment),
-                by=person,
-            )
-        deployments.restored(transaction, made, way.stable)

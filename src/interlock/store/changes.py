@@ -33,7 +33,10 @@ class ChangeState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One change: what differs in words, from which version, by whom, and who decided."""
+    """One change: what differs in words, from which version, by whom, and who decided.
+
+    `restores` is the deployment that it brings back, where it is a rollback.
+    """
 
     id: str
     author: str
@@ -44,6 +47,7 @@ class Change:
     decided_by: str | None = None
     decided_at: int | None = None
     reason: str | None = None
+    restores: str = ""
 
 
 def propose(
@@ -53,6 +57,7 @@ def propose(
     *,
     author: str,
     base: int,
+    restores: str = "",
 ) -> str:
     """Write a waiting change and return its id; an older one of the same author is superseded."""
     supersede(transaction, by=author, reason="its author applied again", author=author)
@@ -66,6 +71,7 @@ def propose(
             base_version=base,
             body=encode(declared),
             summary=msgspec.json.encode(list(differences)).decode(),
+            restores=restores,
         )
     )
     return change
@@ -125,15 +131,16 @@ def listed(
 
 
 def same_waiting(
-    connection: sa.Connection, declared: Iterable[AnyDocument], *, author: str, base: int
+    connection: sa.Connection, declared: Iterable[AnyDocument], *, author: str, base: int, restores: str = ""
 ) -> str | None:
-    """Return the change of this author that waits for exactly these documents, if there is one."""
+    """Return the change of this author that waits for exactly this, if there is one."""
     return connection.execute(
         sa.select(changes.c.id).where(
             changes.c.state == ChangeState.WAITING,
             changes.c.author == author,
             changes.c.base_version == base,
             changes.c.body == encode(declared),
+            changes.c.restores == restores,
         )
     ).scalar()
 
@@ -149,4 +156,5 @@ def _change(row: Mapping[Any, Any]) -> Change:
         decided_by=row["decided_by"],
         decided_at=row["decided_at"],
         reason=row["reason"],
+        restores=row["restores"],
     )

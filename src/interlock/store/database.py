@@ -129,10 +129,6 @@ class Store:
         """Queue an entry if there is room, without waiting; say whether there was: the hot path."""
         return self._writer.journal.offer(entry)
 
-    def journal_nowait(self, entry: JournalEntry) -> None:
-        """Queue an entry without waiting: the hot path. Raises `StoreUnavailable` when the queue is full."""
-        self._writer.journal.put_nowait(entry)
-
     def note(self, entry: JournalEntry) -> None:
         """Queue an entry about what is refused anyway. Never raises: what does not fit is counted."""
         try:

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from interlock.core.bundle import Bundle
 from interlock.core.deployment import Deployment
 from interlock.errors import NotFound, StateConflict
+from interlock.store import documents
 from interlock.store.schema import deployments
 from interlock.store.transaction import Transaction
 
@@ -72,12 +73,26 @@ def withdraw(transaction: Transaction, deployment: Deployment) -> None:
     )
 
 
-def restored(transaction: Transaction, deployment: Deployment, stable: Deployment) -> None:
-    """Note that a deployment brought an earlier one back; it is as stable as that was."""
+def bring_back(transaction: Transaction, name: str, *, by: str) -> None:
+    """Note that what is in force brought the deployment `name` back; it is as stable as that was.
+
+    Where the version is the one that was withdrawn, only its program was another: it is deployed anew.
+    """
+    stable = get(transaction.connection, name)
+    made = newest(transaction.connection, stable.environment, stable.workflow)
+    if made is None or made.withdrawn_at:
+        made = register(
+            transaction,
+            environment=stable.environment,
+            workflow=stable.workflow,
+            version=stable.version if made is None else made.version,
+            bundle=documents.head_version(transaction.connection, stable.environment),
+            by=by,
+        )
     values = {"restores": stable.id, "code": stable.code, "stable_by": stable.stable_by}
     transaction.execute(
         sa.update(deployments)
-        .where(deployments.c.id == deployment.id)
+        .where(deployments.c.id == made.id)
         .values(stable_at=transaction.now if stable.stable_at else None, **values)
     )
 

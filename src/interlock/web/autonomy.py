@@ -228,8 +228,8 @@ def _alarm(record: TrackRecord) -> Mapping[str, Json] | None:
 routes = [
     Route("/api/v1/autonomy", listing, methods=["GET"]),
     Route("/api/v1/autonomy/history", history, methods=["GET"]),
-    Route("/api/v1/autonomy/{workflow}/{tool}", show, methods=["GET"]),
-    Route("/api/v1/autonomy/{workflow}/{tool}/propose", proposing, methods=["POST"]),
-    Route("/api/v1/autonomy/{workflow}/{tool}/promote", promoting, methods=["POST"]),
-    Route("/api/v1/autonomy/{workflow}/{tool}/demote", demoting, methods=["POST"]),
+    Route("/api/v1/autonomy/{workflow}/{tool:path}", show, methods=["GET"]),
+    Route("/api/v1/autonomy/{workflow}/{tool:path}/propose", proposing, methods=["POST"]),
+    Route("/api/v1/autonomy/{workflow}/{tool:path}/promote", promoting, methods=["POST"]),
+    Route("/api/v1/autonomy/{workflow}/{tool:path}/demote", demoting, methods=["POST"]),
 ]

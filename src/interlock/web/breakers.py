@@ -143,7 +143,7 @@ def _shown(record: Record) -> dict[str, Json]:
 
 routes = [
     Route("/api/v1/breakers", listing, methods=["GET"]),
-    Route("/api/v1/breakers/{breaker}", show, methods=["GET"]),
-    Route("/api/v1/breakers/{breaker}/trip", tripping, methods=["POST"]),
-    Route("/api/v1/breakers/{breaker}/sign-off", signing_off, methods=["POST"]),
+    Route("/api/v1/breakers/{breaker:path}", show, methods=["GET"]),
+    Route("/api/v1/breakers/{breaker:path}/trip", tripping, methods=["POST"]),
+    Route("/api/v1/breakers/{breaker:path}/sign-off", signing_off, methods=["POST"]),
 ]

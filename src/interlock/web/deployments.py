@@ -17,7 +17,7 @@ from interlock.core.ownership import Owners
 from interlock.core.workflow import CompiledWorkflow
 from interlock.errors import NotFound, NotPermitted, UsageError
 from interlock.services.apply import Apply, Order
-from interlock.services.roll_back import RollBack
+from interlock.services.roll_back import Placed, RollBack
 from interlock.store import agents, deployments, documents
 from interlock.web.auth import READERS, Person, person_of
 from interlock.web.body import ReasonBody, read_body
@@ -106,19 +106,23 @@ async def roll_back(request: Request) -> Response:
     workflow = request.path_params["workflow"]
     await _may_keep(wired, by, workflow)
 
-    async def put(declared: tuple[AnyDocument, ...]) -> bool:
+    async def put(declared: tuple[AnyDocument, ...], restores: str) -> Placed:
         use = Apply(store=wired.store, memory=wired.memory, settings=wired.settings, runtime=wired.runtime)
-        return (await use.apply(Order(declared=declared, author=by.name))).change is None
+        done = await use.apply(Order(declared=declared, author=by.name, restores=restores))
+        return Placed(change=done.change or "", waits_for=done.waits_for, narrowed=done.acted)
 
     use = RollBack(store=wired.store, memory=wired.memory, put=put)
     done = await use.code(workflow, to=body.to, person=by.name, reason=body.reason[:2_000])
     shown = {
         "withdrawn": _shown(done.withdrawn),
         "stable": _shown(done.stable),
-        "acts": done.acts,
+        "acts": done.placed.acts,
+        "narrowed": done.placed.narrowed,
+        "change": done.placed.change or None,
+        "waits_for": done.placed.waits_for,
         "review": asdict(done.review),
     }
-    return json_response(shown, 200 if done.acts else 202)
+    return json_response(shown, 200 if done.placed.acts else 202)
 
 
 async def _may_keep(wired: Wired, person: Person, workflow: str) -> None:

@@ -168,6 +168,6 @@ routes = [
     Route("/api/v1/tools", listing, methods=["GET"]),
     Route("/api/v1/tools/pins", pinned, methods=["GET"]),
     Route("/api/v1/tools/servers", serving, methods=["GET"]),
-    Route("/api/v1/tools/{tool}/accept", accept, methods=["POST"]),
-    Route("/api/v1/tools/{tool}/exercise", exercise, methods=["POST"]),
+    Route("/api/v1/tools/{tool:path}/accept", accept, methods=["POST"]),
+    Route("/api/v1/tools/{tool:path}/exercise", exercise, methods=["POST"]),
 ]

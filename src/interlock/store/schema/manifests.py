@@ -45,4 +45,5 @@ changes = table(
     maybe("decided_by"),
     maybe_at("decided_at"),
     maybe("reason"),
+    text("restores", ""),
 )
