@@ -208,7 +208,7 @@ def test_arguments_changed_after_the_approval_are_another_request(target: Target
 
 def test_approve_and_cancel_at_once_have_one_winner_and_at_most_one_effect(target: Target) -> None:
     async def story(wire: Wire) -> None:
-        async with httpx2.AsyncClient(base_url=target.server.url) as http:
+        async with httpx2.AsyncClient(base_url=target.server.url, timeout=30) as http:
             for number in range(6):
                 before = len(target.received("a"))
                 pending = await wire.call("write", race=number, salt=uuid.uuid4().hex)
@@ -241,7 +241,7 @@ def test_approving_while_the_run_ends_has_at_most_one_effect_and_leaves_nothing_
     target: Target,
 ) -> None:
     async def story(*wires: Wire) -> None:
-        async with httpx2.AsyncClient(base_url=target.server.url) as http:
+        async with httpx2.AsyncClient(base_url=target.server.url, timeout=30) as http:
             for wire in wires:
                 salt = uuid.uuid4().hex
                 pending = await wire.call("write", salt=salt)

@@ -70,7 +70,7 @@ def test_a_tool_that_fails_is_stopped_until_another_person_signs(tmp_path: Path)
 
 def signed_step_by_step(server: Served, place: Path) -> None:
     headers = {"Authorization": f"Bearer {server.person()}"}
-    made = httpx2.post(f"{server.url}/api/v1/tokens", json={"person": "deng"}, headers=headers)
+    made = httpx2.post(f"{server.url}/api/v1/tokens", json={"person": "deng"}, headers=headers, timeout=30)
     deng = made.json()["token"]
     silent = ask(server, deng, f"breakers/{NOTE}/sign-off", to="closed", reason=" ")
     assert silent.status_code == 400, silent.text

@@ -180,7 +180,7 @@ def sign_off(server: Served) -> tuple[str, str, str]:
     headers = {"Authorization": f"Bearer {server.person()}"}
     (opened,) = server.api("breakers")["items"]
     place, body = f"{server.url}/api/v1/breakers/{opened['breaker']}", {"to": "closed", "reason": "seen"}
-    signed = httpx2.post(f"{place}/sign-off", json=body, headers=headers)
+    signed = httpx2.post(f"{place}/sign-off", json=body, headers=headers, timeout=30)
     assert signed.is_success, signed.text
     return opened["state"], opened["cause"], signed.json()["state"]
 

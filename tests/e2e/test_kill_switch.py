@@ -97,7 +97,9 @@ def test_from_press_to_refusal_of_the_next_call_takes_less_than_a_second(
         def through_the_api() -> float:
             began = time.monotonic()
             order = {"scope": "tool", "name": "shop.echo", "reason": "a drill"}
-            httpx2.post(f"{server.url}/api/v1/kills", json=order, headers=headers).raise_for_status()
+            httpx2.post(
+                f"{server.url}/api/v1/kills", json=order, headers=headers, timeout=30
+            ).raise_for_status()
             return began
 
         def through_the_command() -> float:
@@ -134,7 +136,7 @@ def resume_all(server: Served) -> None:
     headers = {"Authorization": f"Bearer {server.person()}"}
     for kill in server.api("kills")["items"]:
         url = f"{server.url}/api/v1/kills/{kill['id']}/resume"
-        httpx2.post(url, json={"reason": "the drill is over"}, headers=headers).raise_for_status()
+        httpx2.post(url, json={"reason": "the drill is over"}, headers=headers, timeout=30).raise_for_status()
 
 
 def test_a_stop_is_told_reported_and_resumed_by_two(tmp_path: Path) -> None:
@@ -227,12 +229,12 @@ def test_a_kill_of_everything_reaches_the_other_process_of_the_database(
             headers = {"Authorization": f"Bearer {one.person()}"}
 
             def refusing() -> Any:
-                found = httpx2.get(f"{two.url}/api/v1/kills/{kill}", headers=headers).json()
+                found = httpx2.get(f"{two.url}/api/v1/kills/{kill}", headers=headers, timeout=30).json()
                 return found["report"] if found["report"]["refusing"] else None
 
             began = time.monotonic()
             order = {"scope": "all", "reason": "a drill"}
-            pressed = httpx2.post(f"{one.url}/api/v1/kills", json=order, headers=headers)
+            pressed = httpx2.post(f"{one.url}/api/v1/kills", json=order, headers=headers, timeout=30)
             kill = pressed.raise_for_status().json()["kill"]
             until(refusing)
             assert time.monotonic() - began < FLOOR + STARTING

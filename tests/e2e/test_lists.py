@@ -83,7 +83,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def ask(server: Served, path: str, **params: str) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {server.person()}"}
-    answer = httpx2.get(server.url + path, params=params, headers=headers, verify=False)
+    answer = httpx2.get(server.url + path, params=params, headers=headers, timeout=30, verify=False)
     assert answer.status_code == 200, answer.text
     return answer.json()
 

@@ -106,6 +106,7 @@ def test_a_list_that_was_not_shown_is_not_taken_and_only_an_administrator_takes_
             f"{server.url}/api/v1/prices/update",
             json={"digest": "another"},
             headers={"Authorization": f"Bearer {secret}"},
+            timeout=30,
         )
         for secret in (server.person(), narrow)
     ]

@@ -128,11 +128,11 @@ def test_a_run_that_one_process_opens_calls_models_through_another(office: Offic
     token = office.control.token("work")
     assert office.ask(token).status_code == 200
     jwks = "/.well-known/jwks.json"
-    known = httpx2.get(office.control.url + jwks).json()
+    known = httpx2.get(office.control.url + jwks, timeout=30, verify=False).json()
     for each in (office.gateway, office.control, office.worker):
-        assert httpx2.get(each.url + jwks).json() == known
-        assert httpx2.get(f"{each.url}/healthz").status_code == 200
-        assert httpx2.get(f"{each.url}/readyz").json()["ready"], each
+        assert httpx2.get(each.url + jwks, timeout=30, verify=False).json() == known
+        assert httpx2.get(f"{each.url}/healthz", timeout=30, verify=False).status_code == 200
+        assert httpx2.get(f"{each.url}/readyz", timeout=30, verify=False).json()["ready"], each
 
 
 def test_each_process_serves_what_its_role_says_and_names_who_serves_the_rest(office: Office) -> None:

@@ -57,7 +57,7 @@ class Served:
     def client(self, person: str) -> httpx2.Client:
         """Return an HTTP client of `person`."""
         headers = {"Authorization": f"Bearer {self.tokens[person]}"}
-        return httpx2.Client(base_url=self.url, headers=headers, verify=False)
+        return httpx2.Client(base_url=self.url, headers=headers, timeout=30, verify=False)
 
     def stop(self) -> None:
         """Close everything."""

@@ -54,7 +54,7 @@ class Served:
     ) -> httpx2.Response:
         """Ask the API as `person`."""
         headers = {"Authorization": f"Bearer {self.tokens[person]}"}
-        with httpx2.Client(base_url=self.url, headers=headers, verify=False) as client:
+        with httpx2.Client(base_url=self.url, headers=headers, timeout=30, verify=False) as client:
             return client.request(method, path, json=body)
 
     def stop(self) -> None:

@@ -165,7 +165,7 @@ class Served:
         """Open a run and return its first token."""
         headers = {"Authorization": f"Bearer {self.person()}"}
         opened = httpx2.post(
-            f"{self.url}/api/v1/runs", json={"workflow": workflow}, headers=headers, verify=False
+            f"{self.url}/api/v1/runs", json={"workflow": workflow}, headers=headers, timeout=30, verify=False
         )
         assert opened.is_success, opened.text
         form = {
@@ -174,7 +174,7 @@ class Served:
             "subject_token": opened.json()["code"],
             "workflow": workflow,
         }
-        given = httpx2.post(f"{self.url}/oauth/token", data=form, verify=False)
+        given = httpx2.post(f"{self.url}/oauth/token", data=form, timeout=30, verify=False)
         assert given.is_success, given.text
         return given.json()["access_token"]
 
