@@ -189,13 +189,13 @@ class Listeners:
             each.stop()
 
     async def _announce(self, on_started: Callable[[int | None], None]) -> None:
-        while not all(each.started for each in self._all):
-            if any(each.should_exit for each in self._all):
-                self.stop()
+        while not any(each.should_exit for each in self._all):
+            if all(each.started for each in self._all):
+                self._place.chmod(0o600)
+                on_started(self.port)
                 return
             await asyncio.sleep(0.01)
-        self._place.chmod(0o600)
-        on_started(self.port)
+        self.stop()
 
 
 def _tcp(application: Asgi, settings: Settings) -> uvicorn.Config:

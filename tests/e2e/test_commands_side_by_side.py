@@ -65,6 +65,7 @@ def test_a_port_in_use_is_said_with_the_way_out(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.long(12)
 def test_commands_and_a_server_that_start_together_all_do_their_work(tmp_path: Path) -> None:
     environment = environment_with(data=tmp_path / "data", port=0)
     _make(tmp_path, environment)

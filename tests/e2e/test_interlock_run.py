@@ -323,6 +323,7 @@ def test_signals_reach_the_program_and_the_run_ends_cleanly(shell: Shell, number
     assert (run["state"], run["reason"]) == ("closed", "exit code 5")
 
 
+@pytest.mark.long(11)
 def test_a_run_is_renewed_while_its_launcher_lives_and_ended_when_it_was_killed(served: Shell) -> None:
     doomed = replace(served, python=REAL).start("run", "errands", "--token-life", "10", *python(SLEEPER))
     enough = served.home / "enough"

@@ -10,49 +10,17 @@ from typing import Any
 import httpx2
 import pytest
 
-from support.served import MAP, Served, served, until
+from support.served import PEOPLE, Served, functions, served, tool, until, workflow
 
-MANIFEST = f"""
-apiVersion: interlock/v1
-kind: Person
-metadata: {{name: maria}}
-spec: {{email: maria@example.com, roles: [admin, agent_owner, approver]}}
----
-apiVersion: interlock/v1
-kind: Agent
-metadata: {{name: bot}}
-spec: {{owner: maria, purpose: test}}
----
-apiVersion: interlock/v1
-kind: ToolServer
-metadata: {{name: shop}}
-spec: {{transport: sdk}}
----
-apiVersion: interlock/v1
-kind: ToolServer
-metadata: {{name: vault}}
-spec: {{transport: sdk}}
----
-apiVersion: interlock/v1
-kind: Tool
-metadata: {{name: shop.write}}
-spec: {{tier: limited_write, effect: once, {MAP}, undo: {{tool: shop.unwrite, arguments: {{}}}}}}
----
-apiVersion: interlock/v1
-kind: Tool
-metadata: {{name: shop.unwrite}}
-spec: {{tier: limited_write, effect: idempotent, {MAP}, delay: 10m}}
----
-apiVersion: interlock/v1
-kind: Tool
-metadata: {{name: vault.open}}
-spec: {{tier: limited_write, effect: once, {MAP}, delay: 10m}}
----
-apiVersion: interlock/v1
-kind: Workflow
-metadata: {{name: work}}
-spec: {{agent: bot, owner: maria, tools: [{{tool: shop.write}}], breaker: {{tool_failures: 100}}}}
-"""
+MANIFEST = (
+    PEOPLE
+    + functions("shop")
+    + functions("vault")
+    + tool("shop.write", "limited_write", more=", undo: {tool: shop.unwrite, arguments: {}}")
+    + tool("shop.unwrite", "limited_write", "idempotent", ", delay: 10m")
+    + tool("vault.open", "limited_write", more=", delay: 10m")
+    + workflow("shop.write", more=", breaker: {tool_failures: 100}")
+)
 WRITE = {"name": "write", "inputSchema": {"type": "object"}}
 
 

@@ -22,6 +22,7 @@ from bench.llm_gateway import memory
 
 from interlock.testing import ModelServer
 from support.served import (
+    PEOPLE,
     SHOP,
     Served,
     apply,
@@ -84,11 +85,7 @@ spec:
 """
     more = ", models: {allow: [gpt-test]}, approvals: {approvers: [maria]}"
     if not tools:
-        return (
-            SHOP.partition("---\napiVersion: interlock/v1\nkind: ToolServer")[0]
-            + provider
-            + workflow(more=more)
-        )
+        return PEOPLE + provider + workflow(more=more)
     return SHOP + provider + tool("shop.echo") + workflow("shop.echo", more=more)
 
 

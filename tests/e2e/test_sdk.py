@@ -25,86 +25,46 @@ from interlock.errors import (
     TurnedDown,
     UsageError,
 )
-from support.served import MAP, apply, environment, serving, until
+from support.served import PEOPLE, apply, environment, functions, read_tool, serving, tool, until
 from support.warm import INTERLOCK
 
-MANIFEST = f"""
+NO_ARGUMENTS = ", undo: {tool: billing.uncharge, arguments: {}}"
+MANIFEST = (
+    PEOPLE
+    + """---
 apiVersion: interlock/v1
 kind: Person
-metadata: {{name: maria}}
-spec: {{email: maria@example.com, roles: [admin, agent_owner, developer, approver]}}
----
-apiVersion: interlock/v1
-kind: Person
-metadata: {{name: deng}}
-spec: {{email: deng@example.com, roles: [approver]}}
----
-apiVersion: interlock/v1
-kind: Agent
-metadata: {{name: bot}}
-spec: {{owner: maria, purpose: tests}}
----
-apiVersion: interlock/v1
-kind: ToolServer
-metadata: {{name: billing}}
-spec: {{transport: sdk, source: internal}}
----
-apiVersion: interlock/v1
-kind: Tool
-metadata: {{name: billing.balance}}
-spec: {{tier: read_only, effect: read, {MAP}}}
----
-apiVersion: interlock/v1
-kind: Tool
-metadata: {{name: billing.charge}}
-spec:
-  tier: limited_write
-  effect: once
-  {MAP}
-  undo: {{tool: billing.uncharge, arguments: {{charge: $result.id}}}}
----
-apiVersion: interlock/v1
-kind: Tool
-metadata: {{name: billing.uncharge}}
-spec: {{tier: limited_write, effect: idempotent, {MAP}, delay: 10m}}
----
-apiVersion: interlock/v1
-kind: Tool
-metadata: {{name: billing.fails}}
-spec: {{tier: limited_write, effect: once, {MAP}, undo: {{tool: billing.uncharge, arguments: {{}}}}}}
----
-apiVersion: interlock/v1
-kind: Tool
-metadata: {{name: billing.times_out}}
-spec: {{tier: limited_write, effect: once, {MAP}, undo: {{tool: billing.uncharge, arguments: {{}}}}}}
----
-apiVersion: interlock/v1
-kind: Tool
-metadata: {{name: billing.unknown}}
-spec: {{tier: limited_write, effect: once, {MAP}, undo: {{tool: billing.uncharge, arguments: {{}}}}}}
----
-apiVersion: interlock/v1
-kind: Tool
-metadata: {{name: billing.payout}}
-spec: {{tier: high_blast_radius, effect: once, {MAP}}}
----
+metadata: {name: deng}
+spec: {email: deng@example.com, roles: [approver]}
+"""
+    + functions("billing")
+    + read_tool("billing.balance")
+    + tool("billing.charge", "limited_write", more=NO_ARGUMENTS.replace("{}", "{charge: $result.id}"))
+    + tool("billing.uncharge", "limited_write", "idempotent", ", delay: 10m")
+    + "".join(
+        tool(f"billing.{each}", "limited_write", more=NO_ARGUMENTS)
+        for each in ("fails", "times_out", "unknown")
+    )
+    + tool("billing.payout")
+    + """---
 apiVersion: interlock/v1
 kind: Workflow
-metadata: {{name: invoices}}
+metadata: {name: invoices}
 spec:
   agent: bot
   owner: maria
   tools:
-    - {{tool: billing.balance}}
-    - {{tool: billing.charge, where: {{args.cents: {{le: 1000}}}}}}
-    - {{tool: billing.payout}}
-    - {{tool: billing.fails}}
-    - {{tool: billing.times_out}}
-    - {{tool: billing.unknown}}
-  approvals: {{approvers: [deng]}}
-  breaker: {{tool_failures: 100}}
+    - {tool: billing.balance}
+    - {tool: billing.charge, where: {args.cents: {le: 1000}}}
+    - {tool: billing.payout}
+    - {tool: billing.fails}
+    - {tool: billing.times_out}
+    - {tool: billing.unknown}
+  approvals: {approvers: [deng]}
+  breaker: {tool_failures: 100}
   on_failure: undo
 """
+)
 
 
 @dataclass(slots=True)

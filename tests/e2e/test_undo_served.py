@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx2
 
-from support.served import SHOP, Served, served, serving, until, workflow
+from support.served import PEOPLE, Served, served, serving, until, workflow
 from support.warm import PYTHON, REAL
 
 UPSTREAM = Path(__file__).parents[1] / "support" / "upstreams" / "undoable.py"
@@ -69,7 +69,7 @@ def test_a_kill_in_the_middle_of_an_undo_that_nothing_stops_undoes_each_once_in_
     did, gate = tmp_path / "did", tmp_path / "gate"
     command = ", ".join((*PYTHON, str(UPSTREAM), str(did), str(gate)))
     limits = ", budget: {run: 1.00, day: 1.20}"
-    manifest = SHOP.split("---\napiVersion: interlock/v1\nkind: ToolServer")[0].rstrip()
+    manifest = PEOPLE.rstrip()
     manifest += SERVER.format(command=command) + workflow("store.add", "store.drop", more=limits)
     with served(tmp_path / "data", manifest, REAL) as server:
         until(lambda: server.api("tools/pins")["items"])

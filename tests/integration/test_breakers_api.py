@@ -5,72 +5,30 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import httpx2
 import pytest
-from starlette.applications import Starlette
 
 from interlock.cli.client import segment
-from interlock.core.document.identity import Agent, Person
-from interlock.core.document.workflow import Grant, Workflow
 from interlock.core.model import EffectClass, RiskTier
-from interlock.errors import InterlockError
-from interlock.services.authenticate import Authenticator
-from interlock.store import people, scores
+from interlock.store import scores
 from interlock.web import breakers, runs
-from interlock.web.errors import on_interlock_error
-from interlock.wiring import Wired
+from support.api import PEOPLE, Api, an_app
 from support.engine import World, a_manifest, a_tool
 
 ODD = ("shop.files/read", "shop.files/trip", "shop.a?b#c%2Fd", "shop.../..//x/sign-off")
 """Names that a path would read as something else."""
-PEOPLE = (
-    Person(name="olga", email="olga@example.com", roles=("operator",)),
-    Person(name="otto", email="otto@example.com", roles=("agent_owner",)),
-    Person(name="vera", email="vera@example.com", roles=("viewer",)),
-    Agent(name="ottos", owner="otto"),
-    *(a_tool(each, RiskTier.READ_ONLY, EffectClass.READ, undo=None) for each in ODD),
-    Workflow(name="notes", agent="ottos", owner="otto", tools=(Grant(tool="shop.read"),)),
-)
-
-
-@dataclass
-class Server:
-    """The routes of breakers and runs on a real store, without a listener."""
-
-    world: World
-    app: Starlette
-    tokens: dict[str, str] = field(default_factory=dict[str, str])
-
-    async def ask(self, person: str, method: str, path: str, **body: Any) -> httpx2.Response:
-        if person not in self.tokens:
-            made = await self.world.store.transact(lambda each: people.add_token(each, person))
-            self.tokens[person] = made.secret
-        headers = {"Authorization": f"Bearer {self.tokens[person]}"}
-        transport = httpx2.ASGITransport(app=self.app)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://interlock") as client:
-            return await client.request(method, f"/api/v1/{path}", headers=headers, json=body or None)
 
 
 @asynccontextmanager
-async def a_server(data: Path) -> AsyncGenerator[Server]:
+async def a_server(data: Path) -> AsyncGenerator[Api]:
+    """Yield the routes of breakers and runs."""
     world = World(data)
-    await world.open(a_manifest(*PEOPLE))
-    app = Starlette(
-        routes=[*breakers.routes, *runs.routes], exception_handlers={InterlockError: on_interlock_error}
-    )
-    handles: dict[str, Any] = {name: cast("Any", None) for name in Wired.__dataclass_fields__}
-    authenticator = Authenticator(
-        store=world.store, keyring=cast("Any", None), memory=world.memory, runtime=world.runtime, issuer="me"
-    )
-    handles |= {"settings": world.settings, "runtime": world.runtime, "store": world.store}
-    handles |= {"memory": world.memory, "authenticator": authenticator}
-    app.state.wired = Wired(**handles)
+    odd = (a_tool(each, RiskTier.READ_ONLY, EffectClass.READ, undo=None) for each in ODD)
+    await world.open(a_manifest(*PEOPLE, *odd))
     try:
-        yield Server(world=world, app=app)
+        yield Api(world=world, app=an_app(world, [*breakers.routes, *runs.routes]))
     finally:
         await world.close()
 

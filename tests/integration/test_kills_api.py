@@ -5,54 +5,30 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import httpx2
 import pytest
-from starlette.applications import Starlette
 
-from interlock.core.document.identity import Agent, Person
-from interlock.core.document.workflow import Grant, Workflow
-from interlock.errors import InterlockError
-from interlock.services.authenticate import Authenticator
 from interlock.services.kill import KillSwitch
-from interlock.store import kill_file, people
+from interlock.store import kill_file
 from interlock.store.database import Store
 from interlock.web import kills
-from interlock.web.errors import on_interlock_error
-from interlock.wiring import Wired
+from support.api import PEOPLE, Api, an_app
 from support.engine import World, a_manifest
 from support.stores import a_settings
 
-PEOPLE = (
-    Person(name="olga", email="olga@example.com", roles=("operator",)),
-    Person(name="otto", email="otto@example.com", roles=("agent_owner",)),
-    Person(name="vera", email="vera@example.com", roles=("viewer",)),
-    Agent(name="ottos", owner="otto"),
-    Workflow(name="notes", agent="ottos", owner="otto", tools=(Grant(tool="shop.read"),)),
-)
 
+@dataclass(kw_only=True)
+class Server(Api):
+    """The routes of the kill switch."""
 
-@dataclass
-class Server:
-    """The routes of the kill switch on a real store, without a listener."""
-
-    world: World
     switch: KillSwitch
-    app: Starlette
-    tokens: dict[str, str] = field(default_factory=dict[str, str])
 
     async def ask(self, person: str, method: str, path: str, **body: Any) -> httpx2.Response:
-        if person not in self.tokens:
-            made = await self.world.store.transact(lambda each: people.add_token(each, person))
-            self.tokens[person] = made.secret
-        headers = {"Authorization": f"Bearer {self.tokens[person]}"}
-        transport = httpx2.ASGITransport(app=self.app)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://interlock") as client:
-            place = f"/api/v1/kills{path}"
-            return await client.request(method, place, headers=headers, json=body or None)
+        return await super().ask(person, method, f"kills{path}", **body)
 
     async def press(self, person: str, scope: str, name: str = "", **more: str) -> httpx2.Response:
         return await self.ask(person, "POST", "", scope=scope, name=name, **{"reason": "odd"} | more)
@@ -65,16 +41,8 @@ async def a_server(data: Path) -> AsyncGenerator[Server]:
     switch = KillSwitch(
         store=world.store, memory=world.memory, runtime=world.runtime, settings=world.settings, process="here"
     )
-    app = Starlette(routes=kills.routes, exception_handlers={InterlockError: on_interlock_error})
-    handles: dict[str, Any] = {name: cast("Any", None) for name in Wired.__dataclass_fields__}
-    authenticator = Authenticator(
-        store=world.store, keyring=cast("Any", None), memory=world.memory, runtime=world.runtime, issuer="me"
-    )
-    handles |= {"settings": world.settings, "runtime": world.runtime, "store": world.store}
-    handles |= {"memory": world.memory, "kill": switch, "authenticator": authenticator}
-    app.state.wired = Wired(**handles)
     try:
-        yield Server(world=world, switch=switch, app=app)
+        yield Server(world=world, switch=switch, app=an_app(world, kills.routes, kill=switch))
     finally:
         await world.close()
 

@@ -157,3 +157,14 @@ async def test_who_waits_for_a_body_learns_that_its_sender_left(place: Path) -> 
         await asked(place, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf", wait=0.1)
         await asyncio.sleep(0.05)
     assert met == ["http.disconnect"]
+
+
+async def test_a_server_that_is_stopped_the_moment_it_starts_ends_without_an_error(place: Path) -> None:
+    ports: list[int | None] = []
+    listeners = Listeners(saying([]), Settings(data=place.parent, port=0), tcp=True, place=place)
+    running = asyncio.create_task(listeners.run(ports.append))
+    while listeners.port is None:  # noqa: ASYNC110 - before anybody is told that it has started
+        await asyncio.sleep(0)
+    listeners.stop()
+    await running
+    assert ports == []

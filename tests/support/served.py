@@ -31,17 +31,19 @@ from support.warm import INTERLOCK, PYTHON
 _STARTING = 60.0
 _ADDRESS = re.compile(r"^Interlock serves .* at (http://\S+)")
 MAP = "blast_radius: {widest_scope: none, impact: none, reversible: always}"
-SHOP = f"""
+PEOPLE = """
 apiVersion: interlock/v1
 kind: Person
-metadata: {{name: maria}}
-spec: {{email: maria@example.com, roles: [admin, agent_owner, approver]}}
+metadata: {name: maria}
+spec: {email: maria@example.com, roles: [admin, agent_owner, approver]}
 ---
 apiVersion: interlock/v1
 kind: Agent
-metadata: {{name: bot}}
-spec: {{owner: maria, purpose: test}}
----
+metadata: {name: bot}
+spec: {owner: maria, purpose: test}
+"""
+"""A person and an agent: what a manifest begins with."""
+SHOP = f"""{PEOPLE}---
 apiVersion: interlock/v1
 kind: ToolServer
 metadata: {{name: shop}}
@@ -261,6 +263,16 @@ apiVersion: interlock/v1
 kind: Tool
 metadata: {{name: {name}}}
 spec: {{tier: {tier}, effect: {effect}, {MAP}{more}}}
+"""
+
+
+def functions(name: str) -> str:
+    """Return the manifest's document of a tool server that is a program of ours."""
+    return f"""---
+apiVersion: interlock/v1
+kind: ToolServer
+metadata: {{name: {name}}}
+spec: {{transport: sdk, source: internal}}
 """
 
 
