@@ -1,21 +1,29 @@
-"""Every example does what its page says, with the vendor's SDK and a scripted model (B1 to B5)."""
+"""Every example does what its page says, with the vendor's SDK and real tool servers (B1 to B5, E4)."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import httpx2
 
 from interlock.testing import ModelServer
 from interlock.testing.model_server import load_script
-from support.served import served
+from support.served import Served, served, until
 from support.warm import PYTHON
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 BUDGETED = EXAMPLES / "budgeted-agent"
+MAIL, BOX, BANK = EXAMPLES / "delayed-mail", EXAMPLES / "soft-delete", EXAMPLES / "two-step-transfer"
 
 
 def test_every_example_has_a_test_here() -> None:
-    assert {each.name for each in EXAMPLES.iterdir() if each.is_dir()} == {BUDGETED.name}
+    assert {each.name for each in EXAMPLES.iterdir() if each.is_dir()} == {
+        each.name for each in (BUDGETED, MAIL, BOX, BANK)
+    }
 
 
 def test_a_loop_is_metered_then_degraded_then_stopped(tmp_path: Path) -> None:
@@ -41,3 +49,88 @@ def test_a_loop_is_metered_then_degraded_then_stopped(tmp_path: Path) -> None:
     assert len(halted) != 1, "a run at its ceiling and its workflow's breaker are one commit"
     assert len(models.received) == len(turns)
     assert all(each["ok"] for each in doctor)
+
+
+@contextmanager
+def example(folder: Path, tmp_path: Path, state: Path, **settings: str) -> Iterator[Served]:
+    """Serve an example whose tool server keeps its state in `state`."""
+    (program,) = (each for each in folder.glob("*.py") if each.name != "agent.py")
+    command = ", ".join((*PYTHON, str(program), str(state)))
+    declared = (folder / "interlock.yaml").read_text()
+    declared = re.sub(r"command: \[python, [^]]*\]", lambda _: f"command: [{command}]", declared)
+    with served(tmp_path / "data", declared, **settings) as server:
+        yield server
+
+
+def ran(server: Served, workflow: str, folder: Path) -> list[str]:
+    """Run the example's agent, and return what it prints."""
+    done = server.cli("run", workflow, "--keep-waiting", "--quiet", "--", *PYTHON, str(folder / "agent.py"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines()
+
+
+def ask(server: Served, person: str, path: str, reason: str) -> dict[str, Any]:
+    """Do in the name of a person what the example's page does by a command."""
+    admin = {"Authorization": f"Bearer {server.person()}"}
+    with httpx2.Client(base_url=f"{server.url}/api/v1", timeout=30, verify=False) as http:
+        token = http.post("/tokens", json={"person": person}, headers=admin).json()["token"]
+        asked = {"Authorization": f"Bearer {token}"}
+        answer = http.post(f"/{path}", json={"reason": reason}, headers=asked)
+    assert answer.is_success, answer.text
+    return answer.json()
+
+
+def listed(server: Served, state: str) -> list[dict[str, Any]]:
+    return server.api(f"actions?state={state}")["items"]
+
+
+def test_a_mail_is_cancelled_before_it_is_sent(tmp_path: Path) -> None:
+    outbox = tmp_path / "outbox.txt"
+    with example(MAIL, tmp_path, outbox, INTERLOCK_INLINE_WAIT="0") as server:
+        (line,) = ran(server, "news", MAIL)
+        assert line.startswith("Not executed yet: approved to run at ")
+        (waiting,) = listed(server, "scheduled")
+        done = server.cli("actions", "cancel", waiting["id"], "--reason", "the text is last year's")
+        assert done.stdout == f"{waiting['id']} is cancelled.\n"
+    assert not outbox.exists()
+
+
+def test_a_soft_deletion_is_final_once_a_person_confirms_it(tmp_path: Path) -> None:
+    files = tmp_path / "files"
+    files.mkdir()
+    for name in ("old.txt", "older.txt"):
+        (files / name).write_text(name)
+    with example(BOX, tmp_path, files) as server:
+        assert ran(server, "tidy", BOX) == ["old.txt is in the bin", "older.txt is in the bin"]
+        until(lambda: len(listed(server, "waiting_approval")) == 2, seconds=20)
+        purges = {server.api(f"actions/{each['id']}")["arguments"]["name"]: each
+                  for each in listed(server, "waiting_approval")}  # fmt: skip
+        gone, kept = purges["old.txt"], purges["older.txt"]
+        ask(server, "deng", f"approvals/{gone['approval']}/approve", "nobody has asked for it in a month")
+        ask(server, "maria", f"actions/{kept['follows']}/undo", "it is still needed")
+        until(
+            lambda: (files / "older.txt").exists() and not (files / ".bin" / "old.txt").exists(), seconds=20
+        )
+        until(lambda: server.api(f"actions/{gone['id']}")["state"] == "succeeded", seconds=20)
+        shown = server.api(f"actions/{gone['follows']}/undo")
+        assert f"{gone['id']} (box.purge) made it final" in shown["why_not"]["message"]
+        assert server.api(f"actions/{kept['id']}")["state"] == "cancelled"
+
+
+def test_a_transfer_is_settled_by_a_second_person_or_voided_by_its_deadline(tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.txt"
+    with example(BANK, tmp_path, ledger) as server:
+        said = ran(server, "pay", BANK)
+        assert [each.split(" unless")[0] for each in said] == [
+            "kim: This is provisional:", "mallory: This is provisional:"
+        ]  # fmt: skip
+        pending = {server.api(f"actions/{each['id']}")["arguments"]["to"]: each["id"]
+                   for each in listed(server, "pending_settlement")}  # fmt: skip
+        done = ask(server, "deng", f"actions/{pending['kim']}/settle", "the bill is right")
+        assert done["second_step"]["tool"] == "bank.capture"
+        until(lambda: len(ledger.read_text().splitlines()) == 4, seconds=20)
+        until(lambda: server.api(f"actions/{pending['mallory']}")["state"] == "voided", seconds=20)
+        assert server.api(f"actions/{pending['kim']}")["state"] == "settled"
+    assert ledger.read_text().splitlines() == [
+        "held 1500 for kim", "held 990000 for mallory", "paid kim", "gave back what was held for mallory"
+    ]  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,11 +21,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from interlock.core import effect, lease
 from interlock.core.action import Action, ActionState, advance
+from interlock.core.document.tool import Companion, FollowUp, Tool
 from interlock.core.history import FIRST
 from interlock.core.model import SECOND, EffectClass, RiskTier, Verdict
+from interlock.core.second_step import STANDING
 from interlock.errors import StateConflict
 from interlock.runtime import EventLoopScheduler, Runtime, TimeOrderedIds
-from interlock.store import actions, claims, doubts
+from interlock.store import actions, claims, doubts, second_steps
 from interlock.store.database import Store, Transaction
 from interlock.store.memory import Memory
 from interlock.store.schema import runs
@@ -33,6 +36,8 @@ from support.stores import a_settings
 
 _S = ActionState
 TIMEOUT = 60 * SECOND
+TOOL = Tool(name="shop.write", follow_up=FollowUp(tool="shop.last", arguments={}, after=60),
+            undo=Companion(tool="shop.back", arguments={}))  # fmt: skip
 SENDER, OTHER = "prc_1", "prc_2"
 
 
@@ -47,6 +52,7 @@ class Machine(RuleBasedStateMachine):
     def begin(self) -> None:
         self.number = next(self.numbers)
         self.run, self.model = f"run_{self.number}", dict[str, Action]()
+        self.steps = dict[str, str]()
         self.data = self.place / (str(self.number) if not self.database else "shared")
         self.clock = FixedClock(10**15 + self.number * 10**14)
         self.loop = asyncio.Runner()
@@ -130,6 +136,51 @@ class Machine(RuleBasedStateMachine):
                 each, state, now=now, error="cut off", result=None, due_at=due_at,
                 lease_until=lease.quiet_at(each.lease_until, TIMEOUT),
             )  # fmt: skip
+
+    @rule(data=st.data())
+    def propose_a_second_step(self, data: st.DataObject) -> None:
+        """What stands gets one second step at a time; the row of the step says which."""
+        standing = sorted(name for name, each in self.model.items() if each.state in STANDING)
+        if not standing:
+            return
+        name = data.draw(st.sampled_from(standing))
+        before, number = self.steps.get(name, ""), len(self.model)
+        stale = data.draw(st.booleans())
+        second = replace(
+            self.model[name], id=f"act_{self.number}_{number}", state=_S.WAITING_APPROVAL, follows=name,
+            fence=0, attempt=0, began_at=0, ended_at=0, lease_until=0, due_at=0, digest=f"d{number}",
+            created_at=self.clock.now(), updated_at=self.clock.now(), result=None, error="",
+        )  # fmt: skip
+
+        def work(transaction: Transaction) -> None:
+            if not self.steps.get(name):
+                second_steps.register(transaction, self.model[name], TOOL, None)
+            step = second_steps.of(transaction.connection, name)
+            assert step is not None
+            actions.insert(transaction, second, process="")
+            second_steps.take(transaction, replace(step, second="act_none") if stale else step, second.id)
+
+        if stale:
+            with pytest.raises(StateConflict):
+                self.loop.run(self.store.transact(work))
+            return
+        self.loop.run(self.store.transact(work))
+        self.model[second.id], self.steps[name] = second, second.id
+        assert before != second.id
+
+    @rule(data=st.data())
+    def send_a_second_step(self, data: st.DataObject) -> None:
+        """It may be sent while what it makes final stands, and not afterwards."""
+        waiting = sorted(name for name, each in self.model.items() if each.follows)
+        if not waiting:
+            return
+        second = self.model[data.draw(st.sampled_from(waiting))]
+        work = self.store.transact(lambda tx: second_steps.require_standing(tx, second))
+        if self.model[second.follows].state in STANDING:
+            self.loop.run(work)
+            return
+        with pytest.raises(StateConflict):
+            self.loop.run(work)
 
     @rule()
     def breaker_leaves_open(self) -> None:
