@@ -461,6 +461,7 @@ DECLARED: dict[tuple[str, str], frozenset[str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.long(11)
 def test_every_route_lets_in_whom_it_declares_and_nobody_else(target: Target) -> None:
     routes = {
         (method, route.path)

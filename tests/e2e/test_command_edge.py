@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.served import environment
+from support.warm import INTERLOCK
 
 CLI = [sys.executable, "-m", "interlock.cli"]
 APPLIED = """
@@ -24,7 +25,7 @@ spec: {email: maria@example.com, roles: [admin]}
 def ended(*words: str, data: Path, **settings: str) -> tuple[int, str]:
     """Run a command; return its exit code and what it said on standard error."""
     done = subprocess.run(
-        [*CLI, *words], env=environment(data, **settings), capture_output=True, text=True, timeout=60
+        [*INTERLOCK, *words], env=environment(data, **settings), capture_output=True, text=True, timeout=60
     )
     return done.returncode, done.stderr
 

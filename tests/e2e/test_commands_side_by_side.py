@@ -12,6 +12,7 @@ import pytest
 
 from interlock.settings import environment_with
 from interlock.store.lock import DirectoryLock
+from support.warm import INTERLOCK
 
 COMMAND = (sys.executable, "-m", "interlock.cli")
 
@@ -19,7 +20,7 @@ COMMAND = (sys.executable, "-m", "interlock.cli")
 def _make(folder: Path, environment: dict[str, str]) -> None:
     """Make the data directory, with nothing applied in it."""
     for words in (("init", "m.yaml"), ("plan", "m.yaml")):
-        subprocess.run((*COMMAND, *words), env=environment, cwd=folder, check=True, capture_output=True)
+        subprocess.run((*INTERLOCK, *words), env=environment, cwd=folder, check=True, capture_output=True)
 
 
 READERS = ("agents list", "runs list", "audit list", "audit verify", "doctor", "run support -- true")
@@ -31,7 +32,12 @@ def test_where_there_is_no_data_directory_a_command_says_so_and_makes_none(
 ) -> None:
     environment = environment_with() | {"PWD": str(tmp_path)}
     done = subprocess.run(
-        (*COMMAND, *words.split()), env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60
+        (*INTERLOCK, *words.split()),
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 2, done.stderr
     assert "There is no data directory here" in done.stderr
@@ -45,7 +51,7 @@ def test_where_there_is_no_data_directory_a_command_says_so_and_makes_none(
 def test_a_server_that_does_not_answer_is_said_so(words: str) -> None:
     environment = environment_with(url="http://127.0.0.1:9", token="ilk_any")
     done = subprocess.run(
-        (*COMMAND, *words.split()), env=environment, capture_output=True, text=True, timeout=60
+        (*INTERLOCK, *words.split()), env=environment, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 3
     assert "Interlock cannot be reached at http://127.0.0.1:9" in done.stderr
