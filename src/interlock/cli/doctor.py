@@ -17,8 +17,9 @@ from interlock.cli.output import emit, table, warn
 from interlock.cli.provider_checks import provider_checks
 from interlock.errors import InterlockError, TokenInvalid
 from interlock.sdk.endpoint import Endpoint, raise_for_error, stored_token
-from interlock.sdk.grant import CODE, GRANT
+from interlock.sdk.grant import GRANT
 from interlock.sdk.local import endpoint
+from interlock.sdk.proof import CODE
 from interlock.settings import Settings, load, misspelt
 
 if TYPE_CHECKING:

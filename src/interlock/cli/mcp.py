@@ -21,8 +21,8 @@ from interlock.cli.session import RunSession
 from interlock.errors import StoreUnavailable
 from interlock.runtime import Runtime
 from interlock.sdk.endpoint import Endpoint
-from interlock.sdk.grant import Proof
 from interlock.sdk.local import endpoint
+from interlock.sdk.proof import Proof
 from interlock.settings import load, misspelt
 
 

@@ -19,12 +19,11 @@ import typer
 
 from interlock.cli.output import emit, notes, safe, warn
 from interlock.cli.session import Left, RunSession
-from interlock.errors import TokenInvalid
 from interlock.runtime import Runtime
-from interlock.sdk.agent_key import assertion
-from interlock.sdk.endpoint import Endpoint, raise_for_error, stored_token
-from interlock.sdk.grant import ASSERTION, CODE, LIFE, Proof
+from interlock.sdk.endpoint import Endpoint
+from interlock.sdk.grant import LIFE
 from interlock.sdk.local import endpoint
+from interlock.sdk.proof import Proof, Wanted, prove
 from interlock.settings import Settings, agent_environment, load, misspelt
 
 _UNGOVERNED = (
@@ -123,30 +122,13 @@ def run(
 
 def proof_of(launch: Launch, place: Endpoint, settings: Settings) -> Proof:
     """Return what opens the run: the agent's own key, or a one-time code that the person asks for."""
-    import httpx2
-
-    with httpx2.Client(
-        base_url=place.base_url, transport=place.transport(), event_hooks={"response": [raise_for_error]}
-    ) as client:
-        if launch.agent_key is not None:
-            issuer = client.get("/.well-known/oauth-authorization-server").json()["issuer"]
-            token_id = Runtime.real().ids.new("asr")
-            subject = assertion(launch.agent_key, agent=launch.agent, audience=issuer, token_id=token_id)
-            return _proof(launch, ASSERTION, subject)
-        token = settings.token or stored_token(settings)
-        if not token:
-            raise TokenInvalid(
-                "Nobody is signed in, so nobody can start this run.",
-                hint="interlock token login, or give the agent's key with --agent-key.",
-            )
-        answer = client.post(
-            "/api/v1/runs", json={"workflow": launch.workflow}, headers={"Authorization": f"Bearer {token}"}
-        )
-        return _proof(launch, CODE, answer.json()["code"])
-
-
-def _proof(launch: Launch, kind: str, subject: str) -> Proof:
-    return Proof(kind=kind, subject=subject, workflow=launch.workflow, direct_models=launch.direct_models)
+    wanted = Wanted(
+        workflow=launch.workflow,
+        agent_key=launch.agent_key,
+        agent=launch.agent,
+        direct_models=launch.direct_models,
+    )
+    return prove(wanted, place, settings, otherwise=" with --agent-key.")
 
 
 async def _govern(launch: Launch, place: Endpoint, proof: Proof) -> Ended:

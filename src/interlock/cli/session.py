@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from interlock.errors import GrantRefused, InterlockError, StoreUnavailable
 from interlock.runtime import Runtime
 from interlock.sdk.endpoint import Endpoint
-from interlock.sdk.grant import GRANT, LIFE, RUN_TOKEN, Proof
+from interlock.sdk.grant import LIFE, RUN_TOKEN, end_form, exchange_form, granted, unreachable
+from interlock.sdk.proof import Proof
 
 if TYPE_CHECKING:
     import aiohttp
@@ -100,13 +101,8 @@ class RunSession:
         """
         told: dict[str, Any] = {}
         if self.token:
-            form = {
-                "token": self.token,
-                "reason": reason,
-                "keep_waiting": str(keep_waiting).lower(),
-                "ungoverned": str(ungoverned).lower(),
-                "failed": str(failed).lower(),
-            }
+            said = {"keep_waiting": keep_waiting, "ungoverned": ungoverned, "failed": failed}
+            form = end_form(self.token, reason, **said)
             try:
                 told = await self._post("/oauth/revoke", form)
             except InterlockError:
@@ -130,8 +126,7 @@ class RunSession:
         return self._expires - self._life / 2
 
     async def _take(self, kind: str, subject: str, **fields: str) -> None:
-        form = {"grant_type": GRANT, "subject_token_type": kind, "subject_token": subject}
-        given = await self._post("/oauth/token", {**form, **fields, "expires_in": str(self._life)})
+        given = await self._post("/oauth/token", exchange_form(kind, subject, self._life, **fields))
         self.token, self.run, self.workflow = given["access_token"], given["run"], given["workflow"]
         self._expires = self._runtime.clock.monotonic() + given["expires_in"]
 
@@ -144,11 +139,5 @@ class RunSession:
                 body = json.loads(await answer.read() or b"{}")
                 status = answer.status
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise StoreUnavailable(
-                f"The server cannot be reached: {error}.", hint="interlock doctor"
-            ) from error
-        if status >= 500:
-            raise StoreUnavailable(f"The server answered {status}.", hint="interlock doctor")
-        if status >= 400:
-            raise GrantRefused(str(body.get("error_description")), oauth=str(body.get("error")))
-        return body
+            raise unreachable(error) from error
+        return granted(status, body)

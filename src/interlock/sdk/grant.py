@@ -6,32 +6,44 @@ A program that `interlock run` started has no token: its launcher holds it, behi
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import Any
 
 import httpx2
 
 from interlock.errors import GrantRefused, StoreUnavailable
 from interlock.runtime import Clock
+from interlock.sdk.proof import Proof
 
 log = logging.getLogger(__name__)
 
 GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
-CODE = "urn:interlock:token-type:enrolment-code"
-ASSERTION = "urn:ietf:params:oauth:token-type:jwt"
 RUN_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
 LIFE = 120
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
-    """What opens the run, or goes back into `run`: a one-time code, or an assertion by the agent's key."""
+def exchange_form(kind: str, subject: str, life: int, **terms: str) -> dict[str, str]:
+    """Return the form that exchanges a proof, or the token that a run has, for a token of `life` seconds."""
+    form = {"grant_type": GRANT, "subject_token_type": kind, "subject_token": subject}
+    return {**form, **terms, "expires_in": str(life)}
 
-    kind: str
-    subject: str
-    workflow: str
-    direct_models: bool = False
-    run: str = ""
+
+def end_form(token: str, reason: str, **said: bool) -> dict[str, str]:
+    """Return the form that ends the run of a token; `said` is what is known of how it went."""
+    return {"token": token, "reason": reason} | {name: str(value).lower() for name, value in said.items()}
+
+
+def granted(status: int, body: dict[str, Any]) -> dict[str, Any]:
+    """Return what the token endpoint gave. Raises `GrantRefused`, `StoreUnavailable`."""
+    if status >= 500:
+        raise StoreUnavailable(f"The server answered {status}.", hint="interlock doctor")
+    if status >= 400:
+        raise GrantRefused(str(body.get("error_description")), oauth=str(body.get("error")))
+    return body
+
+
+def unreachable(error: Exception) -> StoreUnavailable:
+    """Return what it means that the token endpoint gave no answer that can be read."""
+    return StoreUnavailable(f"The server cannot be reached: {error}.", hint="interlock doctor")
 
 
 class RunGrant:
@@ -65,17 +77,14 @@ class RunGrant:
 
         `failed`: what it did is undone, where its workflow says so.
         """
-        said = {"keep_waiting": keep_waiting, "failed": failed}
-        form = {"token": self.token, "reason": reason}
-        form |= {name: str(value).lower() for name, value in said.items()}
+        form = end_form(self.token, reason, keep_waiting=keep_waiting, failed=failed)
         try:
             await self._post("/oauth/revoke", form)
         except (GrantRefused, StoreUnavailable) as error:
             log.warning("the end of the run %s was not confirmed: %s", self.run, error.message)
 
     async def _take(self, kind: str, subject: str, **fields: str) -> None:
-        form = {"grant_type": GRANT, "subject_token_type": kind, "subject_token": subject, **fields}
-        given = await self._post("/oauth/token", {**form, "expires_in": str(self._life)})
+        given = await self._post("/oauth/token", exchange_form(kind, subject, self._life, **fields))
         self.token, self.run, self.workflow = given["access_token"], given["run"], given["workflow"]
         self._renew_at = self._clock.monotonic() + given["expires_in"] / 2
 
@@ -84,11 +93,5 @@ class RunGrant:
             answer = await self._client.post(path, data=form)
             body: dict[str, Any] = answer.json()
         except (httpx2.HTTPError, ValueError) as error:
-            raise StoreUnavailable(
-                f"The server cannot be reached: {error}.", hint="interlock doctor"
-            ) from error
-        if answer.status_code >= 500:
-            raise StoreUnavailable(f"The server answered {answer.status_code}.", hint="interlock doctor")
-        if answer.status_code >= 400:
-            raise GrantRefused(str(body.get("error_description")), oauth=str(body.get("error")))
-        return body
+            raise unreachable(error) from error
+        return granted(answer.status_code, body)

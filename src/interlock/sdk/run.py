@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import queue
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping
@@ -25,10 +24,12 @@ from interlock import errors
 from interlock.core.canonical import NotCanonical, check, digest
 from interlock.core.model import Json
 from interlock.runtime import Runtime
-from interlock.sdk.endpoint import Endpoint, raise_for_error, stored_token
+from interlock.sdk.endpoint import Endpoint
 from interlock.sdk.function import Ended, Function
-from interlock.sdk.grant import ASSERTION, CODE, Proof, RunGrant
+from interlock.sdk.grant import RunGrant
 from interlock.sdk.loop import Background
+from interlock.sdk.proof import Proof, Wanted, prove
+from interlock.sdk.result import result
 from interlock.sdk.session import WAITING, Call, Session, Ticket
 from interlock.settings import launched_run, load
 
@@ -254,77 +255,14 @@ class Run(AbstractContextManager["Run"]):
         """Return what opens the run: the agent's own key, or a one-time code for who is signed in."""
         if not self.workflow and not (self._resume and self._agent_key):
             raise errors.UsageError("Say which workflow this is a run of.", hint='interlock.run("refunds")')
-        with httpx2.Client(
-            base_url=place.base_url, transport=place.transport(), event_hooks={"response": [raise_for_error]}
-        ) as client:
-            if self._agent_key is not None:
-                return self._asserted(client, self._agent_key)
-            token = self._settings.token or stored_token(self._settings)
-            if not token:
-                raise errors.TokenInvalid(
-                    "Nobody is signed in, so nobody can start this run.",
-                    hint="interlock token login, or give the agent's key: agent_key=Path(...)",
-                )
-            asked, headers = {"workflow": self.workflow}, {"Authorization": f"Bearer {token}"}
-            code = client.post("/api/v1/runs", json=asked, headers=headers).json()["code"]
-        return Proof(kind=CODE, subject=code, workflow=self.workflow, run=self._resume)
-
-    def _asserted(self, client: httpx2.Client, key: Path) -> Proof:
-        from interlock.sdk.agent_key import assertion
-
-        issuer = client.get("/.well-known/oauth-authorization-server").json()["issuer"]
-        signed = assertion(key, agent="", audience=issuer, token_id=self._runtime.ids.new("asr"))
-        return Proof(kind=ASSERTION, subject=signed, workflow=self.workflow, run=self._resume)
+        wanted = Wanted(workflow=self.workflow, agent_key=self._agent_key, run=self._resume)
+        return prove(wanted, place, self._settings, otherwise=": agent_key=Path(...)")
 
     def _wait_for(self, work: Any) -> Any:
         return self._background.submit(work).result()
 
 
 run = Run
-
-
-def result(answer: Mapping[str, Any], ended: Ended | None, *, run: str) -> Any:
-    """Return what a call gave, or raise what became of it: the function's own value or error where it ran."""
-    state, action = str(answer.get("state")), str(answer.get("action") or "")
-    message = str(answer.get("message") or "")
-    match state:
-        case "succeeded" | "pending_settlement" | "settled":
-            return ended.value if ended is not None else _value(answer["result"])
-        case "failed":
-            if ended is not None and ended.error is not None:
-                raise ended.error
-            raise errors.ToolFailed(message or _text(answer.get("result")), action=action, run=run)
-        case "denied":
-            raise errors.Denied(message, action=action, run=run, reasons=tuple(answer.get("reasons", ())))
-        case "in_doubt":
-            cause = None if ended is None else ended.error
-            hint = "interlock actions resolve"
-            raise errors.InDoubt(message, action=action, run=run, hint=hint) from cause
-        case "broken":
-            raise errors.UpstreamUnavailable(message)
-        case _ if state in WAITING:
-            approval = str(answer.get("approval") or "")
-            raise errors.Pending(
-                message, action=action, run=run, approval=approval,
-                hint="The same call with the same key in this run collects it.",
-            )  # fmt: skip
-        case _:
-            said = message or f"The call is {state}."
-            raise errors.TurnedDown(said, action=action, run=run, state=state)
-
-
-def _value(payload: Mapping[str, Any]) -> Any:
-    """Return what a tool answered: a function's value as JSON, and any other tool's words."""
-    said = _text(payload)
-    try:
-        return json.loads(said)
-    except ValueError:
-        return said
-
-
-def _text(payload: Mapping[str, Any] | None) -> str:
-    content: list[dict[str, Any]] = [] if payload is None else payload.get("content", [])
-    return "\n".join(str(each.get("text", "")) for each in content)
 
 
 def _the_run(name: str) -> Run:
