@@ -180,7 +180,9 @@ async def a_gateway(
     authenticator = Authenticator(
         store=store, keyring=keyring, memory=memory, runtime=runtime, issuer=known.issuer_url
     )
-    calls = Calls(store=store, memory=memory, executor=servers, runtime=runtime, settings=known)
+    calls = Calls(
+        store=store, memory=memory, executor=servers, runtime=runtime, settings=known, keeps=servers.keeps
+    )
     registrar = Registrar(store=store, memory=memory, servers=servers, runtime=runtime)
     handles: Any = dict.fromkeys(Wired.__dataclass_fields__) | {
         "settings": known,

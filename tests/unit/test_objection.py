@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from interlock.core.approval import Act, Decider, climb
+from interlock.core.approval import Act, Decider, Kind, climb
 from interlock.core.objection import Ground, objection
 from interlock.core.routing import Stage
 from support.asked import ANN, BOB, DECISIONS, EVE, an_approval, grounds, routed
@@ -64,3 +64,12 @@ def test_nobody_decides_before_their_stage_has_begun_and_nobody_loses_the_right_
 def test_a_route_that_names_nobody_who_is_there_lets_no_role_decide() -> None:
     empty = (Stage(name="approvers", names=("desk",), people=()),)
     assert grounds(an_approval(stages=empty, approvers=()), Act.APPROVE, EVE) is Ground.NOT_PERMITTED
+
+
+def test_what_a_tool_server_asks_is_not_answered_by_who_started_the_run() -> None:
+    asked = routed(kind=Kind.INPUT, requester="ann", arguments={"schema": {}})
+    assert asked.of_server
+    assert grounds(asked, Act.ANSWER, ANN) is Ground.NOT_PERMITTED
+    assert grounds(asked, Act.ANSWER, BOB) is None
+    assert asked.excluded == {"ann", "bot"}
+    assert not routed(kind=Kind.INPUT).of_server

@@ -43,3 +43,8 @@ def test_switches_become_capabilities() -> None:
     assert capabilities.switches == {Capability.ELICITATION, Capability.COMPLETION}
     assert capabilities.resources == ("file:///a",)
     assert capabilities.prompts == ("p",)
+
+
+def test_where_people_are_asked_no_client_is() -> None:
+    workflow = a_workflow(elicitation="people")
+    assert a_bundle(workflow).workflows["refunds"].capabilities.switches == frozenset()

@@ -52,6 +52,7 @@ def with_tools(wired: WiredModels, *, engine: bool = True) -> Wired:
         ready=servers.ready,
         counts=wired.breakers.of_read,
         recovery=servers,
+        keeps=servers.keeps,
     )
     memory.on_run_over.append(servers.functions.leave)
     digests = Digests(store=store, memory=memory)

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from interlock.call.asked import Asked, Keeps, anybody
 from interlock.call.due import Due
 from interlock.call.flight import Flights
 from interlock.call.late import Late
@@ -18,27 +19,22 @@ from interlock.call.quiet import Quiet
 from interlock.call.read import Reads
 from interlock.call.rejoin import Rejoin
 from interlock.call.send import Send
+from interlock.call.timers import ring_of
 from interlock.call.undo import undos_of
 from interlock.call.write import Writes
 from interlock.core.action import Action, ActionState
-from interlock.core.answer import Answer, Broken, Continuation, Proposal, Refused
+from interlock.core.answer import Answer, Broken, Continuation, InputAsked, Proposal, Refused
 from interlock.core.model import Principal, Request
 from interlock.errors import CommitUnknown, SnapshotMoved, StoreError
 from interlock.runtime import Runtime
 from interlock.services.admit import ATTEMPTS, Admit, is_read
 from interlock.services.attend import Attend
-from interlock.services.escalate import Escalate
 from interlock.services.expire import Expire
 from interlock.services.measure import DEADLINE, Measure
-from interlock.services.probe import PROBE, Probe
-from interlock.services.propose import Propose
 from interlock.services.readmit import Readmit
 from interlock.services.recover import Recover
-from interlock.services.ring import Ring
 from interlock.services.settle import Counted, Settle, uncounted
-from interlock.services.void import Void
 from interlock.settings import Settings
-from interlock.store import requests, settlements
 from interlock.store.collected import Collected
 from interlock.store.database import Store
 from interlock.store.memory import CallKey, LiveAction, Memory, call_key
@@ -65,7 +61,7 @@ class Calls:
     `ready(tool, run)` says whether an approved call could be sent now, in the run or, where none is named,
     in any; one that could not waits for it.
     `counts` says what the end of a read counts for breakers. `recovery` carries out undos: no kill and no
-    budget is in its way.
+    budget is in its way. `keeps(state)` says whether a call that asked people can go on here.
     """
 
     def __init__(
@@ -79,12 +75,15 @@ class Calls:
         ready: Callable[[str, str], bool] = _always,
         counts: Callable[[Request, Outcome], Counted] = uncounted,
         recovery: Executor | None = None,
+        keeps: Keeps = anybody,
     ) -> None:
         self.process = process = runtime.ids.new("prc")
         self.watch = Watch(memory, runtime)
         self._ready = ready
         timeout = settings.call_timeout
-        send = Send(executor=executor, timeout=float(timeout), clock=runtime.clock)
+        send = Send(
+            executor=executor, timeout=float(timeout), clock=runtime.clock, asks_people=memory.asks_people
+        )
         self.measure = Measure(
             store=store, memory=memory, runtime=runtime, execute=send.execute, deadline=min(DEADLINE, timeout)
         )
@@ -94,18 +93,14 @@ class Calls:
             store=store, memory=memory, runtime=runtime, process=process, call_timeout=timeout
         )
         readmit = Readmit(store=store, memory=memory, runtime=runtime, process=process, call_timeout=timeout)
-        self._recover = Recover(
-            store=store, memory=memory, runtime=runtime, process=process, call_timeout=timeout
-        )
-        self._attend = attend = Attend(
-            store=store, memory=memory, runtime=runtime, watch=self.watch, collected=collected
-        )
+        recover = Recover(store=store, memory=memory, runtime=runtime, process=process, call_timeout=timeout)
+        attend = Attend(store=store, memory=memory, runtime=runtime, watch=self.watch, collected=collected)
+        self._recover, self._attend = recover, attend
         self._late = late = Late(runtime)
-        settle = Settle(
-            store=store, memory=memory, runtime=runtime, call_timeout=timeout, counts=counts
-        )  # fmt: skip
+        settle = Settle(store=store, memory=memory, runtime=runtime, call_timeout=timeout, counts=counts)
         self.flights = Flights(memory=memory, runtime=runtime, attend=attend)
         attend.here = self.flights.aloft
+        self._asked = Asked(store=store, memory=memory, attend=attend, keeps=keeps)
         self._others = Others(store=store, memory=memory, attend=attend, flights=self.flights)
         self._rejoin = Rejoin(store=store, memory=memory, runtime=runtime, admit=admit, attend=attend)
         self._reads = Reads(
@@ -114,14 +109,14 @@ class Calls:
         )  # fmt: skip
         self._writes = Writes(
             runtime=runtime, admit=admit, readmit=readmit, attend=attend, measure=self.measure, settle=settle,
-            recover=self._recover, send=send, flights=self.flights, late=late,
+            recover=recover, send=send, flights=self.flights, late=late,
         )  # fmt: skip
         self._undos = undos_of(
             store, memory, runtime, recovery or executor,
             process=process, timeout=timeout, attend=attend, late=late,
         )  # fmt: skip
         self._quiet = Quiet(runtime.clock, timeout=timeout)
-        self.ring = _ring_of(store, memory, runtime, self.measure)
+        self.ring = ring_of(store, memory, runtime, self.measure)
         self._due = Due(
             memory=memory, runtime=runtime, ring=self.ring, expire=Expire(store=store, memory=memory),
             begin=self.decided, sweep=self._sweep,
@@ -190,6 +185,9 @@ class Calls:
         if self._closing or self.flights.aloft(action_id):
             return
         live = self._memory.actions.get(action_id)
+        if live is not None and self._asked.waits(live):
+            self.flights.launch(action_id, self._answered(action_id))
+            return
         if live is None or live.state not in (ActionState.APPROVED, ActionState.RETRY):
             return
         if live.comp_of:
@@ -207,6 +205,15 @@ class Calls:
         """Take up what nobody carries out, but for what this process is about; know what others do."""
         await self._recover.sweep({*self.flights.aloft_now, *self._late.about})
         await self._others.follow()
+        for each in await self._asked.over():
+            self.decided(each)
+
+    async def _answered(self, action_id: str) -> Action:
+        """Go on with a call whose tool server asked people, when that is over."""
+        given = await self._asked.given(action_id)
+        if given is None:
+            return (await self._attend.load(action_id))[0]
+        return await self._writes.go(action_id, given)
 
     async def _propose(self, proposal: Proposal, bridge: Bridge | None, wait: float) -> Answer:
         request = proposal.request
@@ -214,7 +221,8 @@ class Calls:
         admitting, overtaken = self._writes.admitting, bool(proposal.idempotency_key)
         for _ in range(ATTEMPTS):
             live = await self._identical(proposal, key, look=overtaken)
-            if live is not None and not _asks_anew(proposal, live):
+            people = self._memory.asks_people(request.principal.run)
+            if live is not None and (people or not _asks_anew(proposal, live)):
                 return await self._rejoin.attach(live, request, bridge, wait)
             measured = await self.measure.reach(request) if self.measure.declared(request.tool) else None
             if measured is not None and (key in admitting or self._memory.live(key) is not live):
@@ -224,7 +232,10 @@ class Calls:
                 await self._admit.refuse(request, decision)
                 return Refused(decision=decision)
             if is_read(decision):
-                return await self._reads.carry_out(proposal, decision, bridge)
+                answer = await self._reads.carry_out(proposal, decision, bridge)
+                if isinstance(answer, InputAsked) and people:
+                    return await self._attend.follow(answer.action, bridge=bridge, wait=wait)
+                return answer
             if live is not None:
                 self._memory.uncount_call(live.run, live.tool)
                 return await self._rejoin.attach(live, request, bridge, wait)
@@ -264,20 +275,6 @@ class Calls:
             self.decided(live.id)
         else:
             self.flights.moved(live)
-
-
-def _ring_of(store: Store, memory: Memory, runtime: Runtime, measure: Measure) -> Ring:
-    """Return the timer loop, which knows every kind of timer that the engine fires."""
-    ring = Ring(store=store)
-    probe = Probe(store=store, memory=memory, runtime=runtime, ask=measure.ask)
-    store.follow(probe.follow)
-    ring.on(PROBE, probe.due)
-    ring.on(settlements.FOLLOW_UP, Propose(store=store, memory=memory).due)
-    ring.on(settlements.DEADLINE, Void(store=store, memory=memory).due)
-    escalate = Escalate(memory=memory)
-    ring.on(requests.REMINDER, escalate.remind)
-    ring.on(requests.BREACH, escalate.breach)
-    return ring
 
 
 def _asks_anew(proposal: Proposal, live: LiveAction) -> bool:

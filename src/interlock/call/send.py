@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from interlock.core import lease
@@ -23,13 +23,21 @@ _TOO_LATE = (
 _KNOWN_BY_KEY = frozenset({EffectClass.IDEMPOTENT, EffectClass.PROBEABLE})
 
 
+def _nobody(_run: str) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Send:
-    """The way out of this process. `timeout` is how long a call may take, in seconds."""
+    """The way out of this process. `timeout` is how long a call may take, in seconds.
+
+    `asks_people(run)` says whether people are asked what a tool server asks for during a call.
+    """
 
     executor: Executor
     timeout: float
     clock: Clock
+    asks_people: Callable[[str], bool] = _nobody
 
     async def execute(self, dispatch: Dispatch, bridge: Bridge | None) -> Outcome:
         """Return how the call ended. An executor that raises leaves the outcome unknown."""
@@ -42,6 +50,7 @@ class Send:
     def read(self, proposal: Proposal, bridge: Bridge | None) -> Awaitable[Outcome]:
         """Send an allowed read, which has no action."""
         server, _, tool = proposal.tool.partition(".")
+        people = self.asks_people(proposal.principal.run)
         dispatch = Dispatch(
             action=None,
             server=server,
@@ -49,7 +58,8 @@ class Send:
             arguments=proposal.arguments,
             principal=proposal.principal,
             timeout=self.timeout,
-            input_responses=proposal.foreseen,
+            input_responses=None if people else proposal.foreseen,  # no client answers in their place
+            people=people,
         )
         return self.execute(dispatch, bridge)
 
@@ -86,5 +96,6 @@ class Send:
             input_responses=responses,
             request_state=upstream_state,
             idempotency_key=key_of(action) if action.effect in _KNOWN_BY_KEY else "",
+            people=self.asks_people(action.run),
         )
         return await self.execute(dispatch, bridge)

@@ -115,7 +115,8 @@ class Writes:
         self._admitted(key, ahead)
         if action.state is not ActionState.EXECUTING:
             return action
-        return await self._carry_out(action, leased, responses=proposal.foreseen)
+        people = self.send.asks_people(action.run)  # no client answers in their place
+        return await self._carry_out(action, leased, responses=None if people else proposal.foreseen)
 
     async def _disown(
         self, action_id: str, request: Request, key: CallKey, ahead: asyncio.Future[None]

@@ -101,9 +101,12 @@ def _question(found: dict[str, Any]) -> list[str]:
     """Say what is asked where an answer is wanted, and what was answered."""
     if found["kind"] == "approve":
         return []
-    asked = found["call"]["arguments"]
+    theirs = found["question"]
+    asked = {"question": theirs["message"], **theirs} if theirs else found["call"]["arguments"]
     how = "--value JSON" if found["kind"] == "input" else "TEXT"
     said = [f"  question     {line(asked.get('question'), cap=ARGUMENTS)}"]
+    if theirs:
+        said.insert(0, f"  [yellow]in the words of the tool server[/yellow] {line(theirs['server'])}:")
     if found["kind"] == "input":
         said.append(f"  must fit     {line(asked.get('schema'), cap=ARGUMENTS)}")
     if found["answer"] is not None:

@@ -122,12 +122,17 @@ class Approval:
         return self.stages[self.level].name if self.stages else ""
 
     @property
+    def of_server(self) -> bool:
+        """Whether a tool server asks for it during the call: `arguments` are its words and its form."""
+        return self.kind is Kind.INPUT and self.arguments is not None
+
+    @property
     def excluded(self) -> frozenset[str]:
         """Who never lets this call pass: the agent, who asked for it, and who changed its arguments.
 
-        Who started the run may well answer its questions.
+        Who started the run may well answer its questions, but not those of a tool server.
         """
-        if self.kind.question:
+        if self.kind.question and not self.of_server:
             return frozenset({self.agent})
         return frozenset({self.agent, self.requester, self.revised_by} - {""})
 

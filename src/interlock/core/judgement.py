@@ -137,6 +137,12 @@ def _stricter(old: Any, new: Any) -> Direction:
     return NARROWS if new.rank > old.rank else WIDENS
 
 
+def _asked(old: bool | str, new: bool | str) -> Direction:
+    """Judge whom tool servers may ask: nobody, people who do not hold the run, the client's own user."""
+    rank = (False, "people", True)
+    return WIDENS if rank.index(new) > rank.index(old) else NARROWS
+
+
 def _neither(_old: Any, _new: Any) -> Direction:
     return NEITHER
 
@@ -214,7 +220,7 @@ FIELDS: Mapping[type, Mapping[str, Merge]] = {
         "resources": merge.names("resource"),
         "prompts": merge.names("prompt"),
         "sampling": merge.allowed("sampling"),
-        "elicitation": merge.allowed("elicitation"),
+        "elicitation": merge.value("elicitation", _asked),
         "completion": merge.allowed("completion"),
         "scope": merge.scope,
         "rules": merge.keyed("rule", lambda rule: rule.id, record, added=NARROWS),

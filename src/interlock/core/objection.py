@@ -62,7 +62,8 @@ def _not_theirs(approval: Approval, act: Act, person: Decider, *, self_approval:
         return unasked
     if person.name == approval.agent:
         return _no("An agent never decides on its own call.")
-    if person.name == approval.requester and not (self_approval or approval.kind.question):
+    own = approval.kind.question and not approval.of_server
+    if person.name == approval.requester and not (self_approval or own):
         return _no(f"{person.name} started the run that asks for this; another person decides.")
     if person.name == approval.revised_by:
         return _no(f"{person.name} changed these arguments; another person approves them.")

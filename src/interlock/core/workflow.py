@@ -94,7 +94,7 @@ def _rules(
 def _capabilities(document: Workflow) -> CompiledCapabilities:
     switches = {
         Capability.SAMPLING: document.sampling,
-        Capability.ELICITATION: document.elicitation,
+        Capability.ELICITATION: document.elicitation is True,
         Capability.COMPLETION: document.completion,
     }
     return CompiledCapabilities(

@@ -72,6 +72,8 @@ def freeze(name: str, environment: str | None, kind: str, spec: Strict) -> AnyDo
         del values["cost"]
     if isinstance(spec, provider.ProviderSpec):
         values["fallbacks"] = {model: tuple(others) for model, others in spec.fallbacks.items()}
+    if isinstance(spec, workflow.WorkflowSpec) and spec.elicitation == "client":
+        values["elicitation"] = True
     return KINDS[kind](name=name, environment=environment, **values)
 
 

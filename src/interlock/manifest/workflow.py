@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -104,7 +104,11 @@ class WorkflowSpec(Strict):
     resources: list[Text] = Field(default=[], description="MCP resources in scope")
     prompts: list[Text] = Field(default=[], description="MCP prompts in scope")
     sampling: bool = Field(False, description="whether servers may ask the client's model")
-    elicitation: bool = Field(False, description="whether servers may ask the client's user")
+    elicitation: bool | Literal["client", "people"] = Field(
+        False,
+        description="whom servers may ask during a call: client (or true) is the client's user, people are "
+        "this workflow's approvers",
+    )
     completion: bool = Field(False, description="whether argument completion passes")
     scope: JsonMap = Field(default={}, description="values that conditions refer to as $scope.name")
     rules: list[RuleSpec] = Field(default=[], description="they only tighten")

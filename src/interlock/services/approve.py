@@ -155,8 +155,11 @@ class Approve:
             raise UsageError(f"This answer does not fit: {problem}.", hint=f"interlock approvals show {name}")
         decided = answered(asked, person, value, reason=reason, now=transaction.now)
         approvals.settle(transaction, decided)
-        moved = actions.move(transaction, action, ActionState.APPROVED, by=person.name, reason=decided.reason)
-        rulings.record(transaction, self.memory, "approval.answered", moved, decided)
+        if not asked.of_server:  # a call that was sent already goes on by itself
+            action = actions.move(
+                transaction, action, ActionState.APPROVED, by=person.name, reason=decided.reason
+            )
+        rulings.record(transaction, self.memory, "approval.answered", action, decided)
         return decided
 
     def _unfit(self, asked: Approval, action: Action, value: Json) -> str | None:
@@ -165,7 +168,8 @@ class Approve:
             return f"it is longer than {_LONGEST_ANSWER} bytes"
         if asked.kind is Kind.ANSWER:
             return None if isinstance(value, str) and value.strip() else "words are wanted"
-        schema: Json = {"type": "object", "properties": {"value": action.arguments.get("schema")}}
+        source = asked.arguments if asked.of_server else action.arguments
+        schema: Json = {"type": "object", "properties": {"value": (source or {}).get("schema")}}
         return self.check(schema)({"value": value})
 
     def _vote(
@@ -190,6 +194,9 @@ class Approve:
         asked, action = self._admissible(transaction, name, Act.REJECT, person, reason, shown)
         decided = decide(asked, Act.REJECT, person, reason=reason, now=transaction.now)
         approvals.settle(transaction, decided)
+        if asked.of_server:
+            rulings.record(transaction, self.memory, "approval.rejected", action, decided)
+            return decided
         moved = actions.move(
             transaction, action, ActionState.REJECTED, by=person.name, reason=decided.reason,
             error=decided.reason,

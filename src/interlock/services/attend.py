@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
+from interlock.core import question
 from interlock.core.action import Action, ActionState
 from interlock.core.answer import Answer, InDoubt, Waiting, answer_of
 from interlock.core.approval import Approval
+from interlock.core.question import Question
 from interlock.errors import InterlockError, StoreError
 from interlock.runtime import Runtime
 from interlock.store import actions, approvals
@@ -85,7 +87,7 @@ class Attend:
         try:
             while True:
                 live = await self.newest(action)
-                if live.state.final or live.state is ActionState.AWAITING_INPUT:
+                if live.state.final or await self._asks_its_caller(live):
                     return await self._collect(action, live.id, recorded=recorded)
                 left = began + wait - clock.monotonic()
                 under_way = patient and live.state in _UNDER_WAY
@@ -119,6 +121,18 @@ class Attend:
             if not live.successor:
                 return live
             action = live.successor
+
+    async def _asks_its_caller(self, live: LiveAction) -> bool:
+        """Whether the tool asked for input that the caller gives, and not people."""
+        if live.state is not ActionState.AWAITING_INPUT:
+            return False
+        if not self.memory.asks_people(live.run):
+            return True
+        action, _ = await self.load(live.id)
+        put = question.read((action.result or {}).get("inputRequests") or {})
+        if not isinstance(put, Question):
+            return True
+        return await self.store.read(lambda found: approvals.question_of(found, live.id)) is None
 
     async def _change(self, live: LiveAction, seconds: float) -> None:
         """Return when an action moved, or after some seconds; another process's moves are looked for."""
@@ -176,8 +190,14 @@ def _waiting(live: LiveAction) -> Waiting:
     )
 
 
+_AWAITED = {
+    ActionState.SCHEDULED: "its time",
+    ActionState.AWAITING_INPUT: "a person to answer what its tool server asks",
+}
+
+
 async def _say_waiting(bridge: Bridge, spent: float, wait: float, live: LiveAction) -> None:
-    what = "its time" if live.state is ActionState.SCHEDULED else "a person's decision"
+    what = _AWAITED.get(live.state, "a person's decision")
     try:
         await bridge.progress(spent, wait, f"Waiting for {what} ({live.approval or live.id}).")
     except InterlockError as error:

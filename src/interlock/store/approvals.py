@@ -16,7 +16,7 @@ from interlock.errors import NotFound, StateConflict
 from interlock.store import actions as store_actions
 from interlock.store.database import Transaction
 from interlock.store.memory import Memory
-from interlock.store.schema import actions, approval_votes, approvals
+from interlock.store.schema import actions, approval_votes, approvals, runs
 
 _NAMES = msgspec.json.Decoder(tuple[str, ...])
 _STAGES = msgspec.json.Decoder(tuple[Stage, ...])
@@ -152,6 +152,35 @@ def answer_to(connection: sa.Connection, action: str) -> Approval | None:
     )
     row = connection.execute(query.order_by(approvals.c.id.desc()).limit(1)).mappings().first()
     return None if row is None else _approval(row, {})
+
+
+def question_of(connection: sa.Connection, action: str) -> Approval | None:
+    """Return the last thing that the tool server of `action` asked people for."""
+    query = _WITH_AGENT.where(
+        approvals.c.action == action,
+        approvals.c.kind == Kind.INPUT.value,
+        approvals.c.arguments.is_not(None),
+    )
+    row = connection.execute(query.order_by(approvals.c.id.desc()).limit(1)).mappings().first()
+    return None if row is None else _approval(row, {})
+
+
+def questions_over(connection: sa.Connection, environment: str) -> list[str]:
+    """Return the actions that wait for people no more: what their server asked was answered, or has ended."""
+    query = (
+        sa.select(actions.c.id)
+        .join(approvals, approvals.c.action == actions.c.id)
+        .join(runs, runs.c.id == actions.c.run)
+        .where(
+            actions.c.state == ActionState.AWAITING_INPUT.value,
+            runs.c.environment == environment,
+            approvals.c.kind == Kind.INPUT.value,
+            approvals.c.arguments.is_not(None),
+        )
+        .group_by(actions.c.id)
+        .having(sa.func.sum(sa.case((approvals.c.state == ApprovalState.PENDING.value, 1), else_=0)) == 0)
+    )
+    return list(connection.execute(query).scalars())
 
 
 def held(transaction: Transaction, approval: str, *, wait: bool = True) -> Approval | None:

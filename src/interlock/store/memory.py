@@ -15,6 +15,7 @@ from interlock.core.action import ActionState
 from interlock.core.admission import Approved, RunFacts, Snapshot
 from interlock.core.budget import Account
 from interlock.core.bundle import Bundle
+from interlock.core.document.tool import PEOPLE
 from interlock.core.identity import Revocations
 from interlock.core.kill import KillLevel, Kills, belongs_to, strictest
 from interlock.core.model import AutonomyTier, BreakerState, Json, Pin, Principal
@@ -172,6 +173,12 @@ class Memory:
         if self.bundle is None or self.bundle.digest != measured.bundle:
             return Measured(bundle="", problem="the policy changed while it was asked")
         return measured
+
+    def asks_people(self, run: str) -> bool:
+        """Whether what a tool server asks during a call of `run` is put to people."""
+        facts = self.runs.get(run)
+        compiled = None if self.bundle is None or facts is None else self.bundle.workflows.get(facts.workflow)
+        return compiled is not None and compiled.document.elicitation == PEOPLE
 
     def delay_of(self, tool: str) -> int:
         """Return how long a call of `tool` stays cancellable before it is sent, in microseconds."""

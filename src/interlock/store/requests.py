@@ -6,7 +6,7 @@ once for each request, stage and occasion, and says no argument's value. Functio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -36,15 +36,29 @@ _MOST_TOLD = 20
 
 def draft(transaction: Transaction, memory: Memory, action: Action, decision: Decision) -> Approval:
     """Return the request for a decision on `action`, bound to what was decided, put to its first stage."""
+    who, kind = declared(memory, action.workflow), kind_of(memory, action.tool)
+    binding = Binding(digest=action.digest, pin=decision.pin, bundle=decision.bundle)
+    needs = 1 if kind.question else needed(who, decision)
+    return begun(memory, replace(_routed(transaction, memory, action, binding), kind=kind, needs=needs))
+
+
+def question(transaction: Transaction, memory: Memory, action: Action, asked: Mapping[str, Json]) -> Approval:
+    """Return the request for what the server of `action` asks during the call, put to its first stage."""
+    binding = Binding(digest=action.digest, pin=action.pin, bundle=action.bundle)
+    routed = _routed(transaction, memory, action, binding)
+    return begun(memory, replace(routed, kind=Kind.INPUT, arguments=asked))
+
+
+def _routed(transaction: Transaction, memory: Memory, action: Action, binding: Binding) -> Approval:
+    """Return a request with the route and the times that the workflow declares."""
     who, run = declared(memory, action.workflow), runs.find(transaction.connection, action.run)
     now = transaction.now
     ends_at = NEVER if who.at_end is AtEnd.PARK else now + routing.seconds(who.expire_after)
-    kind = kind_of(memory, action.tool)
-    asked = Approval(
+    return Approval(
         id=transaction.ids.new("apr"),
         action=action.id,
         state=ApprovalState.PENDING,
-        binding=Binding(digest=action.digest, pin=decision.pin, bundle=decision.bundle),
+        binding=binding,
         requested_at=now,
         expires_at=_ends_at(transaction, action) or ends_at,
         agent=action.agent,
@@ -53,11 +67,8 @@ def draft(transaction: Transaction, memory: Memory, action: Action, decision: De
         sla=routing.seconds(who.sla),
         reminder=who.reminder,
         at_end=who.at_end,
-        needs=1 if kind.question else needed(who, decision),
-        kind=kind,
         requester=run.started_by if run is not None else "",
     )
-    return begun(memory, asked)
 
 
 def _ends_at(transaction: Transaction, action: Action) -> int:

@@ -105,6 +105,10 @@ class DeclaredServers:
         server = tool.partition(".")[0]
         return server not in self.functions or self.functions.ready(server, run)
 
+    def keeps(self, state: str) -> bool:
+        """Whether a call that asked for something can go on here with `state`."""
+        return self.wake().keeps(state)
+
     async def execute(self, dispatch: Dispatch, bridge: Bridge | None) -> Outcome:
         """Carry a decided call out and say how it ended."""
         if dispatch.server in self.functions:

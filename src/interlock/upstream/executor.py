@@ -19,7 +19,8 @@ class Dispatch:
 
     `input_responses` and `request_state` are set when this continues a call that asked for input. `approved`
     says that a person decided on exactly these arguments: of the caller's `_meta` only its trace goes along.
-    `idempotency_key` is set for a tool that knows its calls by it.
+    `idempotency_key` is set for a tool that knows its calls by it. `people`: what its server asks for during
+    the call is put to people, not to the caller.
     """
 
     action: str | None
@@ -32,6 +33,7 @@ class Dispatch:
     input_responses: Mapping[str, Json] | None = None
     request_state: str | None = None
     idempotency_key: str = ""
+    people: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,4 +62,5 @@ def plain(approval: Approval) -> dict[str, Json]:
         "decided_at": approval.decided_at or None,
         "reason": approval.reason or None,
         "answer": approval.answer,
+        "question": approval.arguments if approval.of_server else None,
     }

@@ -116,6 +116,7 @@ async def reject(request: Request) -> Response:
     wired: Wired = request.app.state.wired
     body = await read_body(request, RejectBody)
     done = await use(wired).reject(request.path_params["id"], decider(person), reason=body.reason)
+    wired.calls.decided(done.action)
     return json_response(plain(done))
 
 

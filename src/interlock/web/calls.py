@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from interlock.core.action import ActionState
 from interlock.core.answer import (
     Answer,
     Broken,
@@ -135,7 +136,8 @@ def said(answer: Answer) -> dict[str, Json]:
             return {"state": "denied", "action": answer.action, "message": message, "reasons": reasons}
         case Waiting():
             waits = {"approval": answer.approval or None, "expires_at": answer.ends_at or None}
-            message = "It waits for a person." if answer.approval else "It waits for its time."
+            person = answer.approval or answer.state == ActionState.AWAITING_INPUT
+            message = "It waits for a person." if person else "It waits for its time."
             due: dict[str, Json] = {"due_at": answer.due_at or None, "message": message}
             return {"state": answer.state, "action": answer.action, **waits, **due}
         case TurnedDown():

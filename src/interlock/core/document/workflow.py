@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from interlock.core.document.named import Document
 from interlock.core.document.rule import Conditions, Rule
@@ -70,7 +71,10 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workflow(Document):
-    """A registered unit of agent work: its scope, rules and who answers for it (A3, G7)."""
+    """A registered unit of agent work: its scope, rules and who answers for it (A3, G7).
+
+    `elicitation`: what a tool server asks for during a call goes to the client's user, or to people.
+    """
 
     agent: str
     owner: str
@@ -78,7 +82,7 @@ class Workflow(Document):
     resources: tuple[str, ...] = ()
     prompts: tuple[str, ...] = ()
     sampling: bool = False
-    elicitation: bool = False
+    elicitation: bool | Literal["people"] = False
     completion: bool = False
     scope: Mapping[str, Json] = field(default_factory=dict[str, Json])
     rules: tuple[Rule, ...] = ()

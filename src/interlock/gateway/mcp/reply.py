@@ -147,13 +147,16 @@ def _waiting(answer: Waiting) -> dict[str, Json]:
         what = f"approved to run at {iso(answer.due_at)}, cancellable until then"
     elif answer.state == "waiting_approval":
         what = "waiting for a person"
+    elif answer.state == "awaiting_input":
+        what = "its tool server asked something, which waits for a person to answer"
     elif answer.state == "parked":
         what = "approved, and parked until a person signs off the breaker that stops it"
     else:
         what = "being executed"
+    done = "over" if answer.state == "awaiting_input" else "executed"
     name = answer.approval or answer.action  # a call that waits for its time alone has no approval
     text = (
-        f"Not executed yet: {what}. This is not a rejection. Do not retry with other arguments. "
+        f"Not {done} yet: {what}. This is not a rejection. Do not retry with other arguments. "
         f"Go on with other work; later call {RESUME} with approval_id {name!r}, or make the "
         "identical call again, to collect the outcome."
     )

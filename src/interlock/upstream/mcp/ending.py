@@ -68,6 +68,14 @@ def tell_loss(connection: Connection, result: dict[str, Json]) -> None:
         result["_meta"] = {**(result.get("_meta") or {}), LOST_META: said}
 
 
+def unanswered(server: str, timeout: float) -> Unknown:
+    """Return the outcome of a call that was given up after `timeout` seconds."""
+    return Unknown(
+        message=f"The tool server {server!r} did not answer within {timeout:g} s. It was asked to "
+        "cancel; the call may have taken effect."
+    )
+
+
 def refused(server: str, error: MCPError) -> InterlockError:
     """Turn the error that answered a request into ours."""
     outcome = _broken_off(server, error, 0)
@@ -87,10 +95,7 @@ def _broken_off(server: str, error: MCPError, timeout: float, reason: str = "") 
             message=f"The tool server {server!r} {failed.message}; the call may have taken effect."
         )
     if error.error.code == types.REQUEST_TIMEOUT:
-        return Unknown(
-            message=f"The tool server {server!r} did not answer within {timeout:g} s. It was asked to "
-            "cancel; the call may have taken effect."
-        )
+        return unanswered(server, timeout)
     if error.error.code in _UNANSWERED:
         return Unknown(
             message=f"The tool server {server!r} was lost during the call ({reason or 'it closed'}); the "

@@ -12,21 +12,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from interlock.core import question
 from interlock.core.model import Json
+from interlock.core.question import ELICIT, Question
 from interlock.errors import UpstreamRefused
 from interlock.upstream.executor import Bridge, Outcome
 
-ELICIT, SAMPLE, ROOTS = "elicitation/create", "sampling/createMessage", "roots/list"
+SAMPLE, ROOTS = "sampling/createMessage", "roots/list"
 _NEEDS = {ELICIT: "elicitation", SAMPLE: "sampling", ROOTS: "roots"}
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Flight:
-    """One call on its way, and the questions it waits with. `parks` says that it can wait for them."""
+    """One call on its way, and the questions it waits with. `parks` says that it can wait for them.
+
+    `people`: what is asked with a form is not for the caller.
+    """
 
     bridge: Bridge | None
     run: str
     parks: bool = False
+    people: bool = False
     asked: asyncio.Queue[str] = field(default_factory=asyncio.Queue[str])
     questions: dict[str, tuple[dict[str, Json], asyncio.Future[dict[str, Json]]]] = field(
         default_factory=dict[str, tuple[dict[str, Json], "asyncio.Future[dict[str, Json]]"]]
@@ -36,6 +42,8 @@ class Flight:
     async def ask(self, method: str, params: Mapping[str, Json]) -> dict[str, Json]:
         """Return the caller's answer to `method`. Raises `UpstreamRefused` when it cannot be asked."""
         bridge = self.bridge
+        if self.people and method == ELICIT:
+            return await self._ask_people(params)
         if bridge is None:
             raise UpstreamRefused(f"Nobody is attached to this call who could answer {method}.")
         if _NEEDS[method] not in bridge.capabilities:
@@ -44,8 +52,20 @@ class Flight:
             )
         if bridge.can_be_asked:
             return await answer_now(bridge, method, params)
-        if not self.parks:
+        if not self.parks or (self.people and self.waiting):
             raise UpstreamRefused("This request cannot wait for an answer of its caller.")
+        return await self._wait(method, params)
+
+    async def _ask_people(self, params: Mapping[str, Json]) -> dict[str, Json]:
+        if self.waiting:
+            raise UpstreamRefused("People are asked for one thing at a time.")
+        asked = question.read({"it": {"method": ELICIT, "params": params}})
+        if not isinstance(asked, Question):
+            raise UpstreamRefused(asked)
+        return await self._wait(ELICIT, params)
+
+    async def _wait(self, method: str, params: Mapping[str, Json]) -> dict[str, Json]:
+        """Put a question to whoever comes back with the answer."""
         key = f"q{len(self.questions) + 1}"
         future: asyncio.Future[dict[str, Json]] = asyncio.get_running_loop().create_future()
         request: dict[str, Json] = {"method": method}
@@ -88,11 +108,23 @@ async def answer_now(bridge: Bridge, method: str, params: Mapping[str, Json]) ->
     return await bridge.roots()
 
 
-def unsupported(bridge: Bridge | None, requests: Mapping[str, Any]) -> str | None:
-    """Return the first method among a server's input requests that the caller cannot answer, if any."""
-    offered: Mapping[str, Any] = {} if bridge is None else bridge.capabilities
+def offered(bridge: Bridge | None, *, people: bool) -> dict[str, Json]:
+    """Return what a server may ask for during a call: what the caller offers, and a form where people are."""
+    capabilities = {} if bridge is None else dict(bridge.capabilities)
+    return {**capabilities, "elicitation": {"form": {}}} if people else capabilities
+
+
+def unsupported(offered: Mapping[str, Json], requests: Mapping[str, Any]) -> str | None:
+    """Return the first method among a server's input requests that nobody here can answer, if any."""
     for request in requests.values():
         method = str(cast("Mapping[str, Any]", request).get("method"))
         if _NEEDS.get(method, "") not in offered:
             return method
     return None
+
+
+def misplaced(requests: Mapping[str, Any]) -> str | None:
+    """Say why people are not asked what a server asks for, or None. What is no form is not theirs."""
+    methods = [cast("Mapping[str, Any]", each).get("method") for each in requests.values()]
+    asked = question.read(requests) if ELICIT in methods else None
+    return asked if isinstance(asked, str) else None

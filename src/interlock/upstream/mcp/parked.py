@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from interlock.runtime import Runtime
 from interlock.upstream.executor import Bridge, Dispatch, InputNeeded, NotSent, Outcome
 from interlock.upstream.mcp.connection import Connection
+from interlock.upstream.mcp.ending import unanswered
 from interlock.upstream.mcp.flight import Flight
 
 _KEPT_FOR = 600.0
+PREFIX = "interlock-parked:"
+"""How the state of a call begins that is kept open here: no other process can go on with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,15 +54,24 @@ class ParkedCalls:
         return await self.until_asked(flight, parked.connection, dispatch)
 
     async def until_asked(self, flight: Flight, connection: Connection, dispatch: Dispatch) -> Outcome:
-        """Wait until the call ends or the server asks something; then park it and ask the caller."""
+        """Wait until the call ends or the server asks something; then park it and ask the caller.
+
+        The time for which it is parked does not count for the time that a call may take.
+        """
         assert flight.task is not None
         asked = asyncio.ensure_future(flight.asked.get())
         try:
             if flight.waiting:
                 return self._park(flight, connection, dispatch)
-            await asyncio.wait({flight.task, asked}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                {flight.task, asked}, timeout=dispatch.timeout, return_when=asyncio.FIRST_COMPLETED
+            )
             if not flight.task.done():
-                return self._park(flight, connection, dispatch)
+                if asked.done():
+                    return self._park(flight, connection, dispatch)
+                flight.drop()
+                connection.land(flight)
+                return unanswered(dispatch.server, dispatch.timeout)
             connection.land(flight)
             return flight.task.result()
         except asyncio.CancelledError:
@@ -69,21 +81,28 @@ class ParkedCalls:
         finally:
             asked.cancel()
 
-    def drop(self, wanted: Callable[[str, float], bool]) -> None:
-        """Give up those of which `wanted(run, seconds parked)` is true; their servers are told."""
+    def drop(self, wanted: Callable[[str, float], bool], *, people: bool = True) -> None:
+        """Give up those of which `wanted(run, seconds parked)` is true; their servers are told.
+
+        Without `people` those that wait for them are kept.
+        """
         now = self._runtime.clock.monotonic()
         for state, parked in list(self._parked.items()):
+            if parked.flight.people and not people:
+                continue
             if wanted(parked.flight.run, now - parked.since):
                 del self._parked[state]
                 parked.flight.drop()
                 parked.connection.land(parked.flight)
 
     def drop_old(self) -> None:
-        """Give up what nobody came back for."""
-        self.drop(lambda _, since: since > _KEPT_FOR)
+        """Give up what no caller came back for. People have the time that their workflow gives them."""
+        self.drop(lambda _, since: since > _KEPT_FOR, people=False)
 
     def _park(self, flight: Flight, connection: Connection, dispatch: Dispatch) -> InputNeeded:
-        state = self._runtime.ids.new("ask")
+        state = PREFIX + self._runtime.ids.new("ask")
+        if flight.people:
+            flight.bridge = None  # nobody is attached while people are asked
         self._parked[state] = _Parked(
             flight=flight,
             connection=connection,

@@ -22,11 +22,15 @@ from interlock.upstream.mcp.dialogue import converse, send
 from interlock.upstream.mcp.ending import ending, refused, tell_loss
 from interlock.upstream.mcp.flight import Flight
 from interlock.upstream.mcp.keeper import Keeper, Told
-from interlock.upstream.mcp.parked import ParkedCalls
+from interlock.upstream.mcp.parked import PREFIX, ParkedCalls
 from interlock.upstream.mcp.transport import Surroundings
 
 MESSAGE_LIMIT = 16 * 1024 * 1024
 _IDLE = 900.0
+_LOST = (
+    "The tool server {server!r} was asked, asked something itself, and was lost while that waited for an "
+    "answer; the call may have taken effect."
+)
 
 
 class ToolServers:
@@ -141,6 +145,8 @@ class ToolServers:
         """Carry a decided call out and say how it ended."""
         if dispatch.request_state in self._parked:
             return await self._parked.go_on(dispatch, bridge)
+        if not self.keeps(dispatch.request_state or ""):
+            return Unknown(message=_LOST.format(server=dispatch.server))
         keeper = self._keepers.get(dispatch.server)
         if keeper is None:
             return NotSent(message=_unknown(dispatch.server))
@@ -150,6 +156,10 @@ class ToolServers:
             keeper.control.doubt()
             outcome = await self._attempt(keeper, dispatch, bridge, decided_on, fresh=True)
         return outcome
+
+    def keeps(self, state: str) -> bool:
+        """Whether a call that asked for something can go on here with `state`."""
+        return not state.startswith(PREFIX) or state in self._parked
 
     async def close_run(self, run: str) -> None:
         """End every connection and parked call of a run that is over; what was sent may still answer."""
@@ -211,10 +221,13 @@ class ToolServers:
                 message=f"The tool server {dispatch.server!r} came back and defines this tool otherwise. "
                 "Nothing was sent: it is compared with what was registered. Call again to hear of that."
             )
-        flight = Flight(bridge=bridge, run=run)
+        open_to_people = dispatch.people and not (connection.shared or connection.modern)
+        flight = Flight(bridge=bridge, run=run, people=open_to_people)
         connection.take_off(flight)
-        work = converse(connection, dispatch, bridge)
-        if bridge is None or bridge.can_be_asked or connection.shared or connection.modern:
+        answers_at_once = bridge is None or bridge.can_be_asked or connection.shared or connection.modern
+        parks = open_to_people or not answers_at_once
+        work = converse(connection, dispatch, bridge, timeout=None if parks else dispatch.timeout)
+        if not parks:
             try:
                 return await self._ending(work, connection, dispatch)
             finally:
