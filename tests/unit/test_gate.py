@@ -9,7 +9,7 @@ import pytest
 
 from interlock.core.bundle import Bundle
 from interlock.core.document.identity import Agent
-from interlock.core.document.tool import PEOPLE, ToolServer, Variant
+from interlock.core.document.tool import PEOPLE, Settlement, ToolServer, Variant
 from interlock.core.identity import Revocations
 from interlock.core.kill import KillLevel
 from interlock.core.model import (
@@ -270,6 +270,19 @@ def test_in_production_an_undo_counts_only_once_it_was_tried_out(
     assert decision.verdict is verdict
     unexercised = "undo_unexercised" in [reason.code for reason in decision.reasons]
     assert unexercised is (verdict is Verdict.REQUIRE_APPROVAL)
+
+
+@pytest.mark.parametrize("exercised", [True, False])
+def test_in_production_a_settlement_counts_only_once_its_void_was_tried_out(exercised: bool) -> None:
+    step = Companion(tool="crm.restore", arguments={})
+    held = a_tool(settlement=Settlement(confirm=step, void=step, within=600), delay=0)
+    bundle = a_bundle(tools=(a_reading_tool(), held, a_tool("crm.restore")), environment="production")
+    decision = decided(
+        "crm.update", bundle=bundle, principal=a_principal(environment="production"),
+        environment="production", exercised=exercised,
+    )  # fmt: skip
+    verdict = Verdict.ALLOW_WITH_REVIEW if exercised else Verdict.REQUIRE_APPROVAL
+    assert decision.verdict is verdict
 
 
 def test_what_only_reads_needs_no_undo_that_was_tried_out() -> None:
