@@ -153,16 +153,8 @@ class Denied(CallError):
 
     code = "denied"
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        action: str = "",
-        run: str = "",
-        hint: str = "",
-        reasons: tuple[object, ...] = (),
-    ) -> None:
-        super().__init__(message, action=action, run=run, hint=hint)
+    def __init__(self, message: str, *, reasons: tuple[object, ...] = (), **call: str) -> None:
+        super().__init__(message, **call)
         self.reasons = reasons
 
 
@@ -171,10 +163,8 @@ class Pending(CallError):
 
     code = "pending"
 
-    def __init__(
-        self, message: str, *, action: str = "", run: str = "", hint: str = "", approval: str = ""
-    ) -> None:
-        super().__init__(message, action=action, run=run, hint=hint)
+    def __init__(self, message: str, *, approval: str = "", **call: str) -> None:
+        super().__init__(message, **call)
         self.approval = approval
 
 
@@ -183,10 +173,8 @@ class TurnedDown(CallError):
 
     code = "turned_down"
 
-    def __init__(
-        self, message: str, *, action: str = "", run: str = "", hint: str = "", state: str = ""
-    ) -> None:
-        super().__init__(message, action=action, run=run, hint=hint)
+    def __init__(self, message: str, *, state: str = "", **call: str) -> None:
+        super().__init__(message, **call)
         self.state = state
 
 

@@ -40,7 +40,7 @@ def test_an_outcome_says_whose_call_came_to_what_and_when() -> None:
         "delivery": "dlv_1", "event": "act_1.7", "kind": "action.outcome", "environment": "production",
         "action": "act_1", "seq": 7, "state": "succeeded", "was": "executing", "at": 9, "run": "run_1",
         "agent": "bot", "workflow": "orders", "version": 2, "tool": "shop.add", "idempotency_key": "order-5",
-        "successor": None, "link": "https://interlock.example/api/v1/actions/act_1/outcome",
+        "follows": None, "successor": None, "link": "https://interlock.example/api/v1/actions/act_1/outcome",
     }  # fmt: skip
 
 
@@ -51,6 +51,10 @@ def test_no_argument_result_or_error_leaves_with_it() -> None:
 def test_the_event_stays_the_same_whatever_delivers_it() -> None:
     outcome = an_outcome(an_action())
     assert {outcome.payload(each)["event"] for each in ("dlv_1", "dlv_2")} == {outcome.event}
+
+
+def test_a_second_step_names_what_it_follows() -> None:
+    assert an_outcome(an_action(follows="act_0")).payload("dlv_1")["follows"] == "act_0"
 
 
 def test_only_what_was_replaced_names_what_replaced_it() -> None:

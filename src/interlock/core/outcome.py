@@ -55,6 +55,7 @@ class Outcome:
             "version": action.workflow_version,
             "tool": action.tool,
             "idempotency_key": action.idempotency_key or None,
+            "follows": action.follows or None,
             "successor": action.successor or None if replaced else None,
             "link": self.link,
         }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
@@ -47,6 +48,14 @@ def matching(pattern: re.Pattern[str], expected: str) -> Any:
         return value
 
     return AfterValidator(check)
+
+
+def need_zone(tz: str) -> None:
+    """Refuse a name that is no time zone's. Raises `ValueError`."""
+    try:
+        ZoneInfo(tz)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("expected a time zone such as Europe/Berlin in tz") from None
 
 
 def shown_as(convert: Any, schema: dict[str, Any]) -> tuple[Any, Any]:

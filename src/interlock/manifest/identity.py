@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, model_validator
 
@@ -17,6 +16,7 @@ from interlock.manifest.field import (
     PersonName,
     Strict,
     Text,
+    need_zone,
 )
 from interlock.manifest.spending import BudgetSpec
 
@@ -31,10 +31,7 @@ class DigestSpec(Strict):
 
     @model_validator(mode="after")
     def _real(self) -> Self:
-        try:
-            ZoneInfo(self.tz)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError("expected a time zone such as Europe/Berlin in tz") from None
+        need_zone(self.tz)
         return self
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, model_validator
 
@@ -12,6 +11,7 @@ from interlock.manifest.field import (
     Name,
     Strict,
     Text,
+    need_zone,
 )
 
 
@@ -23,10 +23,7 @@ class HoursSpec(Strict):
 
     @model_validator(mode="after")
     def _real(self) -> Self:
-        try:
-            ZoneInfo(self.tz)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError("expected a time zone such as Europe/Berlin in tz") from None
+        need_zone(self.tz)
         if self.start >= self.end:
             raise ValueError("expected from < to; write two rules for hours over midnight")
         return self

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from interlock.core.action import Action
 from interlock.errors import NotFound
 from interlock.store.action_rows import action_of
+from interlock.store.actions import record
 from interlock.store.schema import actions, rollback_plans, state_decisions, state_reviews
 from interlock.store.transaction import Transaction
 
@@ -92,16 +93,8 @@ def decide(
     transaction.execute(sa.delete(state_decisions).where(here))
     values = {"review": review.id, "action": action.id, "decision": decision, "person": person}
     transaction.execute(sa.insert(state_decisions).values(**values, reason=reason, at=transaction.now))
-    transaction.audit(
-        "rollback.decided",
-        run=action.run,
-        agent=action.agent,
-        workflow=action.workflow,
-        tool=action.tool,
-        action=action.id,
-        person=person,
-        body={"review": review.id, "decision": decision, "reason": reason},
-    )
+    body = {"review": review.id, "decision": decision, "reason": reason}
+    record(transaction, "rollback.decided", action, body=body, person=person)
 
 
 def keep_plan(
