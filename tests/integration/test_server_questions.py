@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import sqlalchemy as sa
 
@@ -17,9 +18,10 @@ from interlock.core.document.tool import Companion
 from interlock.core.document.workflow import Approvals
 from interlock.core.model import RiskTier
 from interlock.errors import NotPermitted, UsageError
-from interlock.store import actions, approvals
+from interlock.store import actions, approvals, people
 from interlock.store.schema import approvals as rows
 from interlock.store.schema import audit, timers
+from interlock.web.api import build_api
 from interlock.web.approval_view import use
 from support.gateway import Gateway, a_gateway, a_manifest, a_tool, workshop
 
@@ -77,6 +79,15 @@ async def answered(gateway: Gateway, approval: str, value: Any, person: Decider 
     gateway.wired.calls.decided(done.action)
 
 
+async def read(gateway: Gateway, path: str) -> Any:
+    """Return what maria is shown over the API."""
+    made = await gateway.wired.store.transact(lambda transaction: people.add_token(transaction, "maria"))
+    transport = httpx2.ASGITransport(app=build_api(gateway.wired))
+    headers = {"Authorization": f"Bearer {made.secret}"}
+    async with httpx2.AsyncClient(transport=transport, base_url="http://x", headers=headers) as client:
+        return (await client.get(f"/api/v1/{path}")).json()
+
+
 async def kinds(gateway: Gateway) -> list[str]:
     query = sa.select(audit.c.kind).order_by(audit.c.seq)
     return await gateway.wired.store.read(lambda found: list(found.execute(query).scalars()))
@@ -93,6 +104,9 @@ def test_people_are_asked_what_a_server_asks_and_the_answer_goes_back_in_the_sam
         assert (asked.kind.value, asked.of_server, asked.stage) == ("input", True, "approvers")
         assert asked.arguments is not None
         assert (asked.arguments["server"], asked.arguments["message"]) == ("desk", "Who are you?")
+        assert await read(gateway, "approvals/digest") == {"items": [], "next": None}
+        shown = await read(gateway, f"approvals/{asked.id}")
+        assert (shown["question"]["server"], shown["call"]["tool"]) == ("desk", "desk.ask")
         for person in (DENG, Decider(name="bot"), STARTER):
             with pytest.raises(NotPermitted):
                 await answered(gateway, asked.id, {"name": "x"}, person)

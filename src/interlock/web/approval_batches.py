@@ -83,8 +83,15 @@ async def _one(wired: Wired, person: Person, body: DecisionsBody, item: Item) ->
 
 
 def _theirs(person: Person, approval: Approval) -> bool:
-    """Whether a person is shown a request to decide it: one that they may see, and have not agreed to yet."""
-    return may_see(person, approval) and all(each.person != person.name for each in approval.votes)
+    """Whether a person is shown a request to decide it: one that they may see, and have not agreed to yet.
+
+    What a tool server asks is not one of many equal requests: it is read and answered alone.
+    """
+    return (
+        not approval.of_server
+        and may_see(person, approval)
+        and all(each.person != person.name for each in approval.votes)
+    )
 
 
 def _group(batch: Batch[tuple[Approval, Action]]) -> dict[str, Json]:
