@@ -129,6 +129,9 @@ async def test_a_follow_up_is_asked_for_before_its_time_by_whoever_may(api: Api)
     assert (done.status_code, done.json()["second_step"]["state"]) == (202, "waiting_approval")
     assert (await api("maria", "POST", f"{action}/void", WHY)).status_code == 409
     assert (await api("maria", "POST", f"{action}/settle", WHY)).status_code == 409
+    second = done.json()["second_step"]["action"]
+    assert (await api("eve", "POST", f"{second}/cancel", WHY)).status_code == 403
+    assert (await api("maria", "POST", f"{second}/cancel", WHY)).json()["state"] == "cancelled"
 
 
 async def test_callers_are_told_until_when_a_call_is_provisional(api: Api) -> None:

@@ -16,7 +16,7 @@ from interlock.core.ownership import Owners
 from interlock.errors import NotPermitted
 from interlock.services.cancel import Cancel
 from interlock.services.resolve import Resolve
-from interlock.store import actions, agents, approvals
+from interlock.store import actions, agents, approvals, runs
 from interlock.web.auth import READERS, Person, in_their_own_name, person_of
 from interlock.web.body import read_body
 from interlock.web.choice import one_of
@@ -134,7 +134,7 @@ async def may_steer(wired: Wired, person: Person, name: str) -> None:
 
     def allowed(connection: sa.Connection) -> bool:
         action = actions.get(connection, name)
-        agent = agents.find(connection, action.agent)
+        agent = agents.find(connection, runs.get(connection, action.run).agent)
         owners = Owners(owner=agent.owner, backup=agent.backup) if agent else Owners(owner="")
         asked = approvals.find(connection, action.approval) if action.approval else None
         return ownership.may_stop(person.name, person.roles, owners) or (
