@@ -23,10 +23,12 @@ from interlock.core.answer import (
 )
 from interlock.core.document.identity import Person
 from interlock.core.document.workflow import Grant
-from interlock.core.model import Json
+from interlock.core.model import SECOND, Json
 from interlock.errors import CommitUnknown, StoreUnavailable
 from interlock.services.verify_audit import verify_database
-from interlock.store.schema import audit, run_calls, runs
+from interlock.store.database import Transaction
+from interlock.store.schema import action_moves, actions, audit, run_calls, runs
+from interlock.testing.journal import check
 from interlock.upstream.executor import Bridge, Dispatch, Outcome, Succeeded
 from support.engine import (
     TOOLS,
@@ -483,5 +485,22 @@ def test_what_was_approved_before_a_crash_waits_until_its_tool_is_known_again(tm
         assert (await world.action(waiting.action)).state == "approved"
         world.trust()
         await world.until(waiting.action, "succeeded")
+
+    play(tmp_path, story)
+
+
+def test_no_step_on_record_is_before_the_one_before_it_whichever_commit_began_first(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        waiting = await world.propose("shop.refund", {"order": 1})
+        assert isinstance(waiting, Waiting)
+
+        def be_later(transaction: Transaction) -> None:
+            transaction.execute(sa.update(action_moves).values(at=action_moves.c.at + 60 * SECOND))
+            transaction.execute(sa.update(actions).values(updated_at=actions.c.updated_at + 60 * SECOND))
+
+        await world.store.transact(be_later)
+        await world.approve(waiting.approval)
+        await world.until(waiting.action, "succeeded")
+        assert await world.store.read(check) == []
 
     play(tmp_path, story)

@@ -120,4 +120,6 @@ def test_what_may_have_happened_is_never_cancelled_denied_rejected_or_expired() 
 
 
 def test_a_move_never_goes_back_in_time() -> None:
-    assert advance(an_action(), _S.EXECUTING, now=0).updated_at == 1
+    begun = advance(an_action(), _S.EXECUTING, now=0)
+    assert (begun.updated_at, begun.began_at) == (1, 1)
+    assert advance(begun, _S.SUCCEEDED, now=0).ended_at == 1

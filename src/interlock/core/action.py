@@ -155,8 +155,10 @@ _NEVER_SENT = frozenset({_S.CANCELLED, _S.DENIED, _S.REJECTED, _S.EXPIRED})
 def advance(action: Action, to: ActionState, *, now: int, **changes: Any) -> Action:
     """Return `action` after its move to `to` at `now`, with `changes` to its fields.
 
-    To be sent counts an attempt. A tool that asked for input did nothing yet, which takes it back.
+    To be sent counts an attempt. A tool that asked for input did nothing yet, which takes it back. No move is
+    before the one before it, though a commit that waited for another's may have begun before that one.
     """
+    now = max(action.updated_at, now)
     attempt, began_at, ended_at = action.attempt, action.began_at, action.ended_at
     if to is _S.EXECUTING:
         attempt, began_at = attempt + 1, began_at or now
@@ -171,7 +173,7 @@ def advance(action: Action, to: ActionState, *, now: int, **changes: Any) -> Act
         action,
         state=to,
         fence=action.fence + 1,
-        updated_at=max(action.updated_at, now),
+        updated_at=now,
         attempt=attempt,
         began_at=began_at,
         ended_at=ended_at,

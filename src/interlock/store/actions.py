@@ -282,5 +282,5 @@ def plain(value: Principal | Decision) -> dict[str, Json]:
 
 
 def _journal(transaction: Transaction, action: Action, was: str, *, by: str, reason: str) -> None:
-    row = move_of(action, was, at=transaction.now, by=by, reason=reason)
+    row = move_of(action, was, at=action.updated_at, by=by, reason=reason)
     _INSERT_MOVE.run(transaction.connection, row)
