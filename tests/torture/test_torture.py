@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SECONDS = os.environ.get("TORTURE_SECONDS", "12")
+SECONDS = os.environ.get("TORTURE_SECONDS", "50")
 
 
 @pytest.mark.long(60)
