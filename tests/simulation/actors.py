@@ -233,10 +233,16 @@ async def nature(story: Story, chance: random.Random) -> None:
         elif drawn < 0.6 and story.process is not None:
             story.process.owner.stopped_until = story.loop.time() + how * 12
             story.told(f"the process stops for {how * 12:.1f} s")
-        elif drawn < 0.67 and len(story.runs) > 1:
-            run = story.runs.pop()
-            story.told(f"the run {run} ends")
-            try:
-                await (await story.ask(lambda process, run=run: process.close_run(run)))
-            except (Gone, InterlockError):
-                story.runs.append(run)
+        elif drawn < 0.8 and len(story.runs) > 1:
+            await _end_run(story, story.runs.pop(), failed=how < 0.6)
+
+
+async def _end_run(story: Story, run: str, *, failed: bool) -> None:
+    """Let a run end, or its program fail, and another one begin."""
+    story.told(f"the run {run} {'fails' if failed else 'ends'}")
+    try:
+        await (await story.ask(lambda process: process.close_run(run, failed=failed)))
+    except (Gone, InterlockError):
+        story.runs.append(run)
+        return
+    await story.open_runs()

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
+from tests.simulation import undone
 from tests.simulation.shop import ASKED_FOR, EFFECTS
 from tests.simulation.store import KEY
 from tests.support import replayed
@@ -37,6 +38,8 @@ def sent(story: Story, dispatch: Dispatch) -> None:
         story.wrong(f"{name} was sent and is {row.state}")
     if row.tool in ASKED_FOR and (row.permit != "approved" or row.permitted != row.digest):
         story.wrong(f"{name} was sent without an approval of what it does")
+    if row.comp_of:
+        undone.sent(story, row)
     before = [each for each in story.outside.sent if each.action == name and not each.asked]
     if before and row.tool not in _KNOWN_BY_KEY:
         story.wrong(f"{name} ({row.tool}) was sent twice")
@@ -69,6 +72,7 @@ def everything(story: Story) -> None:
     _heard(story)
     _counted(story)
     _remembered(story)
+    undone.everything(story)
 
 
 def _decided(story: Story) -> None:
@@ -88,6 +92,8 @@ def _heard(story: Story) -> None:
                 good = not payload.get("isError")
                 if good != bool(happened[name]):
                     story.wrong(f"an agent heard {good} of {name}, which happened {happened[name]} times")
+            case TurnedDown(state=state) if state in undone.STATES:
+                pass  # it had happened, which is what the agent is told
             case TurnedDown(action=name) | Broken(action=name) | Refused(action=str(name)):
                 if name and happened[name] and not answer_left_open(story, name):
                     story.wrong(f"an agent heard that {name} did not happen, and it did")
@@ -120,7 +126,7 @@ def _counted(story: Story) -> None:
         said = replayed.log_body(row.body)
         back[row.action] += said.get("sent") is False or said.get("happened") is False
     counted: Counter[tuple[str, str]] = Counter()
-    for row in story.look(sa.select(actions.c.id, actions.c.run, actions.c.tool, actions.c.state)):
+    for row in story.look(sa.select(actions).where(actions.c.comp_of.is_(None))):
         counted[row.run, row.tool] += row.state not in _UNCOUNTED and not back[row.id]
     kept = {(row.run, row.tool): row[2] for row in story.look(sa.select(run_calls))}
     memory = story.process.memory if story.process is not None else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,7 +70,7 @@ class Outside:
         """Carry out a call as the seed says. The process may die at any moment of it."""
         if dispatch.action is None or dispatch.tool in _READS:
             await asyncio.sleep(self.chance.random() * 0.05)
-            return _done()
+            return _done({})
         drawn = self.chance.random()
         if drawn < 0.3 * self.trouble and not self.smooth:
             return NotSent(message="The simulated tool server cannot be reached.")
@@ -97,7 +97,7 @@ class Outside:
         await asyncio.sleep(answers)
         if lands is None:
             return Failed(message="no such order", payload={"content": [], "isError": True})
-        return _done()
+        return _done(dispatch.arguments)
 
     def _fate(self, dispatch: Dispatch) -> tuple[float | None, float | None]:
         """Return when the effect lands and when the answer comes; None for never.
@@ -141,5 +141,6 @@ class Outside:
             self._known[known] = effect
 
 
-def _done() -> Succeeded:
-    return Succeeded(payload={"content": [{"type": "text", "text": "done"}], "isError": False})
+def _done(said: Mapping[str, Any]) -> Succeeded:
+    content = [{"type": "text", "text": "done"}]
+    return Succeeded(payload={"content": content, "structuredContent": dict(said), "isError": False})

@@ -18,10 +18,12 @@ from interlock.core.model import SECOND, Pin, Principal
 from interlock.services.approve import Approve
 from interlock.services.cancel import Cancel
 from interlock.services.close_run import close_run
+from interlock.services.compensate import Compensate
 from interlock.services.resolve import Resolve
 from interlock.settings import Settings
 from interlock.store import run_facts, run_starts
 from interlock.store.memory import Memory
+from interlock.store.recoveries import Recoveries
 
 
 class Gone(Exception):
@@ -54,6 +56,9 @@ class Process:
         for tool in TOOLS:
             pin = Pin(tool=tool.name, digest=f"pin of {tool.name}", seen=f"pin of {tool.name}")
             memory.set_pin(pin, lambda _: None)
+        recoveries = Recoveries(memory)
+        self.store.land(recoveries.land)
+        self.store.follow(recoveries.follow)
         self.calls = Calls(
             store=self.store, memory=memory, executor=self._outside, runtime=self.runtime,
             settings=self._settings,
@@ -62,6 +67,7 @@ class Process:
             store=self.store, memory=memory, runtime=self.runtime, process=self.calls.process,
             measure=self.calls.measure.reach,
         )  # fmt: skip
+        self.compensate = Compensate(store=self.store, memory=memory)
         self.cancel = Cancel(store=self.store, memory=memory)
         self.resolve = Resolve(store=self.store, memory=memory)
         await self.calls.start()
@@ -112,11 +118,13 @@ class Process:
         )
         return (await self.store.transact(lambda each: run_starts.start(each, self.memory, start)))[0].id
 
-    async def close_run(self, run: str) -> None:
-        """End a run as a person does."""
+    async def close_run(self, run: str, *, failed: bool) -> None:
+        """End a run as a person does, or as its launcher does whose program failed."""
+        person = "" if failed else "maria"
         await close_run(
-            store=self.store, memory=self.memory, run=run, reason="enough", by="maria", person="maria"
-        )
+            store=self.store, memory=self.memory, run=run, reason="enough", by=person or "launcher",
+            person=person, failed=failed,
+        )  # fmt: skip
 
     def proposal(
         self, run: str, tool: str, arguments: Mapping[str, Any], given: Continuation | None

@@ -1,5 +1,7 @@
 """The shop that is simulated: its tools, one of each effect class with and without an approval, its people.
 
+What writes has an undo that is a write of its own: one that is known by its key, and one that happens once.
+
 The database with this manifest in force is made once for each test process and copied for each seed.
 """
 
@@ -20,7 +22,7 @@ from interlock.core.document.identity import Agent, Person, Team
 from interlock.core.document.kind import AnyDocument
 from interlock.core.document.tool import BlastRadius, Companion, Tool, ToolServer
 from interlock.core.document.workflow import Approvals, Grant, Workflow
-from interlock.core.model import EffectClass, RiskTier, Source
+from interlock.core.model import EffectClass, OnFailure, RiskTier, Source
 from interlock.runtime import Runtime
 from interlock.settings import Settings, load
 from interlock.store import bundles, documents
@@ -35,26 +37,32 @@ EXPIRES = 40
 PEOPLE = (Decider(name="maria"), Decider(name="deng"))
 ENVIRONMENT = "dev"
 _MAP = BlastRadius(widest_scope="one order", impact="a wrong order", reversible="yes")
-_UNDO = Companion(tool="shop.read", arguments={})
+_READ = Companion(tool="shop.read", arguments={})
+_DROP = Companion(tool="shop.drop", arguments={"order": "$args.order"})
+_DROP_RESULT = Companion(tool="shop.drop", arguments={"order": "$result.order"})
+_RETURN = Companion(tool="shop.return", arguments={"order": "$args.order"})
 _LIMITED, _HIGH = RiskTier.LIMITED_WRITE, RiskTier.HIGH_BLAST_RADIUS
 _ONCE, _IDEMPOTENT = EffectClass.ONCE, EffectClass.IDEMPOTENT
 
 
-def _tool(name: str, tier: RiskTier, effect: EffectClass, *, delay: int = 0) -> Tool:
-    undo = None if effect is EffectClass.READ else _UNDO
+def _tool(
+    name: str, tier: RiskTier, effect: EffectClass, *, undo: Companion | None = None, delay: int = 0
+) -> Tool:
     return Tool(name=f"shop.{name}", tier=tier, effect=effect, blast_radius=_MAP, undo=undo, delay=delay)
 
 
 TOOLS = (
     _tool("read", RiskTier.READ_ONLY, EffectClass.READ),
     _tool("peek", _HIGH, EffectClass.READ),
-    _tool("write", _LIMITED, _ONCE),
-    _tool("ask", _LIMITED, _ONCE),
-    _tool("refund", _HIGH, _ONCE),
-    _tool("note", _LIMITED, _IDEMPOTENT),
-    _tool("credit", _HIGH, _IDEMPOTENT),
-    _tool("later", _LIMITED, _ONCE, delay=2),
-    _tool("slowly", _HIGH, _IDEMPOTENT, delay=2),
+    _tool("write", _LIMITED, _ONCE, undo=_DROP),
+    _tool("ask", _LIMITED, _ONCE, undo=_DROP),
+    _tool("refund", _HIGH, _ONCE, undo=_RETURN),
+    _tool("note", _LIMITED, _IDEMPOTENT, undo=_DROP),
+    _tool("credit", _HIGH, _IDEMPOTENT, undo=_DROP_RESULT),
+    _tool("later", _LIMITED, _ONCE, undo=_RETURN, delay=2),
+    _tool("slowly", _HIGH, _IDEMPOTENT, undo=_DROP, delay=2),
+    _tool("drop", _LIMITED, _IDEMPOTENT, undo=_READ),
+    _tool("return", _LIMITED, _ONCE, undo=_READ),
 )
 EFFECTS = {each.name: each.effect for each in TOOLS}
 ASKED_FOR = frozenset(each.name for each in TOOLS if each.tier is _HIGH)
@@ -74,6 +82,7 @@ def manifest() -> list[AnyDocument]:
             agent="bot",
             owner="maria",
             tools=tuple(Grant(tool=each.name) for each in TOOLS),
+            on_failure=OnFailure.UNDO,
             approvals=Approvals(approvers=("desk",), expire_after=EXPIRES, sla=10),
         ),
     ]

@@ -17,6 +17,7 @@ from tests.simulation import check
 from tests.simulation.actors import Agent, Approver, Janitor, nature
 from tests.simulation.clock import SimulatedClock
 from tests.simulation.loop import Chances, Future, Loop, Owner
+from tests.simulation.menders import Mender
 from tests.simulation.outside import Outside
 from tests.simulation.process import Gone, Process
 from tests.simulation.shop import Place, place
@@ -261,7 +262,7 @@ class Story:
             each.set_result(None)
 
     async def _direct(self) -> None:
-        await self._open_runs()
+        await self.open_runs()
         chances, plan = self.chances, self.plan
         agents = [
             self._act(
@@ -272,6 +273,7 @@ class Story:
         for which in (0, 1):
             self._act(Approver(self, which, chances.of(f"approver {which}")).work(), f"approver {which}")
         self._act(Janitor(self, chances.of("janitor")).work(), "janitor")
+        self._act(Mender(self, chances.of("mender")).work(), "mender")
         if not plan.quiet:
             self._act(nature(self, chances.of("nature")), "nature")
         await asyncio.wait(agents, timeout=_LONG)
@@ -287,7 +289,8 @@ class Story:
         self._mine.append(task)
         return task
 
-    async def _open_runs(self) -> None:
+    async def open_runs(self) -> None:
+        """See to it that there are two runs to work in."""
         while len(self.runs) < 2:
             try:
                 self.runs.append(await (await self.ask(lambda process: process.open_run())))
@@ -302,7 +305,11 @@ class Story:
         self.outside.smooth = True
 
     async def _settle(self) -> None:
-        states = [*sorted(OPEN - {ActionState.AWAITING_INPUT}), "in_doubt"]  # nobody must answer a question
+        states = [
+            *sorted(OPEN - {ActionState.AWAITING_INPUT}),
+            "in_doubt",
+            "compensating",
+        ]  # nobody must answer a question
         query = sa.select(actions.c.id, actions.c.state).where(actions.c.state.in_(states))
         for _ in range(_ROUNDS):
             await asyncio.sleep(2.0)
