@@ -61,8 +61,13 @@ class Mender:
             )
 
     async def _on(self, state: str, what: str, act: Callable[[Process, str], Awaitable[Any]]) -> None:
-        """Do something about one of the actions that are in a state."""
-        query = sa.select(actions.c.id).where(actions.c.state == state, actions.c.comp_of.is_(None))
+        """Do something about one of the actions that are in a state, and of whose undo nothing is in doubt."""
+        doubted = sa.select(actions.c.comp_of).where(
+            actions.c.comp_of.is_not(None), actions.c.state == "in_doubt"
+        )
+        query = sa.select(actions.c.id).where(
+            actions.c.state == state, actions.c.comp_of.is_(None), actions.c.id.not_in(doubted)
+        )
         found = self._story.look(query.order_by(actions.c.id))
         if found:
             name = self._chance.choice(found)[0]

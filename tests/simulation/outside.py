@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.simulation.loop import Loop
-from tests.simulation.shop import TIMEOUT
+from tests.simulation.shop import EFFECTS, TIMEOUT
 
 from interlock.core import lease
 from interlock.core.model import SECOND
@@ -129,7 +129,8 @@ class Outside:
         return self.loop.time() > last + TIMEOUT + _GRACE
 
     def _land(self, dispatch: Dispatch) -> None:
-        known, action = dispatch.idempotency_key, dispatch.action or ""
+        action = dispatch.action or ""
+        known = dispatch.idempotency_key if EFFECTS[f"shop.{dispatch.tool}"] == "idempotent" else ""
         if known and known in self._known:
             self.told(f"known {dispatch.tool} {dispatch.arguments['order']} {action}")
             return

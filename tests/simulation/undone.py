@@ -39,6 +39,11 @@ def sent(story: Story, undo: Any) -> None:
             story.wrong(f"{undo.id} undid {undone.id} before {other.id} undid {each.id}, which ended later")
 
 
+def times_begun(story: Story, undo: Any) -> int:
+    """Return how often a person or a run that failed had an undo carried out."""
+    return sum(name == undo.id for name, _ in _noted(story, "undo.begun"))
+
+
 def everything(story: Story) -> None:
     """What must hold at the end."""
     rows = {row.id: row for row in story.look(sa.select(actions))}
