@@ -34,6 +34,8 @@ _TOOLS = (
     *("shop.write",) * 4, *("shop.refund",) * 5, *("shop.note",) * 4, *("shop.credit",) * 3,
     *("shop.later",) * 2, "shop.slowly", "shop.ask", "shop.ask", "shop.read", "shop.peek",
 )  # fmt: skip
+_LOOPED = "shop.read"
+"""The tool that programs call in a loop now and then, with the same arguments."""
 _NOT_SENT = "The call was not sent"
 
 
@@ -50,12 +52,13 @@ class Agent:
         for number in self._orders:
             if self._story.over:
                 return
-            await self._order(number)
+            tool, run = self._chance.choice(_TOOLS), self._chance.choice(self._story.runs)
+            looped = tool == _LOOPED and self._chance.random() < 0.6
+            for _ in range(4 if looped else 1):
+                await self._order(number, tool, run)
             await asyncio.sleep(self._chance.random() * 0.4)
 
-    async def _order(self, number: int) -> None:
-        tool = self._chance.choice(_TOOLS)
-        run = self._chance.choice(self._story.runs)
+    async def _order(self, number: int, tool: str, run: str) -> None:
         named, given = "", None
         for asks in range(40):
             if self._story.over:
@@ -233,8 +236,8 @@ async def nature(story: Story, chance: random.Random) -> None:
         elif drawn < 0.6 and story.process is not None:
             story.process.owner.stopped_until = story.loop.time() + how * 12
             story.told(f"the process stops for {how * 12:.1f} s")
-        elif drawn < 0.8 and len(story.runs) > 1:
-            await _end_run(story, story.runs.pop(), failed=how < 0.6)
+        elif drawn < 0.9 and len(story.runs) > 1:
+            await _end_run(story, story.runs.pop(), failed=how < 0.75)
 
 
 async def _end_run(story: Story, run: str, *, failed: bool) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from tests.simulation import undone
+from tests.simulation import tripped, undone
 from tests.simulation.shop import ASKED_FOR, EFFECTS
 from tests.simulation.store import KEY
 from tests.support import replayed
@@ -74,6 +74,7 @@ def everything(story: Story) -> None:
     _counted(story)
     _remembered(story)
     undone.everything(story)
+    tripped.everything(story)
 
 
 def _decided(story: Story) -> None:

@@ -8,11 +8,12 @@ from typing import Any
 from tests.simulation.clock import SimulatedClock, simulated
 from tests.simulation.loop import Chances, Future, Loop, Owner
 from tests.simulation.outside import Outside
-from tests.simulation.shop import TOOLS, bundle
+from tests.simulation.shop import STARTER, TOOLS, bundle
 from tests.simulation.store import FaultyFile, SimulatedStore
 
 from interlock.call.engine import Calls
 from interlock.core.answer import Continuation, Proposal
+from interlock.core.breaker import BreakerKind
 from interlock.core.canonical import digest
 from interlock.core.model import SECOND, Pin, Principal
 from interlock.services.approve import Approve
@@ -20,6 +21,8 @@ from interlock.services.cancel import Cancel
 from interlock.services.close_run import close_run
 from interlock.services.compensate import Compensate
 from interlock.services.resolve import Resolve
+from interlock.services.sign_off import SignOff
+from interlock.services.trip import Breakers, trip_by_hand
 from interlock.settings import Settings
 from interlock.store import run_facts, run_starts
 from interlock.store.memory import Memory
@@ -59,10 +62,16 @@ class Process:
         recoveries = Recoveries(memory)
         self.store.land(recoveries.land)
         self.store.follow(recoveries.follow)
+        self.breakers = Breakers(store=self.store, memory=memory)
+        self.store.follow(self.breakers.follow)
+        await self.breakers.load()
         self.calls = Calls(
             store=self.store, memory=memory, executor=self._outside, runtime=self.runtime,
-            settings=self._settings,
+            settings=self._settings, counts=self.breakers.of_read,
         )  # fmt: skip
+        self.sign_off = SignOff(
+            store=self.store, memory=memory, runtime=self.runtime, settings=self._settings
+        )
         self.people = Approve(
             store=self.store, memory=memory, runtime=self.runtime, process=self.calls.process,
             measure=self.calls.measure.reach,
@@ -114,7 +123,7 @@ class Process:
     async def open_run(self) -> str:
         """Open a run and return its id."""
         start = run_starts.RunStart(
-            workflow="orders", agent="bot", started_by="kim", lease_until=self.clock.now() + 10**13
+            workflow="orders", agent="bot", started_by=STARTER.name, lease_until=self.clock.now() + 10**13
         )
         return (await self.store.transact(lambda each: run_starts.start(each, self.memory, start)))[0].id
 
@@ -125,6 +134,12 @@ class Process:
             store=self.store, memory=self.memory, run=run, reason="enough", by=person or "launcher",
             person=person, failed=failed,
         )  # fmt: skip
+
+    async def trip(self, kind: BreakerKind, name: str) -> None:
+        """Open a breaker as a person does."""
+        await trip_by_hand(
+            store=self.store, memory=self.memory, kind=kind, name=name, by="maria", reason="odd"
+        )
 
     def proposal(
         self, run: str, tool: str, arguments: Mapping[str, Any], given: Continuation | None

@@ -18,16 +18,18 @@ from tests.simulation.store import FaultyFile
 
 from interlock.core.approval import Decider
 from interlock.core.bundle import Bundle, compile_bundle
-from interlock.core.document.identity import Agent, Person, Team
+from interlock.core.document.identity import Agent, Team
+from interlock.core.document.identity import Person as Someone
 from interlock.core.document.kind import AnyDocument
 from interlock.core.document.tool import BlastRadius, Companion, Tool, ToolServer
-from interlock.core.document.workflow import Approvals, Grant, Workflow
+from interlock.core.document.workflow import Approvals, BreakerLimits, Grant, Workflow
 from interlock.core.model import EffectClass, OnFailure, RiskTier, Source
 from interlock.runtime import Runtime
 from interlock.settings import Settings, load
 from interlock.store import bundles, documents
 from interlock.store.memory import Memory
 from interlock.store.migrate import migrate
+from interlock.store.people import Person
 from interlock.store.transaction import Transaction
 
 TIMEOUT = 2
@@ -35,6 +37,9 @@ TIMEOUT = 2
 EXPIRES = 40
 """Seconds after which a request for approval expires."""
 PEOPLE = (Decider(name="maria"), Decider(name="deng"))
+STARTER = Person(name="kim", roles=frozenset({"admin"}))
+"""Who starts every run, and so may sign off no breaker that one of them opened."""
+SIGNERS = (Person(name="maria", roles=frozenset({"operator"})), STARTER)
 ENVIRONMENT = "dev"
 _MAP = BlastRadius(widest_scope="one order", impact="a wrong order", reversible="yes")
 _READ = Companion(tool="shop.read", arguments={})
@@ -65,6 +70,7 @@ TOOLS = (
     _tool("return", _LIMITED, _ONCE, undo=_READ),
 )
 EFFECTS = {each.name: each.effect for each in TOOLS}
+UNDOS = frozenset(each.undo.tool for each in TOOLS if each.undo) - {_READ.tool}
 ASKED_FOR = frozenset(each.name for each in TOOLS if each.tier is _HIGH)
 """The tools of which no call may happen that nobody approved."""
 
@@ -72,7 +78,7 @@ ASKED_FOR = frozenset(each.name for each in TOOLS if each.tier is _HIGH)
 def manifest() -> list[AnyDocument]:
     """Return the documents of the shop."""
     return [
-        *(Person(name=name, email=f"{name}@example.com") for name in ("maria", "deng", "kim")),
+        *(Someone(name=name, email=f"{name}@example.com") for name in ("maria", "deng", "kim")),
         Team(name="desk", members=("maria", "deng")),
         Agent(name="bot", owner="maria"),
         ToolServer(name="shop", transport="stdio", command=("shop",), source=Source.TICKET),
@@ -82,6 +88,7 @@ def manifest() -> list[AnyDocument]:
             agent="bot",
             owner="maria",
             tools=tuple(Grant(tool=each.name) for each in TOOLS),
+            breaker=BreakerLimits(tool_failures=2, identical_calls=3),
             on_failure=OnFailure.UNDO,
             approvals=Approvals(approvers=("desk",), expire_after=EXPIRES, sla=10),
         ),

@@ -17,16 +17,16 @@ from tests.simulation import check
 from tests.simulation.actors import Agent, Approver, Janitor, nature
 from tests.simulation.clock import SimulatedClock
 from tests.simulation.loop import Chances, Future, Loop, Owner
-from tests.simulation.menders import Mender
+from tests.simulation.menders import Mender, Signer
 from tests.simulation.outside import Outside
 from tests.simulation.process import Gone, Process
-from tests.simulation.shop import Place, place
+from tests.simulation.shop import UNDOS, Place, place
 from tests.simulation.store import Fate, Faults
 
 from interlock.core.action import OPEN, ActionState
 from interlock.core.answer import Answer
 from interlock.errors import InterlockError
-from interlock.store.schema import actions
+from interlock.store.schema import actions, breakers
 from interlock.upstream.executor import Dispatch
 
 _LONG = 18.0
@@ -94,6 +94,10 @@ class Told:
     kills: int
     effects: int
     actions: int
+    undone: int
+    """How many of the effects undid another one."""
+    openings: int
+    """How often a breaker opened."""
     lines: tuple[str, ...]
 
 
@@ -164,6 +168,8 @@ class Story:
             kills=self.kills,
             effects=len(self.outside.effects),
             actions=self.look(sa.select(sa.func.count()).select_from(actions))[0][0],
+            undone=sum(each.tool in UNDOS for each in self.outside.effects),
+            openings=self.look(sa.select(sa.func.coalesce(sa.func.sum(breakers.c.opening), 0)))[0][0],
             lines=tuple(self.lines),
         )
 
@@ -273,11 +279,13 @@ class Story:
         for which in (0, 1):
             self._act(Approver(self, which, chances.of(f"approver {which}")).work(), f"approver {which}")
         self._act(Janitor(self, chances.of("janitor")).work(), "janitor")
-        self._act(Mender(self, chances.of("mender")).work(), "mender")
+        ending = [self._act(Mender(self, chances.of("mender")).work(), "mender")]
+        self._act(Signer(self, chances.of("signer")).work(), "signer")
         if not plan.quiet:
-            self._act(nature(self, chances.of("nature")), "nature")
+            ending.append(self._act(nature(self, chances.of("nature")), "nature"))
         await asyncio.wait(agents, timeout=_LONG)
         self._heal()
+        await asyncio.wait(ending)
         await self._settle()
         await self._close()
 

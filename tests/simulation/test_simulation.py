@@ -9,12 +9,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.simulation import tripped
 from tests.simulation.__main__ import summary
 from tests.simulation.loop import Loop, Owner
+from tests.simulation.shop import UNDOS
 from tests.simulation.story import Plan, Story, tell
+
+from interlock.core.model import BreakerState
+from interlock.upstream.executor import Dispatch
 
 ROOT = Path(__file__).parents[2]
 SEEDS = 200
+UNDOES_ONCE = 45
+"""A seed in which an undo is carried out that outside does not know by a key."""
 _BLOCK = 25
 
 
@@ -25,6 +32,8 @@ def test_whatever_happens_in_whatever_order_what_was_promised_holds(first: int) 
     assert not wrong, "\n".join(wrong)
     assert sum(each.effects for each in told) > 20, "the stories have become empty"
     assert sum(each.kills for each in told) > 5
+    assert sum(each.undone for each in told) > 3
+    assert sum(each.openings for each in told) > 3
 
 
 @pytest.mark.parametrize("seed", [1066, 1788, 2162])
@@ -64,6 +73,23 @@ def test_an_engine_that_forgets_is_found_out() -> None:
     told = story.tell()
     assert any("happened 2 times" in each for each in told.violations)
     assert f"python -m tests.simulation --seed {told.seed} --trace" in summary(told)
+
+
+def test_an_engine_that_undoes_twice_or_forgets_a_breaker_is_found_out() -> None:
+    story = Story.of(Plan.of(UNDOES_ONCE))
+    check = story.outside.check
+
+    def twice(dispatch: Dispatch) -> None:
+        check(dispatch)
+        if f"shop.{dispatch.tool}" in UNDOS:
+            story.outside._land(dispatch)
+
+    story.outside.check = twice
+    assert any("was undone 2 times" in each for each in story.tell().violations)
+    assert story.process is not None
+    story.process.memory.breakers["tool", "shop.write"] = BreakerState.OPEN
+    tripped.everything(story)
+    assert any("memory decides by the breakers" in each for each in story.violations)
 
 
 def test_what_belongs_to_a_killed_process_never_runs() -> None:
