@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _TOOLS = (
     *("shop.write",) * 4, *("shop.refund",) * 5, *("shop.note",) * 4, *("shop.credit",) * 3,
-    *("shop.later",) * 2, "shop.slowly", "shop.ask", "shop.ask", "shop.read", "shop.peek",
+    *("shop.pay",) * 4, *("shop.later",) * 2, "shop.slowly", "shop.ask", "shop.ask", "shop.read", "shop.peek",
 )  # fmt: skip
 _LOOPED = "shop.read"
 """The tool that programs call in a loop now and then, with the same arguments."""
@@ -187,11 +187,15 @@ class Janitor:
 
     async def _resolve(self) -> None:
         doubted = self._story.look(
-            sa.select(actions.c.id).where(actions.c.state == "in_doubt").order_by(actions.c.id)
+            sa.select(actions.c.id, actions.c.effect)
+            .where(actions.c.state == "in_doubt")
+            .order_by(actions.c.id)
         )
         if not doubted:
             return
-        name = self._chance.choice(doubted)[0]
+        name, effect = self._chance.choice(doubted)
+        if effect == "probeable" and self._chance.random() < 0.8:
+            return  # its probe says it, as a rule
 
         async def act(process: Process) -> Any:
             trusted = self._story.plan.steady and not self._story.over

@@ -122,7 +122,7 @@ def _counted(story: Story) -> None:
     back: Counter[str] = Counter()
     for row in story.look(
         sa.select(audit.c.action, audit.c.kind, audit.c.body).where(
-            audit.c.kind.in_(("action.failed", "action.resolved"))
+            audit.c.kind.in_(("action.failed", "action.resolved", "action.probed"))
         )
     ):
         said = replayed.log_body(row.body)

@@ -27,7 +27,7 @@ from interlock.upstream.executor import (
     Unknown,
 )
 
-_READS = frozenset({"read", "peek"})
+_READS = frozenset({"read", "peek", "find"})
 _GRACE = lease.GRACE / SECOND
 
 
@@ -61,22 +61,26 @@ class Outside:
     trouble: float
     told: Callable[[str], None]
     check: Callable[[Dispatch], None]
+    steady: bool
+    """Whether nobody sets the clock, so that who asks waits long enough before it believes a no."""
     smooth: bool = False
     effects: list[Effect] = field(default_factory=list[Effect])
     sent: list[Sent] = field(default_factory=list[Sent])
+    _actions: dict[str, str] = field(default_factory=dict[str, str])
     _known: dict[str, Effect] = field(default_factory=dict[str, Effect])
 
     async def execute(self, dispatch: Dispatch, bridge: Bridge | None) -> Outcome:
         """Carry out a call as the seed says. The process may die at any moment of it."""
         if dispatch.action is None or dispatch.tool in _READS:
             await asyncio.sleep(self.chance.random() * 0.05)
-            return _done({})
+            return _done(self._found(str(dispatch.arguments["key"])) if dispatch.tool == "find" else {})
         drawn = self.chance.random()
         if drawn < 0.3 * self.trouble and not self.smooth:
             return NotSent(message="The simulated tool server cannot be reached.")
         self.check(dispatch)
         asks = dispatch.tool == "ask" and dispatch.input_responses is None
         self.sent.append(Sent(at=self.loop.time(), action=dispatch.action, tool=dispatch.tool, asked=asks))
+        self._actions[dispatch.idempotency_key] = dispatch.action
         self.told(f"sent {dispatch.tool} {dispatch.arguments['order']} {dispatch.action}")
         if asks:
             await asyncio.sleep(self.chance.random() * 0.05)
@@ -127,6 +131,14 @@ class Outside:
         """Whether nothing of an action can land any more."""
         last = max((each.at for each in self.sent if each.action == action), default=0.0)
         return self.loop.time() > last + TIMEOUT + _GRACE
+
+    def _found(self, key: str) -> dict[str, Any]:
+        """Return what is known of a call: whether it happened, or nothing where a no would come early."""
+        action = self._actions.get(key, "")
+        happened = any(each.action == action for each in self.effects)
+        sure = happened or self.quiet(action) or (self.steady and not self.smooth)
+        self.told(f"found {action}: {happened if sure else 'nothing to say'}")
+        return {"happened": happened} if sure else {}
 
     def _land(self, dispatch: Dispatch) -> None:
         action = dispatch.action or ""

@@ -21,7 +21,7 @@ from interlock.core.bundle import Bundle, compile_bundle
 from interlock.core.document.identity import Agent, Team
 from interlock.core.document.identity import Person as Someone
 from interlock.core.document.kind import AnyDocument
-from interlock.core.document.tool import BlastRadius, Companion, Tool, ToolServer
+from interlock.core.document.tool import BlastRadius, Companion, Probe, Tool, ToolServer
 from interlock.core.document.workflow import Approvals, BreakerLimits, Grant, Workflow
 from interlock.core.model import EffectClass, OnFailure, RiskTier, Source
 from interlock.runtime import Runtime
@@ -46,14 +46,18 @@ _READ = Companion(tool="shop.read", arguments={})
 _DROP = Companion(tool="shop.drop", arguments={"order": "$args.order"})
 _DROP_RESULT = Companion(tool="shop.drop", arguments={"order": "$result.order"})
 _RETURN = Companion(tool="shop.return", arguments={"order": "$args.order"})
+_FIND = Probe(tool="shop.find", arguments={"key": "$key"})
 _LIMITED, _HIGH = RiskTier.LIMITED_WRITE, RiskTier.HIGH_BLAST_RADIUS
 _ONCE, _IDEMPOTENT = EffectClass.ONCE, EffectClass.IDEMPOTENT
 
 
 def _tool(
-    name: str, tier: RiskTier, effect: EffectClass, *, undo: Companion | None = None, delay: int = 0
-) -> Tool:
-    return Tool(name=f"shop.{name}", tier=tier, effect=effect, blast_radius=_MAP, undo=undo, delay=delay)
+    name: str, tier: RiskTier, effect: EffectClass, *, undo: Companion | None = None, delay: int = 0,
+    probe: Probe | None = None,
+) -> Tool:  # fmt: skip
+    return Tool(
+        name=f"shop.{name}", tier=tier, effect=effect, blast_radius=_MAP, undo=undo, delay=delay, probe=probe
+    )
 
 
 TOOLS = (
@@ -66,6 +70,8 @@ TOOLS = (
     _tool("credit", _HIGH, _IDEMPOTENT, undo=_DROP_RESULT),
     _tool("later", _LIMITED, _ONCE, undo=_RETURN, delay=2),
     _tool("slowly", _HIGH, _IDEMPOTENT, undo=_DROP, delay=2),
+    _tool("pay", _LIMITED, EffectClass.PROBEABLE, undo=_DROP, probe=_FIND),
+    _tool("find", RiskTier.READ_ONLY, EffectClass.READ),
     _tool("drop", _LIMITED, _IDEMPOTENT, undo=_READ),
     _tool("return", _LIMITED, _ONCE, undo=_READ),
 )

@@ -130,8 +130,9 @@ class Story:
             kills=dict(plan.kill_commits),
         )  # fmt: skip
         self.outside = Outside(
-            self.loop, self.chances.of("outside"), plan.seed, plan.trouble, self.told, self._sent
-        )
+            self.loop, self.chances.of("outside"), plan.seed, plan.trouble, self.told, self._sent,
+            steady=plan.steady or plan.quiet,
+        )  # fmt: skip
         self._kills = list(plan.kill_steps)
         self._steps = 0
         self.loop.kill_at = self._kill_now
