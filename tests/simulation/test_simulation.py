@@ -20,7 +20,7 @@ from interlock.upstream.executor import Dispatch
 
 ROOT = Path(__file__).parents[2]
 SEEDS = 200
-UNDOES_ONCE = 45
+UNDOES_ONCE = 7
 """A seed in which an undo is carried out that outside does not know by a key."""
 _BLOCK = 25
 
