@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def test_a_loop_is_metered_then_degraded_then_stopped(tmp_path: Path) -> None:
 
 
 @contextmanager
-def example(folder: Path, tmp_path: Path, state: Path, **settings: str) -> Iterator[Served]:
+def example(folder: Path, tmp_path: Path, state: Path, **settings: str) -> Generator[Served]:
     """Serve an example whose tool server keeps its state in `state`."""
     (program,) = (each for each in folder.glob("*.py") if each.name != "agent.py")
     command = ", ".join((*PYTHON, str(program), str(state)))

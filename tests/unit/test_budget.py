@@ -143,6 +143,7 @@ def test_a_refusal_says_who_decided_how_much_is_left_and_whether_to_ask_again() 
     account = an_account(spent=90, held_max=50)
     busy = refused(Busy(account=account))
     assert (busy.code, busy.transient) == ("budget_inflight", True)
+    assert busy.scope == busy.key.scope
     assert (busy.limit, busy.spent, busy.held, busy.resets_at) == (100, 90, 50, 86_400_000_000)
     lasting = [refused(each(account=account)) for each in (TooLarge, Exhausted, Killed)]
     assert [each.code for each in lasting] == ["request_exceeds_budget", "budget_exhausted", "run_halted"]

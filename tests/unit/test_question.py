@@ -19,7 +19,9 @@ def a_request(method: str = "elicitation/create", **params: Any) -> dict[str, An
 
 def test_one_form_is_a_question_and_its_text_is_cut() -> None:
     asked = read({"one": a_request()})
+    assert isinstance(asked, Question)
     assert asked == Question(key="one", message="Who?", schema=FORM)
+    assert asked.put_by("shop") == {"server": "shop", "message": "Who?", "schema": FORM}
     long = read({"one": a_request(message="x" * 9_000, mode="form")})
     assert isinstance(long, Question)
     assert len(long.message) == LONGEST_TEXT

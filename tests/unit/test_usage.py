@@ -175,7 +175,7 @@ def test_anthropic_thinking_and_searches_are_counted() -> None:
 def test_of_two_reports_of_a_stream_the_later_counts_where_it_speaks() -> None:
     start = {"input_tokens": 40, "cache_read_input_tokens": 60, "output_tokens": 1}
     delta = {"output_tokens": 25, "input_tokens": None}
-    assert anthropic(merge(start, delta)) == Usage(input_uncached=40, cache_read=60, output=25)
+    assert anthropic(merge(merge({}, start), delta)) == Usage(input_uncached=40, cache_read=60, output=25)
 
 
 def test_embeddings_have_no_output() -> None:
