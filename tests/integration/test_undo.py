@@ -220,6 +220,16 @@ def test_a_clock_that_is_set_forward_lets_no_undo_overtake_the_call_that_it_undo
     asyncio.run(story())
 
 
+async def test_what_was_undone_by_hand_is_known_so_to_who_waits_for_it(world: World) -> None:
+    action = await did(world)
+    world.script.answers.append(failed())
+    await people(world).action(action.id, person="maria", reason="a mistake")
+    failing = await world.until(action.id, "compensation_failed")
+    world.memory.put_action(actions.live_of(failing))
+    await people(world).by_hand(action.id, person="maria", reason="in the shop itself")
+    assert world.memory.actions[action.id].state is ActionState.COMPENSATED
+
+
 async def test_no_breaker_kill_spent_budget_or_retired_agent_stops_an_undo(world: World) -> None:
     action = await did(world)
     for kind, name in ((BreakerKind.TOOL, "shop.drop"), (BreakerKind.WORKFLOW, "orders")):

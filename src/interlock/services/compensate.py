@@ -15,7 +15,7 @@ from interlock.errors import InterlockError, StateConflict, UsageError
 from interlock.store import actions, compensations, runs, second_steps, undos
 from interlock.store.compensations import RunUndone, Undone
 from interlock.store.database import Store, Transaction
-from interlock.store.memory import Memory
+from interlock.store.memory import LiveAction, Memory
 
 T = TypeVar("T")
 _S = ActionState
@@ -119,7 +119,14 @@ class Compensate:
         state = _S.VOIDED if voided else _S.COMPENSATED
         done = actions.move(transaction, action, state, by=person, reason=reason, error=said)
         actions.record(transaction, "undo.by_hand", done, body={"reason": reason}, person=person)
+        live = actions.live_of(done)
+        transaction.on_commit(lambda: self._known(live))
         return done
+
+    def _known(self, live: LiveAction) -> None:
+        """Tell who waits for an action; what was let go of already is not known again."""
+        if live.id in self.memory.actions:
+            self.memory.put_action(live)
 
 
 def _said(reason: str) -> str:
