@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -204,19 +205,18 @@ class _Ran:
 
 
 async def _child(command: list[str], environment: dict[str, str]) -> _Ran:
-    """Run the program to its end."""
+    """Run the program to its end. From before it begins, signals are its own to answer."""
+    loop, passing = asyncio.get_running_loop(), _Signals()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, passing.on, number)
     try:
         child = await asyncio.create_subprocess_exec(*command, env=environment)
+        passing.to(child)
+        code = await child.wait()
     except FileNotFoundError:
         return _failed(127, f"there is no program {command[0]}")
     except (PermissionError, OSError) as error:
         return _failed(126, f"the program {command[0]} cannot be started: {error.strerror}")
-    loop = asyncio.get_running_loop()
-    passing = _Signals(child)
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, passing.on, number)
-    try:
-        code = await child.wait()
     finally:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
@@ -226,21 +226,30 @@ async def _child(command: list[str], environment: dict[str, str]) -> _Ran:
 
 
 class _Signals:
-    """Passes signals on to the program. A terminal's Ctrl-C reaches it by itself the first time."""
+    """Passes signals on to the program, once it is there. A Ctrl-C reaches it by itself the first time."""
 
-    def __init__(self, child: asyncio.subprocess.Process) -> None:
-        self._child = child
+    def __init__(self) -> None:
+        self._child: asyncio.subprocess.Process | None = None
+        self._early: list[signal.Signals] = []
         self._from_terminal = _in_foreground()
+
+    def to(self, child: asyncio.subprocess.Process) -> None:
+        """Pass on what came before the program was there, and what comes."""
+        self._child = child
+        for number in self._early:
+            self.on(number)
 
     def on(self, number: signal.Signals) -> None:
         """Pass one signal on."""
+        if self._child is None:
+            self._early.append(number)
+            self._from_terminal = False
+            return
         if number is signal.SIGINT and self._from_terminal:
             self._from_terminal = False
             return
-        try:
+        with suppress(ProcessLookupError):
             self._child.send_signal(number)
-        except ProcessLookupError:
-            return
 
 
 def _in_foreground() -> bool:
