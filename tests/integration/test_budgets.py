@@ -271,8 +271,10 @@ def test_a_closed_store_lets_nothing_be_sent_that_no_slice_covers(tmp_path: Path
 def test_a_slice_that_nobody_uses_is_returned(tmp_path: Path) -> None:
     async def story() -> None:
         purse = await Purse.open(tmp_path, "", a_bundle(workflow=Budget(day=10_000)), lease=SECOND // 10)
-        await purse.spend(10)
-        leased = (await purse.books())["workflow:day"].leased
+        held = purse.hold(10, 10)
+        assert await purse.budgets.durable(held) is None
+        leased = (await purse.books())["workflow:day"].leased  # a slice that is held for a call stays
+        purse.settle(held, 10)
         for _ in range(50):
             await asyncio.sleep(0.02)
             if not (await purse.books())["workflow:day"].leased:

@@ -29,9 +29,11 @@ sys.path[:0] = [str(ROOT)] if str(ROOT) not in sys.path else []
 from tests.torture import engine, outside, result  # noqa: E402 - `support` is found by the line above
 from tests.torture.engine import Life  # noqa: E402
 
+from interlock.core.model import SECOND  # noqa: E402
+
 EVERY = 0.2
 _STOPPED = 7.0  # longer than a lease
-_DRAIN, _ENDING = 40.0, 10.0
+_DRAIN, _SETTLED, _ENDING = 40.0, 20.0, 10.0
 
 
 class Engines:
@@ -65,11 +67,12 @@ class Engines:
         self._go_on(at_once=True)
 
     def drain(self) -> None:
-        """Let them finish what they began, in peace."""
+        """Let them finish what they began, in peace; what is tried again late is waited for."""
         home = self.lives[0].home
         (home / "drain").touch()
         ends = time.monotonic() + _DRAIN
-        while time.monotonic() < ends and result.unfinished(self.lives):
+        while time.monotonic() < ends and (due := result.unfinished(self.lives)) is not None:
+            ends = max(ends, time.monotonic() + due / SECOND - time.time() + _SETTLED)
             time.sleep(0.2)
         (home / "end").touch()
         for which, pid in enumerate(self.pids):

@@ -71,11 +71,14 @@ class Found:
         )
 
 
-def unfinished(lives: Sequence[Life]) -> bool:
-    """Whether something is still open."""
+def unfinished(lives: Sequence[Life]) -> int | None:
+    """Return when the last of what is still open is due (microseconds, 0 for now), or None for nothing."""
     with _reading(lives) as connection:
-        query = sa.select(sa.func.count()).where(actions.c.state.in_([each.value for each in OPEN]))
-        return bool(connection.execute(query).scalar_one())
+        due = sa.func.max(sa.func.coalesce(actions.c.due_at, 0))
+        found: int | None = connection.execute(
+            sa.select(due).where(actions.c.state.in_([each.value for each in OPEN]))
+        ).scalar_one()
+        return found
 
 
 def count(lives: Sequence[Life]) -> Found:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interlock.core.action import Action, ActionState
+from interlock.core.action import Action, ActionState, advance
 from interlock.core.compensation import (
     AWAITED,
     TRIES,
@@ -162,6 +163,25 @@ def test_a_plan_undoes_each_action_once_the_last_first_and_loses_none_that_happe
 @given(st.lists(actions, max_size=12, unique_by=lambda each: each.id))
 def test_the_order_does_not_depend_on_how_it_is_asked(found: list[Action]) -> None:
     assert in_order(found) == in_order(list(reversed(found)))
+
+
+@given(st.lists(actions, max_size=12, unique_by=lambda each: each.id), st.data())
+def test_that_undos_begin_does_not_change_their_order(found: list[Action], data: st.DataObject) -> None:
+    landed = [replace(each, state=_S.SUCCEEDED, ended_at=each.ended_at or 1) for each in found]
+    may_land = [data.draw(st.booleans()) for _ in found]
+    sent = [replace(each, state=_S.RETRY, ended_at=0) for each in landed]
+    done = in_order([two[which] for which, *two in zip(may_land, landed, sent, strict=True)])
+    begun = [advance(each, _S.COMPENSATING, now=2) for each in done]
+    assert in_order(begun) == begun
+
+
+def test_what_may_still_land_has_not_ended_until_it_is_undone() -> None:
+    begun = advance(an_action(_S.RETRY, lease_until=50), _S.COMPENSATING, now=3)
+    assert begun.ended_at == 0
+    assert advance(begun, _S.COMPENSATED, now=60).ended_at == 60
+    assert advance(begun, _S.IN_DOUBT, now=60).ended_at == 60
+    late = advance(an_action(_S.EXECUTING), _S.COMPENSATING, now=3)
+    assert advance(late, _S.COMPENSATED, now=60).ended_at == late.ended_at == 3
 
 
 def test_an_undo_never_overtakes_a_call_that_may_still_land() -> None:

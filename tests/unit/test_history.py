@@ -48,6 +48,13 @@ def test_every_walk_of_the_machine_is_a_sound_history(first: ActionState, wanted
     assert flaws(*walked(an_action(first), *states)) == []
 
 
+def test_what_may_still_land_when_it_is_undone_has_not_ended() -> None:
+    walk = (_S.EXECUTING, _S.RETRY, _S.COMPENSATING)
+    action, steps = walked(an_action(), *walk)
+    assert (action.ended_at, flaws(action, steps)) == (0, [])
+    assert flaws(*walked(an_action(), *walk, _S.COMPENSATED)) == []
+
+
 DONE = walked(an_action(), _S.EXECUTING, _S.SUCCEEDED)
 DAMAGE: dict[str, tuple[Action, list[Step]]] = {
     "and the steps": (DONE[0], DONE[1][1:]),

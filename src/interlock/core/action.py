@@ -155,8 +155,9 @@ _NEVER_SENT = frozenset({_S.CANCELLED, _S.DENIED, _S.REJECTED, _S.EXPIRED})
 def advance(action: Action, to: ActionState, *, now: int, **changes: Any) -> Action:
     """Return `action` after its move to `to` at `now`, with `changes` to its fields.
 
-    To be sent counts an attempt. A tool that asked for input did nothing yet, which takes it back. No move is
-    before the one before it, though a commit that waited for another's may have begun before that one.
+    To be sent counts an attempt. A tool that asked for input did nothing yet, which takes it back. What is
+    undone while it may still land has not ended before its undo. No move is before the one before it, though
+    a commit that waited for another's may have begun before that one.
     """
     now = max(action.updated_at, now)
     attempt, began_at, ended_at = action.attempt, action.began_at, action.ended_at
@@ -165,9 +166,9 @@ def advance(action: Action, to: ActionState, *, now: int, **changes: Any) -> Act
     elif to is _S.AWAITING_INPUT:
         attempt -= 1
         began_at = began_at if attempt else 0
-    if not to.final:
+    if not to.final or (action.state is _S.RETRY and to is _S.COMPENSATING):
         ended_at = 0
-    elif action.state in _UNDECIDED:
+    elif action.state in _UNDECIDED or not ended_at:
         ended_at = now
     return replace(
         action,

@@ -69,5 +69,6 @@ def _counts(action: Action, steps: Sequence[Step]) -> Iterator[str]:
         yield f"it is {action.state.value}, and may have happened"
     if action.attempt > 1 and action.effect is EffectClass.ONCE and not action.comp_of:
         yield "it may happen once, and was sent again"
-    if bool(action.ended_at) is not action.state.final:
+    may_land = action.state is _S.COMPENSATING and any(each.from_state == _S.RETRY for each in steps[-1:])
+    if bool(action.ended_at) is not (action.state.final and not may_land):
         yield f"it is {action.state.value}, and ended at {action.ended_at}"
