@@ -25,6 +25,7 @@ class Provider:
         self.script = script
         self.requests: list[bytes] = []
         self.connections = 0
+        self.unasked = b""
         self.url = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -38,6 +39,9 @@ class Provider:
                 writer.write(answer)
                 if not answer.endswith(OK):
                     break
+                if self.unasked:
+                    await asyncio.sleep(0.02)
+                    writer.write(self.unasked)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
@@ -45,8 +49,10 @@ class Provider:
 
 
 @asynccontextmanager
-async def a_provider(script: Script) -> AsyncGenerator[tuple[Provider, HttpClient]]:
-    provider, client = Provider(script), HttpClient()
+async def a_provider(
+    script: Script, *, kept_alive: float = 15
+) -> AsyncGenerator[tuple[Provider, HttpClient]]:
+    provider, client = Provider(script), HttpClient(kept_alive=kept_alive)
     server = await asyncio.start_server(provider.serve, "127.0.0.1", 0)
     provider.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/chat"
     try:
@@ -125,6 +131,37 @@ async def test_an_answer_left_unread_does_not_meet_the_next_request() -> None:
         (await client.send(outgoing(provider.url))).close()
         assert await answered(client, outgoing(provider.url)) == b"ok"
     assert provider.connections == 2
+
+
+OTHER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother"
+
+
+async def test_an_answer_that_nobody_asked_for_meets_no_request() -> None:
+    async with a_provider(lambda number: OTHER + OK if number == 1 else OK) as (provider, client):
+        assert await answered(client, outgoing(provider.url)) == b"other"
+        assert await answered(client, outgoing(provider.url)) == b"ok"
+        provider.unasked = OTHER
+        assert await answered(client, outgoing(provider.url)) == b"ok"
+        await asyncio.sleep(0.1)
+        assert await answered(client, outgoing(provider.url)) == b"ok"
+    assert provider.connections == 3
+
+
+async def test_a_connection_that_its_provider_ends_or_that_was_idle_for_too_long_is_not_used_again() -> None:
+    last = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
+    async with a_provider(lambda number: last if number == 1 else OK, kept_alive=0.1) as (provider, client):
+        for pause in (0, 0, 0.25):
+            await asyncio.sleep(pause)
+            assert await answered(client, outgoing(provider.url)) == b"ok"
+    assert provider.connections == 3
+
+
+async def test_calls_at_the_same_time_have_connections_of_their_own() -> None:
+    async with a_provider(lambda _: OK) as (provider, client):
+        for _ in range(3):
+            calls = [answered(client, outgoing(provider.url)) for _ in range(8)]
+            assert await asyncio.gather(*calls) == [b"ok"] * 8
+    assert provider.connections == 8
 
 
 async def test_nobody_there_means_nothing_was_sent() -> None:

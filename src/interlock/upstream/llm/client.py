@@ -1,6 +1,6 @@
 """The HTTP client of the call path: aiohttp's connections and its parser, without the session on top of them.
 
-Connecting, TLS, keeping alive and reading answers are aiohttp's. A session's cookies, redirects, proxies and
+Connecting, TLS and reading answers are aiohttp's. A session's cookies, redirects, proxies and
 objects for one request cost as much again as the call itself, so the head of a request is written here.
 Whatever has arrived is passed on in one piece. There is no total timeout: one to connect, one until the first
 byte, one between two. How many calls a provider gets at once is not the connection pool's business.
@@ -15,17 +15,19 @@ from dataclasses import dataclass
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.client_reqrep import ClientRequest
+from aiohttp.client_reqrep import ClientRequest, ConnectionKey
 from aiohttp.http import HttpProcessingError, RawResponseMessage
 from yarl import URL
 
 from interlock.core.document.provider import Timeouts
 from interlock.errors import OutcomeUnknown, UpstreamUnavailable
+from interlock.upstream.llm.line import Line, Pool
 from interlock.upstream.llm.packed import unpacker
 from interlock.upstream.llm.transport import Outgoing, RawHeaders
 
-_KEPT_ALIVE = 15.0
+KEPT_ALIVE = 15.0
 """Seconds an idle connection is kept: less than providers do, so that none is used as it is closed."""
+
 _NAMES = 1_024
 _JOINED = 32 * 1024
 """Bytes up to which a body is sent in one piece with its head; to copy a larger one would cost more."""
@@ -39,63 +41,68 @@ class _Target:
 
     request: ClientRequest
     start: bytes
+    pool: Pool
 
 
 class HttpClient:
-    """The transport of the real world, for the event loop that first uses it."""
+    """The transport of the real world, for the event loop that first uses it.
 
-    def __init__(self) -> None:
+    An idle connection is kept for `kept_alive` seconds.
+    """
+
+    def __init__(self, *, kept_alive: float = KEPT_ALIVE) -> None:
+        self._kept_alive = kept_alive
         self._connector: aiohttp.TCPConnector | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._targets: dict[str, _Target] = {}
+        self._pools: dict[ConnectionKey, Pool] = {}
         self._timeouts: dict[int, aiohttp.ClientTimeout] = {}
 
     async def send(self, outgoing: Outgoing) -> HttpAnswer:
         """Send a request. Raises `UpstreamUnavailable`, `OutcomeUnknown`."""
-        connector, loop = self._connector, self._loop
-        if connector is None or loop is None:
-            connector, loop = self._open()
-        target = self._targets.get(outgoing.url) or self._target(outgoing.url, loop)
+        target = self._targets.get(outgoing.url) or self._target(outgoing.url)
         head = _head(target.start, outgoing)
         try:
-            connection = await connector.connect(target.request, [], self._timeout(outgoing.timeouts))
+            line = await target.pool.line(target.request, self._timeout(outgoing.timeouts))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _unreachable(error) from error
-        protocol = connection.protocol
-        if protocol is None or protocol.transport is None:
-            connection.close()
-            raise _unreachable(ConnectionResetError())
         try:
-            message, body = await _exchange(protocol, head, outgoing, loop)
+            message, body = await _exchange(line.protocol, head, outgoing, target.pool.loop)
         except _Lost as error:
-            connection.close()
+            line.close()
             raise _lost(error) from error
         except BaseException:
-            connection.close()
+            line.close()
             raise
-        return HttpAnswer(connection, message, body)
+        return HttpAnswer(line, message, body)
 
     async def close(self) -> None:
         """Drop every connection."""
         if self._connector is not None:
+            for pool in self._pools.values():
+                pool.close()
             await self._connector.close()
             self._connector = None
+            self._pools.clear()
             self._targets.clear()
 
-    def _open(self) -> tuple[aiohttp.TCPConnector, asyncio.AbstractEventLoop]:
-        self._loop = asyncio.get_running_loop()
-        self._connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT_ALIVE)
-        return self._connector, self._loop
+    def _pool(self, key: ConnectionKey, loop: asyncio.AbstractEventLoop) -> Pool:
+        if self._connector is None:
+            self._connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=self._kept_alive)
+        if key not in self._pools:
+            self._pools[key] = Pool(self._connector, loop, kept_alive=self._kept_alive)
+        return self._pools[key]
 
-    def _target(self, url: str, loop: asyncio.AbstractEventLoop) -> _Target:
+    def _target(self, url: str) -> _Target:
         if len(self._targets) >= _NAMES:
             self._targets.clear()
+        loop = asyncio.get_running_loop()
         try:
             request = ClientRequest("POST", URL(url, encoded=True), loop=loop)
         except ValueError as error:
             raise _unreachable(error) from error
         start = f"POST {request.url.raw_path_qs} HTTP/1.1\r\nHost: {request.headers['Host']}"
-        found = self._targets[url] = _Target(request, start.encode())
+        pool = self._pool(request.connection_key, loop)
+        found = self._targets[url] = _Target(request, start.encode(), pool)
         return found
 
     def _timeout(self, timeouts: Timeouts) -> aiohttp.ClientTimeout:
@@ -109,15 +116,10 @@ class HttpClient:
 class HttpAnswer:
     """One answer of a provider. A body that it compressed although it was asked not to is unpacked."""
 
-    def __init__(
-        self,
-        connection: aiohttp.connector.Connection,
-        message: RawResponseMessage,
-        body: aiohttp.StreamReader,
-    ) -> None:
+    def __init__(self, line: Line, message: RawResponseMessage, body: aiohttp.StreamReader) -> None:
         self.status = message.code
         self.headers: RawHeaders = message.raw_headers
-        self._connection = connection
+        self._line: Line | None = line
         self._body = body
         coding = message.headers.get("Content-Encoding")
         self._unpacker = None if coding is None else unpacker(coding.encode())
@@ -162,11 +164,13 @@ class HttpAnswer:
 
     def close(self) -> None:
         """Give the connection back, or drop it where there is more to come, or more to be sent."""
-        transport = self._connection.transport
-        if self._body.at_eof() and transport is not None and not transport.get_write_buffer_size():
-            self._connection.release()
+        line, self._line = self._line, None
+        if line is None:
+            return
+        if self._body.at_eof():
+            line.release()
         else:
-            self._connection.close()
+            line.close()
 
 
 async def _exchange(
@@ -175,7 +179,6 @@ async def _exchange(
     """Send a request and return what the answer begins with. Raises what the connection says went wrong."""
     body, transport = outgoing.body, protocol.transport
     assert transport is not None
-    protocol.set_response_params(auto_decompress=False, read_until_eof=True)
     if len(body) <= _JOINED:
         transport.write(head + body)
     else:
