@@ -95,7 +95,46 @@ def _length(headers: list[tuple[bytes, bytes]]) -> bytes:
 
 
 class _Protocol(HttpToolsProtocol):
-    """The server's own protocol, but for the way in which bodies come and whole answers leave."""
+    """The server's own protocol, but for the way in which bodies come and whole answers leave.
+
+    It looks after an idle connection once in a while, where the server sets a timer after every answer.
+    """
+
+    _idle_since: float | None = None
+    _look: asyncio.TimerHandle | None = None
+
+    def on_message_begin(self) -> None:
+        """Begin a request, with its first byte."""
+        self._idle_since = None
+        super().on_message_begin()
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request that has come already, or wait for one."""
+        if self.pipeline or self.transport.is_closing():
+            return super().on_response_complete()
+        self.server_state.total_requests += 1
+        self.flow.resume_reading()
+        self._idle_since = self.loop.time()
+        if self._look is None:
+            self._look = self.loop.call_later(self.timeout_keep_alive, self._close_if_idle)
+        return None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        if self._look is not None:
+            self._look.cancel()
+        super().connection_lost(exc)
+
+    def _close_if_idle(self) -> None:
+        """Close a connection that was idle for as long as one is kept; look again where it was not."""
+        self._look = None
+        if self._idle_since is None:
+            return
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left <= 0:
+            self.timeout_keep_alive_handler()
+        else:
+            self._look = self.loop.call_later(left, self._close_if_idle)
 
     def on_headers_complete(self) -> None:
         """Begin a request; its task has not run yet."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from interlock.listen import Asgi, Listeners
+from interlock.listen import Asgi, Listener, Listeners, server_config
 from interlock.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -168,3 +168,29 @@ async def test_a_server_that_is_stopped_the_moment_it_starts_ends_without_an_err
     listeners.stop()
     await running
     assert ports == []
+
+
+async def test_an_idle_connection_is_closed_and_one_in_use_is_not(place: Path) -> None:
+    config = server_config(saying([(b"content-length", b"2")], b"ok"), uds=str(place))
+    config.timeout_keep_alive = 0.3  # type: ignore[assignment]  # seconds; the server only adds them
+    server = Listener(config)
+    running = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110 - the server tells nobody
+        await asyncio.sleep(0.01)
+    reader, writer = await asyncio.open_unix_connection(str(place))
+    began = asyncio.get_running_loop().time()
+    for _ in range(5):
+        writer.write(GET)
+        assert (await reader.readuntil(b"\r\n\r\nok")).startswith(b"HTTP/1.1 200")
+        await asyncio.sleep(0.1)
+    writer.write(GET[:10])  # the beginning of a request is no idleness
+    await asyncio.sleep(0.5)
+    writer.write(GET[10:])
+    await reader.readuntil(b"\r\n\r\nok")
+    used = asyncio.get_running_loop().time() - began
+    assert await reader.read() == b""
+    idle = asyncio.get_running_loop().time() - began - used
+    assert (used > 0.9, 0.2 < idle < 5) == (True, True)
+    writer.close()
+    server.stop()
+    await running

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+
+from interlock.core.model import value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Flight:
     """One call under way. `subjects` is what it belongs to; `what` names it for people; `cut` ends it.
 
