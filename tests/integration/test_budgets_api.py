@@ -68,7 +68,7 @@ def test_a_degraded_run_is_partial_and_what_was_spent_is_known_to_a_process_that
             call = await asked(gateway.wired, f"/api/v1/budgets/calls/{last.headers['x-interlock-call-id']}")
             (attempt,) = call["attempts"]
             assert (attempt["served_model"], attempt["cost"]) == (SMALL, call["cost"])
-            assert last.headers["x-interlock-cost-usd"] == usd(call["cost"])
+            assert last.headers["x-interlock-cost-usd"] == usd(call["cost"]).decode()
             spent = await gateway.spent()
             (day,) = [each for each in spent if ":day:" in each]
         async with wire(Settings(data=tmp_path)) as wired:

@@ -325,7 +325,7 @@ async def test_a_stream_ends_with_a_comment_that_says_what_it_cost_and_how_its_b
             assert all(line.startswith(": x-interlock-") for line in comment.splitlines())
             assert not any(event.startswith(":") for event in events)
             assert told["x-interlock-call-id"] == answer.headers["x-interlock-call-id"]
-            assert told["x-interlock-cost-usd"] == usd(row.cost)
+            assert told["x-interlock-cost-usd"] == usd(row.cost).decode()
             assert "x-interlock-cost-usd" not in answer.headers
             spent_up = row.cost > 8_180_000
             assert spent_up is (row.output == 1_000)

@@ -210,17 +210,21 @@ class Spend:
     async def hold(self, ask: Ask, route: Route, ladder: Ladder) -> Attempt | Refused | Unpriced:
         """Set money aside. Waits while only calls under way stand in the way. Raises `StoreError`."""
         await self._ready()
-        until = self._clock.monotonic() + WAIT
+        until: float | None = None
         while True:
             said = self.stepwise(ask, route, ladder)
             if isinstance(said, Attempt) and ask.ratio is None and self._unsure(said):
                 ask = await self._counted(ask, said)
                 said = said if ask.ratio is None else self.stepwise(ask, route, ladder)
-            left = until - self._clock.monotonic()
-            if not isinstance(said, Refused) or not said.transient or left <= 0:
-                break
-            await self.budgets.freed(left)
-        return said if not isinstance(said, Attempt) else await self.durable(said)
+            if isinstance(said, Attempt):
+                return await self.durable(said)
+            if not isinstance(said, Refused) or not said.transient:
+                return said
+            now = self._clock.monotonic()
+            until = now + WAIT if until is None else until
+            if now >= until:
+                return said
+            await self.budgets.freed(until - now)
 
     def stepwise(self, ask: Ask, route: Route, ladder: Ladder) -> Attempt | Refused | Unpriced:
         """Set money aside now, for a cheaper call beyond a hard limit or where the run was there before."""

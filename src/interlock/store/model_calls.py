@@ -7,6 +7,7 @@ difference. So what was spent from an account is the sum of its rows, and of wha
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import msgspec
 import sqlalchemy as sa
@@ -63,7 +64,7 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 _FIELDS = LedgerRow.__struct_fields__
 _LISTS = ("degraded", "accounts")
-_ENCODED = tuple(_FIELDS.index(field) for field in ("tools", *_LISTS))
+_TOOLS, *_LIST_PLACES = (_FIELDS.index(field) for field in ("tools", *_LISTS))
 _CAP = 4_096
 _MOST_ATTEMPTS = 64
 
@@ -122,12 +123,19 @@ def sums(connection: sa.Connection) -> dict[str, int]:
 def _values(row: LedgerRow) -> Sequence[object]:
     """Return a row for the driver. Some names come from outside: none may break the statement."""
     values = list(msgspec.structs.astuple(row))
-    for place in _ENCODED:
-        values[place] = _json(values[place]).decode()
+    values[_TOOLS] = _json(row.tools).decode() if row.tools else "{}"
+    for place in _LIST_PLACES:
+        values[place] = _text(values[place])
     outside = f"{row.requested_model}{row.served_model}{row.provider}{row.customer}{row.step}"
     if len(outside) > _CAP or not outside.isascii() or "\0" in outside:
         return [_name(each) if isinstance(each, str) else each for each in values]
     return values
+
+
+@lru_cache(maxsize=1_024)
+def _text(names: tuple[str, ...]) -> str:
+    """Return names as their column keeps them: many rows are charged to the same accounts."""
+    return _json(names).decode()
 
 
 def _name(text: str) -> str:

@@ -71,7 +71,7 @@ def own(told: Told) -> list[tuple[bytes, bytes]]:
     if told.served:
         said.append((b"x-interlock-served-model", fitting(told.served)))
     if told.cost is not None:
-        said.append((b"x-interlock-cost-usd", usd(told.cost).encode()))
+        said.append((b"x-interlock-cost-usd", usd(told.cost)))
     if told.scope:
         said.append((b"x-interlock-budget-scope", fitting(told.scope)))
         said.append((b"x-interlock-budget-used", b"%d.%03d" % divmod(told.used, 1_000)))
@@ -99,10 +99,9 @@ def foreign(data: bytes) -> bytes:
     return data
 
 
-def usd(nano: int) -> str:
+def usd(nano: int) -> bytes:
     """Return an amount in dollars, exactly."""
-    whole, part = divmod(nano, 1_000_000_000)
-    return f"{whole}.{part:09d}"
+    return b"%d.%09d" % divmod(nano, 1_000_000_000)
 
 
 def encoded(headers: Headers) -> list[tuple[bytes, bytes]]:

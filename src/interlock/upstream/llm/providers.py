@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import lru_cache
 
 from interlock.core.document.provider import Provider
 from interlock.core.model import WireFamily
@@ -112,5 +113,10 @@ def cap_field(surface: Surface, provider: Provider) -> str:
 
     OpenAI's own models refuse the older name, and many compatible servers do not know the newer one.
     """
-    host = provider.base_url.partition("://")[2].partition("/")[0].partition(":")[0]
-    return surface.caps[0 if host.endswith(_NEWER_CAP) else -1] if surface.caps else ""
+    return surface.caps[0 if _newer_cap(provider.base_url) else -1] if surface.caps else ""
+
+
+@lru_cache(maxsize=256)
+def _newer_cap(base_url: str) -> bool:
+    host = base_url.partition("://")[2].partition("/")[0].partition(":")[0]
+    return host.endswith(_NEWER_CAP)
