@@ -44,6 +44,7 @@ class Engines:
         self.pids = [fork(engine.live(each)) for each in lives]
         self.kills = self.stops = 0
         self.crashed: list[str] = []
+        self.fates: list[tuple[float, int, str]] = []
         self._stopped: dict[int, float] = {}
 
     def torment(self, seconds: float) -> None:
@@ -56,11 +57,11 @@ class Engines:
             if which in self._stopped:
                 continue
             if len(self.pids) > 1 and not self._stopped and random.random() < 0.05:
-                os.kill(self.pids[which], signal.SIGSTOP)
+                self._send(which, signal.SIGSTOP, "stopped")
                 self._stopped[which] = time.monotonic() + _STOPPED
                 self.stops += 1
                 continue
-            os.kill(self.pids[which], signal.SIGKILL)
+            self._send(which, signal.SIGKILL, "killed")
             self._ended(which, os.waitpid(self.pids[which], 0)[1])
             self.kills += 1
             self.pids[which] = fork(engine.live(self.lives[which]))
@@ -87,14 +88,18 @@ class Engines:
                 return status
             time.sleep(0.05)
         self.crashed.append(f"engine {which} did not end")
-        os.kill(pid, signal.SIGKILL)
+        self._send(which, signal.SIGKILL, "killed")
         return os.waitpid(pid, 0)[1]
 
     def _go_on(self, *, at_once: bool = False) -> None:
         for which, until in list(self._stopped.items()):
             if at_once or time.monotonic() >= until:
                 del self._stopped[which]
-                os.kill(self.pids[which], signal.SIGCONT)
+                self._send(which, signal.SIGCONT, "went on")
+
+    def _send(self, which: int, what: signal.Signals, word: str) -> None:
+        self.fates.append((time.time(), self.pids[which], word))
+        os.kill(self.pids[which], what)
 
     def _ended(self, which: int, status: int) -> None:
         code = os.waitstatus_to_exitcode(status)
@@ -165,11 +170,13 @@ def torture(database: str, seconds: float) -> int:
             running.torment(seconds)
             running.drain()
             found = result.count(lives)
+            found.wrong += running.crashed
+            evidence = result.evidence_of(lives, found.wrong, running.fates)
         finally:
             os.kill(world, signal.SIGKILL)
             os.waitpid(world, 0)
-    found.wrong += running.crashed
     sys.stdout.write(found.table(database.partition(":")[0], kills=running.kills, stops=running.stops))
+    sys.stdout.write(evidence)
     shutil.rmtree(home, ignore_errors=True)
     return bool(found.wrong)
 

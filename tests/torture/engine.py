@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,6 +128,8 @@ async def live(life: Life) -> None:
 
     engine = Engine(life)
     await engine.open()
+    with life.file("lives").open("a") as file:
+        file.write(f"{os.getpid()} {engine.calls.process} {time.time()}\n")
     beside = [
         asyncio.ensure_future(each)
         for each in (decide(engine, MARIA), decide(engine, DENG), sign(engine), engine.jump())

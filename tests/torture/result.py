@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
-from tests.torture import undone
+from tests.torture import evidence, undone
 from tests.torture.engine import Life
 from tests.torture.shop import ASKED_FOR
 
@@ -123,6 +124,15 @@ def count(lives: Sequence[Life]) -> Found:
         *_told(lives, times, asked, {row.id: row.state for row in rows.values()}),
     ]
     return found
+
+
+def evidence_of(lives: Sequence[Life], wrong: Sequence[str], fates: evidence.Fates) -> str:
+    """Return what is on record about what is wrong, as text; empty where nothing is."""
+    since = time.time() - time.monotonic()
+    calls = [(action, what, since + at) for action, what, at in _outside(lives[0])]
+    with _reading(lives) as connection:
+        found = evidence.about(connection, wrong, lives=lives, calls=calls, fates=fates)
+        return "".join(f"{line}\n" for line in found)
 
 
 def _undos(undoing: Sequence[str], rows: Mapping[str, Any], times: Counter[str]) -> Counter[str]:
