@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from interlock.core.compensation import RECOVERY, TRIES
 from interlock.core.document.tool import Companion
 from interlock.core.document.workflow import Grant
 from interlock.core.kill import KillLevel
-from interlock.core.model import BreakerState, EffectClass, OnFailure, RiskTier
+from interlock.core.model import SECOND, BreakerState, EffectClass, OnFailure, RiskTier
 from interlock.errors import StateConflict, UsageError
 from interlock.runtime import SystemClock
 from interlock.services.close_run import Closed, close_run
@@ -197,7 +198,10 @@ class WallClock(ShiftedClock):
         return SystemClock.monotonic(self)
 
 
-def test_a_clock_that_is_set_forward_lets_no_undo_overtake_the_call_that_it_undoes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", [False, True], ids=["while it waits", "before it is asked for"])
+def test_a_clock_that_is_set_forward_lets_no_undo_overtake_the_call_that_it_undoes(
+    tmp_path: Path, *, before: bool
+) -> None:
     async def story() -> None:
         world = World(tmp_path)
         world.clock = WallClock()
@@ -207,14 +211,21 @@ def test_a_clock_that_is_set_forward_lets_no_undo_overtake_the_call_that_it_undo
         await eventually(
             lambda: any(each.state is ActionState.RETRY for each in world.memory.actions.values())
         )
+        if before:
+            world.ahead(3600)
         await fail(world)
         await calling
-        for _ in range(2):
-            world.ahead(3600)
-            await asyncio.sleep(0.3)
-            assert len(world.script.effects) == 1
+        undo = next(each for each in await world.every() if each.comp_of)
+        almost = (undo.due_at - world.clock.now()) / SECOND - 0.3
+        for ahead in (almost, 3600):  # so that it is due in a moment, and then long since
+            world.ahead(max(0.0, ahead))
             await world.crash()
             await world.reopen()
+            await asyncio.sleep(0.4)
+            assert len(world.script.effects) == 1
+            world.ahead(3600)
+            await asyncio.sleep(0.1)
+            assert len(world.script.effects) == 1
         await world.close()
 
     asyncio.run(story())
@@ -389,3 +400,11 @@ def test_a_process_that_dies_between_the_steps_of_an_undo_changes_nothing_of_it(
         await world.close()
 
     asyncio.run(told())
+
+
+async def test_a_flight_that_is_cut_off_before_its_first_step_leaves_nothing_behind(world: World) -> None:
+    work = world.action("act_unknown")
+    world.calls.flights.launch("act_unknown", work)
+    world.calls.flights.tasks[0].cancel()
+    await eventually(lambda: not len(world.calls.flights))
+    assert inspect.getcoroutinestate(work) == inspect.CORO_CLOSED

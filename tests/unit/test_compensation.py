@@ -187,7 +187,7 @@ def test_what_may_still_land_has_not_ended_until_it_is_undone() -> None:
 def test_an_undo_never_overtakes_a_call_that_may_still_land() -> None:
     assert begins_at(an_action(_S.RETRY, lease_until=50), 10) == 50
     assert begins_at(an_action(_S.RETRY, lease_until=5), 10) == 10
-    assert begins_at(an_action(lease_until=50), 10) == 10
+    assert begins_at(an_action(lease_until=50), 10) == 0
 
 
 def test_only_what_is_safe_to_repeat_is_sent_again_later_and_later_and_not_for_ever() -> None:

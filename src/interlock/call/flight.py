@@ -47,7 +47,12 @@ class Flights:
         """Begin `work` on an action. It ends by itself; nobody has to wait for it."""
         flight = self._scheduler.spawn(_guarded(work), name=f"action {action_id}")
         self._tasks[action_id] = flight
-        flight.add_done_callback(lambda done: self._landed(action_id, done))
+
+        def landed(done: asyncio.Task[Action | StoreError]) -> None:
+            work.close()  # one that is cut off before its first step is not left behind
+            self._landed(action_id, done)
+
+        flight.add_done_callback(landed)
 
     async def land(self, action_id: str, bridge: Bridge | None, wait: float) -> Answer:
         """Wait for a flight, then for whatever the action waits for: a person `wait` seconds at most.

@@ -1,7 +1,8 @@
 """Whether a call that was sent can still land, by what has passed and not by what a clock says (E3).
 
 The moment up to which it may is on record. A wall clock that is set forward would end that time early, so it
-is measured here from when this process first saw the undo; one that was due by then waits for a whole lease.
+is measured here from when this process first saw the undo, and is a whole lease at the least: what another
+clock has put on record says nothing of how much is left.
 """
 
 from __future__ import annotations
@@ -29,8 +30,7 @@ class Quiet:
             return True
         measured, until = self._clock.monotonic(), self._until.get(undo.id)
         if until is None:
-            left = undo.due_at - now if undo.due_at > now else self._lease
-            until = measured + left / SECOND
+            until = measured + max(undo.due_at - now, self._lease) / SECOND
             if len(self._until) >= _MOST:
                 self._until.clear()  # who is asked about again waits anew
             self._until[undo.id] = until

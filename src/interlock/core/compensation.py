@@ -215,8 +215,11 @@ _LATEST = 1 << 62
 
 
 def begins_at(action: Action, now: int) -> int:
-    """Return when the undo of `action` may begin: not before a call of it that was sent can land any more."""
-    return max(now, action.lease_until) if action.state is _S.RETRY else now
+    """Return when the undo of `action` may begin, 0 for at once: not while a call that was sent can land.
+
+    That such a call was sent is said even where by the clock it can land no more: a clock may be set.
+    """
+    return max(now, action.lease_until) if action.state is _S.RETRY else 0
 
 
 def effect_of(declared: EffectClass) -> EffectClass:

@@ -82,7 +82,6 @@ class Recoveries:
             pin="" if pin is None else pin.digest,
             now=transaction.now,
         )
-        begins_at = compensation.begins_at(was, transaction.now)
         return Action(
             id=transaction.ids.new("act"),
             run=action.run,
@@ -102,7 +101,7 @@ class Recoveries:
             updated_at=transaction.now,
             principal=actions.plain(self._recovery(action)),
             decision=actions.plain(decision),
-            due_at=begins_at if begins_at > transaction.now else 0,
+            due_at=compensation.begins_at(was, transaction.now),
             comp_of=action.id,
         )
 
