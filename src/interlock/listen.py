@@ -38,6 +38,16 @@ class _Cycle(RequestResponseCycle):
 
     head = b""
 
+    async def receive(self) -> Any:
+        """Return what came, as ASGI has it: a body that is there already without waiting for it."""
+        over = self.more_body or self.response_complete or self.disconnected
+        if over or not self.message_event.is_set() or self.waiting_for_100_continue:
+            return await super().receive()
+        self.flow.resume_reading()
+        self.message_event.clear()
+        body, self.body = bytes(self.body), bytearray()
+        return {"type": "http.request", "body": body, "more_body": False}
+
     async def send(self, message: Any) -> None:
         """Send what the application says, as ASGI has it."""
         if self.head:

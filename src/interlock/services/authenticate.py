@@ -60,8 +60,8 @@ class Authenticator:
 
         Raises `TokenInvalid`.
         """
-        if token not in self._known:
-            await self.catch_up()
+        if token not in self._known and self._catch_up is not None:
+            await self._catch_up()
         return self.verify(token)
 
     async def catch_up(self) -> None:

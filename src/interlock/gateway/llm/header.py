@@ -65,24 +65,31 @@ def own(told: Told) -> list[tuple[bytes, bytes]]:
     """Return the headers in which Interlock tells about a call."""
     said = [
         (b"x-interlock-call-id", told.call.encode()),
-        (b"x-interlock-run-id", told.run.encode()),
-        (b"x-interlock-requested-model", fitting(told.requested)),
+        *_steady(told.run, told.requested, told.served, told.scope, told.state),
     ]
-    if told.served:
-        said.append((b"x-interlock-served-model", fitting(told.served)))
     if told.cost is not None:
         said.append((b"x-interlock-cost-usd", usd(told.cost)))
     if told.scope:
-        said.append((b"x-interlock-budget-scope", fitting(told.scope)))
         said.append((b"x-interlock-budget-used", b"%d.%03d" % divmod(told.used, 1_000)))
-    if told.state:
-        said.append((b"x-interlock-budget-state", told.state.encode()))
     if told.degraded:
         said.append((b"x-interlock-degraded", fitting(";".join(told.degraded))))
         if any(not step.startswith(_SHADOW) for step in told.degraded):
             said.append((b"x-interlock-partial", b"true"))
     if told.context:
         said.append((b"x-interlock-context-tokens", b"%d" % told.context))
+    return said
+
+
+@lru_cache(maxsize=1_024)
+def _steady(run: str, requested: str, served: str, scope: str, state: str) -> RawHeaders:
+    """Return what is the same for most calls of a run."""
+    said = [(b"x-interlock-run-id", run.encode()), (b"x-interlock-requested-model", fitting(requested))]
+    if served:
+        said.append((b"x-interlock-served-model", fitting(served)))
+    if scope:
+        said.append((b"x-interlock-budget-scope", fitting(scope)))
+    if state:
+        said.append((b"x-interlock-budget-state", state.encode()))
     return said
 
 
