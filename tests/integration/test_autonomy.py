@@ -18,11 +18,9 @@ from interlock.core.track_record import Cause
 from interlock.errors import NotFound, NotPermitted, StateConflict, UsageError
 from interlock.services.compensate import Compensate
 from interlock.services.follow import Follow
-from interlock.services.score import score_run
 from interlock.store import actions, alert_events, deliveries, digests, timers, track_records, trials
 from interlock.store.news import Topic
 from interlock.store.people import Person
-from interlock.store.scores import Score
 from interlock.store.trials import Look, Mark, TrialState
 from support.engine import MARIA as DECIDER
 from support.engine import UNKNOWN, a_manifest, eventually, failed
@@ -485,30 +483,3 @@ def test_what_is_lost_in_one_engine_is_lost_in_every_other_that_lives(
             await here.close()
 
     asyncio.run(story())
-
-
-def test_a_run_without_a_score_asks_a_person_and_one_with_a_good_one_acts(
-    told: Callable[..., None],
-) -> None:
-    async def story(world: Tracked) -> None:
-        async def scored(value: int) -> None:
-            score = Score(
-                run=world.run, key=f"k{value}", name="confidence", value=value, source="judge", evaluator="",
-                by="maria", at=0,
-            )  # fmt: skip
-            await score_run(store=world.store, memory=world.memory, score=score)
-
-        waiting = await world.propose("shop.write", {"order": 1})
-        assert isinstance(waiting, Waiting)
-        asked = await world.action(waiting.action)
-        assert asked.decision["reasons"][0]["code"] == "low_confidence"  # type: ignore[index]
-        await world.people.approve(waiting.approval, DECIDER)
-        world.calls.decided(waiting.action)
-        done = await world.calls.resume(world.principal(), waiting.approval, wait=5)
-        assert isinstance(done, Completed)
-        await scored(7_000)
-        assert isinstance(await world.propose("shop.write", {"order": 2}, wait=5), Completed)
-        await scored(6_000)
-        assert isinstance(await world.propose("shop.write", {"order": 3}), Waiting)
-
-    told(story, autonomy=Autonomy(confidence=7_000))

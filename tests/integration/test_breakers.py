@@ -23,7 +23,7 @@ from interlock.core.model import BreakerState
 from interlock.errors import NotFound, NotPermitted, StateConflict, UsageError
 from interlock.gateway.mcp.reply import result_of
 from interlock.services.close_run import close_run
-from interlock.services.score import Scored, score_run
+from interlock.services.score import score_run
 from interlock.services.sign_off import SignOff
 from interlock.services.trip import _CUT_OFF, trip_by_hand
 from interlock.store import actions, breakers, incidents, run_starts
@@ -261,10 +261,6 @@ def test_clean_runs_are_the_evidence_that_a_signature_is_kept_with(told: Callabl
     told(story)
 
 
-async def hand_in(world: Guarded, score: Score) -> Scored:
-    return await score_run(store=world.store, memory=world.memory, score=score)
-
-
 def test_runs_below_the_floor_or_without_a_score_open_their_workflow(told: Callable[..., None]) -> None:
     async def story(world: Guarded) -> None:
         def score(run: str, value: int, key: str = "k", name: str = "quality") -> Score:
@@ -274,19 +270,19 @@ def test_runs_below_the_floor_or_without_a_score_open_their_workflow(told: Calla
 
         unscored, good = await world.open_run(), await world.open_run()
         await world.end(unscored)
-        assert (await hand_in(world, score(good, 9_500))).counts
-        assert (await hand_in(world, score(good, 9_500))).counts, "the same key again"
+        assert (await score_run(store=world.store, score=score(good, 9_500))).counts
+        assert (await score_run(store=world.store, score=score(good, 9_500))).counts, "the same key again"
         with pytest.raises(StateConflict):
-            await hand_in(world, score(good, 100))
-        assert not (await hand_in(world, score(good, 1, "x", "latency"))).counts
+            await score_run(store=world.store, score=score(good, 100))
+        assert not (await score_run(store=world.store, score=score(good, 1, "x", "latency"))).counts
         await world.end(good)
-        assert (await hand_in(world, score(good, 9_500))).counts, "it has counted"
-        late = await hand_in(world, score(unscored, 10_000))
+        assert (await score_run(store=world.store, score=score(good, 9_500))).counts, "it has counted"
+        late = await score_run(store=world.store, score=score(unscored, 10_000))
         assert not late.counts
         for value in (None, 8_999):
             run = await world.open_run()
             if value is not None:
-                await hand_in(world, score(run, value))
+                await score_run(store=world.store, score=score(run, value))
             assert not world.memory.breakers
             await world.end(run)
         record = await world.breaker(WORKFLOW, "orders")
@@ -314,7 +310,7 @@ def test_a_score_that_says_too_little_is_refused(tmp_path: Path, changes: dict[s
             run=world.run, key="k", name="quality", value=1, source="s", evaluator="", by="maria", at=0
         )
         with pytest.raises((UsageError, NotFound), match=said):
-            await hand_in(world, replace(score, **changes))
+            await score_run(store=world.store, score=replace(score, **changes))
         await world.close()
 
     asyncio.run(story())

@@ -38,17 +38,15 @@ from interlock.services.follow import Follow
 from interlock.services.open_run import OpenedRun, open_run
 from interlock.services.revoke import revoke_key, revoke_run_token
 from interlock.services.rotate_keys import rotate_keys
-from interlock.services.score import score_run
 from interlock.services.sign_off import SignOff
 from interlock.services.suspend import suspend
 from interlock.services.trip import trip_by_hand
 from interlock.settings import Settings
-from interlock.store import actions, bundles, documents, kills, news, pins, prices, run_facts
+from interlock.store import actions, bundles, documents, kills, news, pins, prices
 from interlock.store.database import Store, Transaction
 from interlock.store.news import Item, Topic
 from interlock.store.people import Person as KnownPerson
 from interlock.store.schema import news as news_rows
-from interlock.store.scores import Score
 from interlock.wiring import WiredModels
 from support.stores import PostgresForTests, a_settings
 
@@ -206,24 +204,6 @@ async def test_what_a_run_has_read_in_one_process_taints_it_in_all_and_nothing_t
         )
         for each in (one, other):
             await seen(lambda each=each: each.memory.runs[run].labels == frozenset({"web", "email"}))
-
-
-@story
-async def test_the_score_of_a_run_counts_in_all_processes_and_after_a_start(
-    tmp_path: Path, postgres_url: str
-) -> None:
-    async with two(tmp_path, postgres_url) as (one, other):
-        run = (await opened(one)).run.id
-        await seen(lambda: run in other.memory.runs)
-        for key, value in (("a", 9_000), ("b", 4_000)):
-            score = Score(
-                run=run, key=key, name="quality", value=value, source=key, evaluator="", by="maria", at=0
-            )
-            await score_run(store=one.store, memory=one.memory, score=score)
-            for each in (one, other):
-                await seen(lambda each=each, value=value: each.memory.runs[run].score == value)
-        loaded = {each.run: each.score for each in await one.store.read(run_facts.load_facts)}
-        assert loaded[run] == 4_000
 
 
 @story

@@ -21,11 +21,11 @@ from interlock.core.admission import (
     decide_model,
     refuse,
 )
-from interlock.core.bundle import Bundle, compile_bundle
+from interlock.core.bundle import Bundle
 from interlock.core.document.provider import Provider, ProviderModel
 from interlock.core.document.rule import Rule
 from interlock.core.document.spending import Models
-from interlock.core.document.workflow import Autonomy, Workflow
+from interlock.core.document.workflow import Workflow
 from interlock.core.kill import KillLevel
 from interlock.core.model import (
     AutonomyTier,
@@ -55,7 +55,6 @@ from support.policies import (
     a_workflow,
     an_approval,
     decided,
-    documents,
 )
 
 few = settings(max_examples=60)
@@ -391,65 +390,3 @@ def test_a_call_can_be_refused_before_any_check_is_asked() -> None:
     assert decision.denied
     assert decision.reason.code == "key_reused"
     assert decision.decided_at == 7
-
-
-UNSURE = a_bundle(a_workflow(autonomy=Autonomy(confidence=7_000)))
-
-
-@pytest.mark.parametrize(
-    ("score", "verdict", "said"),
-    [
-        (None, Verdict.REQUIRE_APPROVAL, "no score yet, which counts as low"),
-        (6_999, Verdict.REQUIRE_APPROVAL, "a score of 69.99 %; without a person's yes it needs 70 %"),
-        (7_000, Verdict.ALLOW_WITH_REVIEW, "limited_write"),
-    ],
-)
-def test_a_run_that_nothing_speaks_for_asks_a_person_and_reads_on(
-    score: int | None, verdict: Verdict, said: str
-) -> None:
-    decision = decided("crm.update", bundle=UNSURE, run=a_run(score=score))
-    assert (decision.verdict, said in decision.reasons[0].message) == (verdict, True)
-    assert decided(bundle=UNSURE, run=a_run(score=score)).verdict is Verdict.ALLOW
-    approved = decided("crm.update", bundle=UNSURE, run=a_run(score=score), approved=an_approval(decision))
-    assert approved.verdict in (Verdict.ALLOW, Verdict.ALLOW_WITH_REVIEW)
-    run = decision.read["run"]
-    assert isinstance(run, dict)
-    assert run.get("score") == score
-
-
-@few
-@given(
-    st.none() | st.integers(0, 10_000),
-    st.none() | st.integers(0, 10_000),
-    st.none() | st.sampled_from(AutonomyTier),
-    st.sampled_from(["crm.update", "crm.lookup"]),
-)
-def test_a_confidence_that_is_asked_for_never_loosens_a_verdict(
-    least: int | None, score: int | None, earned: AutonomyTier | None, tool: str
-) -> None:
-    plain, asking = (
-        decided(
-            tool,
-            bundle=a_bundle(a_workflow(autonomy=Autonomy(confidence=each))),
-            run=a_run(score=score),
-            autonomy=earned,
-        ).verdict
-        for each in (None, least)
-    )
-    assert asking.rank >= plain.rank
-
-
-def test_a_run_needs_the_confidence_of_the_runs_above_it_too() -> None:
-    above = a_workflow(name="triage", autonomy=Autonomy(confidence=9_000))
-    bundle = compile_bundle(documents(a_workflow(), above), environment="dev")
-    top = a_run(run="run_0", workflow="triage", version=bundle.workflows["triage"].version)
-    for score, verdict in ((None, Verdict.REQUIRE_APPROVAL), (9_000, Verdict.ALLOW_WITH_REVIEW)):
-        line = (replace(top, score=score),)
-        found = decided(
-            "crm.update",
-            bundle=bundle,
-            run=a_run(version=bundle.workflows["refunds"].version, above=(("run_0", "triage"),)),
-            above=line,
-            principal=a_principal(workflow_version=bundle.workflows["refunds"].version),
-        )
-        assert found.verdict is verdict, found.reasons

@@ -19,7 +19,7 @@ from interlock.core.document.rule import Hours, Policy, Rule
 from interlock.core.document.runbook import Runbook
 from interlock.core.document.spending import Budget, Models
 from interlock.core.document.tool import BlastRadius, Companion, Credentials, Tool, ToolServer, Variant
-from interlock.core.document.workflow import Approvals, Autonomy, BreakerLimits, Grant, Workflow
+from interlock.core.document.workflow import Approvals, BreakerLimits, Grant, Workflow
 from interlock.core.model import AtEnd, EffectClass, OnHard, RiskTier, Source, Verdict, WireFamily
 from interlock.core.trial import Trial, ask
 from support.policies import NOW, a_reading_tool, a_rule, a_tool, a_workflow, documents
@@ -228,12 +228,6 @@ FLOWS: list[tuple[Workflow, Workflow, Direction]] = [
     (FLOW, flow(breaker=BreakerLimits(tool_failures=2)), NARROWS),
     (FLOW, flow(breaker=BreakerLimits(identical_calls=9)), WIDENS),
     (FLOW, flow(breaker=BreakerLimits(quality_floor=9_000)), NARROWS),
-    (FLOW, flow(autonomy=Autonomy(confidence=7_000)), NARROWS),
-    (flow(autonomy=Autonomy(confidence=7_000)), flow(autonomy=Autonomy(confidence=8_000)), NARROWS),
-    (flow(autonomy=Autonomy(confidence=7_000)), flow(autonomy=Autonomy(confidence=6_000)), WIDENS),
-    (flow(autonomy=Autonomy(confidence=7_000)), FLOW, WIDENS),
-    (FLOW, flow(autonomy=Autonomy(audit=200)), WIDENS),
-    (FLOW, flow(autonomy=Autonomy(window=3_600)), WIDENS),
     (FLOW, flow(approvals=Approvals(approvers=("a",))), WIDENS),
     (flow(approvals=Approvals(approvers=("a", "b"))), flow(approvals=Approvals(approvers=("a",))), NARROWS),
     (flow(approvals=Approvals(approvers=("a",))), FLOW, WIDENS),

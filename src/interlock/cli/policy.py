@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -36,9 +35,6 @@ def explain(
         str, typer.Option(help="Calls the run has made already, as JSON: tool to count.")
     ] = "{}",
     taint: Annotated[list[str] | None, typer.Option(help="A label the run has collected.")] = None,
-    score: Annotated[
-        str | None, typer.Option(help="What evaluators gave the run, such as 0.8; without it, none.")
-    ] = None,
     file: Annotated[
         Path | None, typer.Option(help="Ask this manifest instead of the one in force; needs no server.")
     ] = None,
@@ -52,7 +48,6 @@ def explain(
         "arguments": _object(args, "--args"),
         "calls": _object(calls, "--calls"),
         "labels": taint or [],
-        "score": None if score is None else _share(score),
     }
     with _asking(file, environment) as ask:
         found = ask(question)
@@ -94,7 +89,6 @@ def _result(fixture: Fixture, case: Case, ask: Ask) -> dict[str, Any]:
             "arguments": case.args,
             "calls": case.run.calls,
             "labels": case.run.taints,
-            "score": case.run.score,
             "reach": case.reach,
             "at": case.at or fixture.at,
         }
@@ -150,7 +144,6 @@ def _offline(bundle: Bundle) -> Ask:
             arguments=question["arguments"],
             calls=question["calls"],
             labels=frozenset(question["labels"]),
-            score=question["score"],
             reach=question.get("reach"),
             now=question.get("at") or SystemClock().now(),
         )
@@ -159,15 +152,6 @@ def _offline(bundle: Bundle) -> Ask:
         return {"decision": msgspec.to_builtins(decision), "text": lines(decision), "notes": notes}
 
     return answer
-
-
-def _share(text: str) -> int:
-    from interlock.manifest.quantity import share
-
-    try:
-        return share(text if "%" in text else Decimal(text))
-    except (ValueError, InvalidOperation):
-        raise UsageError("--score is from 0 to 1, or a percentage.", hint="Such as: --score 0.8") from None
 
 
 def _object(text: str, option: str) -> dict[str, Any]:

@@ -89,11 +89,11 @@ def score(
     evaluator: Annotated[str, typer.Option(help="The evaluator and its version.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Hand in the score of a run. Those of an open run count at once, and when it ends."""
+    """Hand in the score of a run. Those of an open run count when it ends."""
     body = {"key": key, "name": name, "value": value, "source": source, "evaluator": evaluator}
     with api() as client:
         done = client.post(f"/api/v1/runs/{run}/scores", json=body).json()
-    counts = "counts now, and when the run ends" if done["counts"] else "is kept and counts nothing"
+    counts = "counts when the run ends" if done["counts"] else "is kept and counts nothing"
     emit(done, safe(f"{done['name']} {done['value'] / 100:g} % {counts}."), as_json)
 
 

@@ -239,21 +239,9 @@ def approval(case: Case) -> Said:
     floor = refusal.floor(case.tier, case.snapshot.autonomy if case.tool.mapped else None)
     if case.facts.unmeasured:
         floor = (*floor, refusal.widest(case.facts.unmeasured))
-    if case.tier is not RiskTier.READ_ONLY:
-        floor = (*_unsure(case), *floor)
     if case.tool.irreversible(case.tier):
         return (refusal.IRREVERSIBLE, *floor)
     return (refusal.UNEXERCISED, *floor) if _unexercised(case) else floor
-
-
-def _unsure(case: Case) -> Said:
-    """No run of the line is one of low confidence; one without a score is: nothing speaks for it (F1)."""
-    said = CONTENT
-    for run, ruled in case.line:
-        least = ruled.document.autonomy.confidence
-        if least is not None and (run.score is None or run.score < least):
-            said = (*said, refusal.unsure(ruled.label, run.score, least))
-    return said
 
 
 def _unexercised(case: Case) -> bool:

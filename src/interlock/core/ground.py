@@ -60,8 +60,6 @@ def read(case: Case) -> dict[str, Json]:
             "taints": sorted(run.labels) if run.labels else [],
             "started_at": run.started_at,
         }
-        if run.score is not None:
-            state["run"]["score"] = run.score
     if snapshot.breakers:
         states = tripped(snapshot, case.request)
         state["breakers"] = {f"{kind}:{name}": state.value for (kind, name), state in states.items()}

@@ -22,7 +22,7 @@ from interlock.core.document.rule import Hours, Policy, Rule
 from interlock.core.document.runbook import Runbook
 from interlock.core.document.spending import Budget, Degraded, Models
 from interlock.core.document.tool import BlastRadius, Credentials, FollowUp, Settlement, Tool, ToolServer
-from interlock.core.document.workflow import Approvals, Autonomy, BreakerLimits, Grant, Webhook, Workflow
+from interlock.core.document.workflow import Approvals, BreakerLimits, Grant, Webhook, Workflow
 from interlock.core.merge import NARROWS, NEITHER, WIDENS, Change, Direction, Merge, Merged
 from interlock.core.model import AtEnd, OnHard, Source
 from interlock.core.model_route import ANY
@@ -228,7 +228,6 @@ FIELDS: Mapping[type, Mapping[str, Merge]] = {
         "budget": merge.inside("budget", record, absent=WIDENS),
         "breaker": record,
         "approvals": record,
-        "autonomy": record,
         "runbook": merge.value("runbook", _neither),
         "customer": merge.value("customer label", _neither),
         "compression": merge.value("compression of tool results", _neither),
@@ -274,7 +273,6 @@ FIELDS: Mapping[type, Mapping[str, Merge]] = {
         "quality_floor": merge.higher("quality floor", _percent),
         "quality_runs": merge.lower("low runs in a row until the breaker trips"),
     },
-    Autonomy: {"confidence": merge.higher("confidence that a run needs", _percent)},
     Approvals: {
         "approvers": merge.names("approver", keep_one=True),
         "fallback": merge.names("fallback approver"),

@@ -265,15 +265,6 @@ UNEXERCISED = Reason(
     "decides (E5).",
     verdict=Verdict.REQUIRE_APPROVAL,
 )
-
-
-def unsure(workflow: str, score: int | None, least: int) -> Reason:
-    """Say that a run's score does not speak for it; both are in basis points (F1)."""
-    found = "has no score yet, which counts as low" if score is None else f"has a score of {score / 100:g} %"
-    said = f"The run of {workflow} {found}; without a person's yes it needs {least / 100:g} %."
-    return Reason(gate=Gate.APPROVAL, code="low_confidence", message=said, verdict=Verdict.REQUIRE_APPROVAL)
-
-
 SECOND_STEP = Reason(
     gate=Gate.APPROVAL,
     code="second_step",

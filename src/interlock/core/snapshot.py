@@ -22,8 +22,7 @@ _NO_FLOORS: Mapping[RiskTier, Verdict] = {}
 class RunFacts:
     """A run so far. `calls` counts its admitted calls by tool, without the one being decided.
 
-    `above` are the runs that it was started from, nearest first: each its id and workflow (B9). `score` is
-    the lowest that counts of what evaluators gave it so far (basis points), None without any (E2).
+    `above` are the runs that it was started from, nearest first: each its id and workflow (B9).
     """
 
     run: str
@@ -34,7 +33,6 @@ class RunFacts:
     labels: frozenset[str] = frozenset()
     started_at: int = 0
     above: tuple[tuple[str, str], ...] = ()
-    score: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

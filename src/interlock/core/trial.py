@@ -26,8 +26,7 @@ def _nothing() -> dict[str, Json]:
 class Trial:
     """One imaginary call. `calls` and `labels` are what the run has done and collected; `now` in µs.
 
-    `exercised` says that the tool's undo was tried out (E5), `score` what evaluators gave the run so far, in
-    basis points (F1).
+    `exercised` says that the tool's undo was tried out (E5).
     """
 
     workflow: str
@@ -38,7 +37,6 @@ class Trial:
     reach: Mapping[str, Json] | None = None
     now: int = 0
     exercised: bool = False
-    score: int | None = None
 
 
 def ask(bundle: Bundle, trial: Trial, *, check: SchemaCheck = any_arguments) -> Decision:
@@ -69,7 +67,6 @@ def ask(bundle: Bundle, trial: Trial, *, check: SchemaCheck = any_arguments) -> 
             calls=trial.calls,
             labels=trial.labels,
             started_at=trial.now,
-            score=trial.score,
         ),
         pin=Pin(tool=trial.tool, digest="trial"),
         schema_problem=check,

@@ -22,7 +22,6 @@ from interlock.core.trial import Trial, ask
 from interlock.core.witness import ARGS, Schema, arguments
 from interlock.core.workflow import CompiledWorkflow
 
-_FULL = 10_000
 _MEASURES = ("records", "recipients", "money", "services")
 
 
@@ -138,12 +137,7 @@ def _worst(
 ) -> WorstCall:
     def call(given: Mapping[str, Json]) -> WorstCall:
         trial = Trial(
-            workflow=workflow.document.name,
-            tool=grant.tool,
-            arguments=given,
-            now=now,
-            exercised=exercised,
-            score=_FULL,  # the worst call is that of a run which evaluators praise
+            workflow=workflow.document.name, tool=grant.tool, arguments=given, now=now, exercised=exercised
         )
         decision = ask(bundle, trial, check=check)
         return _call(bundle, workflow, grant, given, decision, exercised=exercised)

@@ -82,11 +82,6 @@ class AutonomySpec(Strict):
     window: Duration = Field(
         86_400, description="how long an action can be objected to before it counts as a clean trial"
     )
-    confidence: Share | None = Field(
-        None,
-        description="a call beyond a read waits for a person while its run has a lower score, or none; "
-        "without it scores hold no call up",
-    )
 
     @model_validator(mode="after")
     def _watched(self) -> Self:

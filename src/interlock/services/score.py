@@ -1,4 +1,4 @@
-"""Take the score that an evaluator gave a run (E2, F1). A key counts once; no score is ever changed."""
+"""Take the score that an evaluator gave a run (E2). The same key twice is one score; none is ever changed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from interlock.errors import StateConflict, UsageError
 from interlock.store import runs, scores
 from interlock.store.database import Store, Transaction
-from interlock.store.memory import Memory
-from interlock.store.news import Topic
 from interlock.store.run_rows import RunState
 from interlock.store.scores import Score
 
@@ -24,7 +22,7 @@ class Scored:
     counts: bool
 
 
-async def score_run(*, store: Store, memory: Memory, score: Score) -> Scored:
+async def score_run(*, store: Store, score: Score) -> Scored:
     """Keep `score`, whose `at` is not read; one that comes after its run has ended counts nothing.
 
     Raises `NotFound` for an unknown run, `StateConflict` for a key that was used for something else,
@@ -47,9 +45,6 @@ async def score_run(*, store: Store, memory: Memory, score: Score) -> Scored:
             body = {"key": now.key, "name": now.name, "value": now.value, "source": now.source}
             body |= {"evaluator": now.evaluator, "late": run.state is not RunState.OPEN}
             runs.record(transaction, "run.scored", run, body=body, person=score.by)
-            lowest = scores.lowest(transaction.connection, score.run)
-            transaction.tell(Topic.RUN, score.run, environment=run.environment)
-            transaction.on_commit(lambda: memory.score_run(score.run, lowest))
         stands = kept or now
         before_the_end = run.closed_at is None or stands.at < run.closed_at
         return Scored(score=stands, counts=stands.name in scores.COUNTED and before_the_end)

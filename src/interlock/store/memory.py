@@ -245,12 +245,6 @@ class Memory:
         if facts is not None and not facts.labels.issuperset(labels):
             self.runs[run] = replace(facts, labels=facts.labels | frozenset(labels))
 
-    def score_run(self, run: str, score: int | None) -> None:
-        """Know the lowest score that counts of what evaluators gave a run so far (F1)."""
-        facts = self.runs.get(run)
-        if facts is not None and facts.score != score:
-            self.runs[run] = replace(facts, score=score)
-
     def put_kill(self, kill: str, subject: str, level: KillLevel) -> None:
         """Refuse, from this very tick, what a kill of `subject` refuses; a stop cuts what is under way."""
         self.kills[kill] = (subject, level)

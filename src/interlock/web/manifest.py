@@ -55,17 +55,13 @@ class ManifestBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class QuestionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A call to explain. `calls` and `labels` are what its run has done and collected, `at` is in µs.
-
-    `score` is what evaluators gave the run, in basis points.
-    """
+    """A call to explain. `calls` and `labels` are what its run has done and collected, `at` is in µs."""
 
     workflow: str
     tool: str
     arguments: dict[str, Json] = {}
     calls: dict[str, int] = {}
     labels: list[str] = []
-    score: int | None = None
     reach: dict[str, Json] | None = None
     at: int | None = None
 
@@ -207,7 +203,6 @@ async def explain_policy(request: Request) -> Response:
         arguments=body.arguments,
         calls=body.calls,
         labels=frozenset(body.labels),
-        score=body.score,
         reach=body.reach,
         now=wired.runtime.clock.now() if body.at is None else body.at,
         exercised=wired.memory.exercised(body.tool),

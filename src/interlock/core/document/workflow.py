@@ -54,13 +54,11 @@ class BreakerLimits:
 class Autonomy:
     """How closely what was earned is looked at (F1): the share that is audited, and the time to object.
 
-    `audit` in basis points, of what runs without anybody looking; `window` in seconds. What is beyond a read
-    waits for a person in a run whose score is below `confidence` (basis points), or that has none.
+    `audit` in basis points, of what runs without anybody looking; `window` in seconds.
     """
 
     audit: int = 300
     window: int = 86_400
-    confidence: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
