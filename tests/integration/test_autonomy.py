@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +181,7 @@ def test_a_tier_that_was_lost_elsewhere_is_found_by_the_claim_itself(told: Calla
         await world.put(FREE)
         await world.demote(*WRITE, by="kim", reason="odd")
         record = await world.record()
-        track_records.put(world.memory, WRITE, FREE, record.basis)  # as if its news had not come yet
+        track_records.put(world.memory, replace(record, tier=FREE))  # as if its news had not come yet
         answer = await world.propose("shop.write", {"order": 1}, wait=5)
         assert isinstance(answer, Broken)
         assert not world.script.effects

@@ -270,19 +270,25 @@ def test_runs_below_the_floor_or_without_a_score_open_their_workflow(told: Calla
 
         unscored, good = await world.open_run(), await world.open_run()
         await world.end(unscored)
-        assert (await score_run(store=world.store, score=score(good, 9_500))).counts
-        assert (await score_run(store=world.store, score=score(good, 9_500))).counts, "the same key again"
+        assert (await score_run(store=world.store, memory=world.memory, score=score(good, 9_500))).counts
+        assert (await score_run(store=world.store, memory=world.memory, score=score(good, 9_500))).counts, (
+            "the same key again"
+        )
         with pytest.raises(StateConflict):
-            await score_run(store=world.store, score=score(good, 100))
-        assert not (await score_run(store=world.store, score=score(good, 1, "x", "latency"))).counts
+            await score_run(store=world.store, memory=world.memory, score=score(good, 100))
+        assert not (
+            await score_run(store=world.store, memory=world.memory, score=score(good, 1, "x", "latency"))
+        ).counts
         await world.end(good)
-        assert (await score_run(store=world.store, score=score(good, 9_500))).counts, "it has counted"
-        late = await score_run(store=world.store, score=score(unscored, 10_000))
+        assert (await score_run(store=world.store, memory=world.memory, score=score(good, 9_500))).counts, (
+            "it has counted"
+        )
+        late = await score_run(store=world.store, memory=world.memory, score=score(unscored, 10_000))
         assert not late.counts
         for value in (None, 8_999):
             run = await world.open_run()
             if value is not None:
-                await score_run(store=world.store, score=score(run, value))
+                await score_run(store=world.store, memory=world.memory, score=score(run, value))
             assert not world.memory.breakers
             await world.end(run)
         record = await world.breaker(WORKFLOW, "orders")
@@ -310,7 +316,7 @@ def test_a_score_that_says_too_little_is_refused(tmp_path: Path, changes: dict[s
             run=world.run, key="k", name="quality", value=1, source="s", evaluator="", by="maria", at=0
         )
         with pytest.raises((UsageError, NotFound), match=said):
-            await score_run(store=world.store, score=replace(score, **changes))
+            await score_run(store=world.store, memory=world.memory, score=replace(score, **changes))
         await world.close()
 
     asyncio.run(story())

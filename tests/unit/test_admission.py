@@ -25,7 +25,7 @@ from interlock.core.bundle import Bundle
 from interlock.core.document.provider import Provider, ProviderModel
 from interlock.core.document.rule import Rule
 from interlock.core.document.spending import Models
-from interlock.core.document.workflow import Workflow
+from interlock.core.document.workflow import Autonomy, Workflow
 from interlock.core.kill import KillLevel
 from interlock.core.model import (
     AutonomyTier,
@@ -99,12 +99,14 @@ snapshots = st.fixed_dictionaries(
         ),
         "autonomy": st.sampled_from(AutonomyTier),
         "run": st.builds(
-            lambda calls, labels: a_run(calls=calls, labels=labels),
+            lambda calls, labels, score: a_run(calls=calls, labels=labels, score=score),
             st.dictionaries(tool_names, st.integers(0, 3)),
             st.frozensets(st.sampled_from(["web", "internal"])),
+            st.none() | st.integers(0, 10_000),
         ),
         "kill": st.dictionaries(st.sampled_from(["run:run_1", "run:run_2"]), st.sampled_from(KillLevel)),
         "reach": st.just({"a": 1}),
+        "trials": st.integers(0, 4),
     },
 )
 
@@ -134,6 +136,26 @@ def test_adding_a_rule_never_loosens(
     loose = decided(tool, args, bundle=one, **state)
     strict = decided(tool, args, bundle=two, **state)
     assert strict.verdict.rank >= loose.verdict.rank
+
+
+asks = st.builds(
+    lambda floor, trials: Autonomy(confidence_floor=floor, familiar_after=trials),
+    st.none() | st.integers(0, 10_000),
+    st.none() | st.integers(1, 4),
+)
+
+
+@few
+@given(rule_lists, asks, tool_names, arguments, snapshots)
+def test_asking_for_confidence_never_loosens_and_never_holds_up_a_read(
+    some: tuple[Rule, ...], asked: Autonomy, tool: str, args: dict[str, Any], state: dict[str, Any]
+) -> None:
+    loose = decided(tool, args, bundle=a_bundle(a_workflow(rules=some)), **state)
+    strict = decided(tool, args, bundle=a_bundle(a_workflow(rules=some, autonomy=asked)), **state)
+    assert strict.verdict.rank >= loose.verdict.rank
+    assert strict.denied == loose.denied
+    if strict.tier is RiskTier.READ_ONLY:
+        assert strict.verdict is loose.verdict
 
 
 @few
@@ -174,11 +196,11 @@ def test_the_verdict_is_never_milder_than_the_floor_of_the_tier(
 
 
 @few
-@given(rule_lists, tool_names, arguments, snapshots)
+@given(rule_lists, asks, tool_names, arguments, snapshots)
 def test_deciding_again_from_what_was_recorded_gives_the_identical_decision(
-    some: tuple[Rule, ...], tool: str, args: dict[str, Any], state: dict[str, Any]
+    some: tuple[Rule, ...], asked: Autonomy, tool: str, args: dict[str, Any], state: dict[str, Any]
 ) -> None:
-    bundle = a_bundle(a_workflow(rules=some))
+    bundle = a_bundle(a_workflow(rules=some, autonomy=asked))
     request, snapshot = a_request(tool, **args), a_snapshot(bundle, tool, **state)
     first = decide(request, snapshot, NOW)
     assert decide(request, snapshot, NOW) == first
@@ -188,7 +210,7 @@ def test_deciding_again_from_what_was_recorded_gives_the_identical_decision(
 def recorded(decision: Decision, bundle: Bundle, tool: str) -> Snapshot:
     """Return the snapshot that a stored decision was made on."""
     read: dict[str, Json] = dict(decision.read)
-    run = read["run"]
+    run, known = read["run"], read.get("confidence", {})
     breakers = {
         (key.split(":")[0], key.split(":")[1]): BreakerState(state)
         for key, state in read.get("breakers", {}).items()
@@ -198,7 +220,14 @@ def recorded(decision: Decision, bundle: Bundle, tool: str) -> Snapshot:
         tool,
         environment=read["environment"],
         pin=Pin(tool=tool, digest=decision.pin),
-        run=a_run(run=run["id"], open=run["open"], calls=run["calls"], labels=frozenset(run["taints"])),
+        run=a_run(
+            run=run["id"],
+            open=run["open"],
+            calls=run["calls"],
+            labels=frozenset(run["taints"]),
+            score=known.get("scores", {}).get(run["id"]),
+        ),
+        trials=known.get("trials", 0),
         breakers=breakers or ({("tool", "none"): BreakerState.CLOSED} if "breakers" in read else {}),
         kill=_kills(read["kill"]) if "kill" in read else {},
         autonomy=AutonomyTier(read["autonomy"]) if "autonomy" in read else None,

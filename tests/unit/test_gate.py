@@ -10,6 +10,7 @@ import pytest
 from interlock.core.bundle import Bundle
 from interlock.core.document.identity import Agent
 from interlock.core.document.tool import PEOPLE, Settlement, ToolServer, Variant
+from interlock.core.document.workflow import Autonomy
 from interlock.core.identity import Revocations
 from interlock.core.kill import KillLevel
 from interlock.core.model import (
@@ -35,6 +36,7 @@ from support.policies import (
     a_tool,
     a_workflow,
     an_account,
+    an_approval,
     decided,
 )
 
@@ -362,3 +364,47 @@ def test_a_question_waits_for_a_person_whatever_was_earned_and_needs_no_map() ->
     found = decided("people.ask", bundle=bundle, autonomy=AutonomyTier.AUTONOMOUS)
     assert found.verdict is Verdict.REQUIRE_APPROVAL
     assert "question" in codes(found)
+
+
+def asking(floor: int | None = None, trials: int | None = None) -> Bundle:
+    return a_bundle(a_workflow(autonomy=Autonomy(confidence_floor=floor, familiar_after=trials)))
+
+
+@pytest.mark.parametrize(
+    ("floor", "trials", "snapshot", "found"),
+    [
+        (7_000, None, {"run": a_run(score=4_200)}, {"low_confidence"}),
+        (7_000, None, {}, {"low_confidence"}),
+        (7_000, None, {"run": a_run(score=7_000)}, set[str]()),
+        (None, 3, {"trials": 2}, {"novel_call"}),
+        (None, 3, {}, {"novel_call"}),
+        (None, 3, {"trials": 3}, set[str]()),
+        (7_000, 3, {}, {"low_confidence", "novel_call"}),
+        (None, None, {}, set[str]()),
+    ],
+)
+def test_a_write_of_low_confidence_needs_a_person_whatever_was_earned_and_a_read_does_not(
+    floor: int | None, trials: int | None, snapshot: dict[str, Any], found: set[str]
+) -> None:
+    bundle = asking(floor, trials)
+    for autonomy in (None, AutonomyTier.AUTONOMOUS):
+        decision = decided("crm.update", bundle=bundle, autonomy=autonomy, **snapshot)
+        assert codes(decision) & {"low_confidence", "novel_call"} == found
+        assert (decision.verdict is Verdict.REQUIRE_APPROVAL) == bool(found)
+    assert decided(bundle=bundle, **snapshot).verdict is Verdict.ALLOW
+
+
+def test_a_person_who_approved_a_call_of_low_confidence_lets_it_pass() -> None:
+    waiting = decided("crm.update", bundle=asking(7_000, 3))
+    assert (
+        decided("crm.update", bundle=asking(7_000, 3), approved=an_approval(waiting)).verdict is Verdict.ALLOW
+    )
+
+
+def test_a_run_above_asks_for_its_own_score_and_not_for_trials() -> None:
+    strict = beneath(autonomy=Autonomy(confidence_floor=7_000, familiar_after=3))
+    assert codes(decided("crm.update", bundle=strict, above=(above(),))) >= {"low_confidence"}
+    scored = decided("crm.update", bundle=strict, above=(above(score=9_000),))
+    assert scored.verdict is Verdict.ALLOW_WITH_REVIEW
+    assert scored.read["confidence"] == {"scores": {"run_0": 9_000}}
+    assert decided("crm.update", bundle=strict).verdict is Verdict.ALLOW_WITH_REVIEW

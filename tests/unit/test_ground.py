@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from interlock.core.document.identity import Person
+from interlock.core.document.workflow import Autonomy
 from interlock.core.ground import killed, tripped
 from interlock.core.kill import KillLevel
 from interlock.core.model import AutonomyTier, BreakerState, EffectClass, RiskTier
@@ -14,6 +15,7 @@ from support.policies import (
     a_run,
     a_snapshot,
     a_tool,
+    a_workflow,
     an_account,
     an_approval,
     decided,
@@ -75,3 +77,10 @@ def test_what_reaches_a_call_is_what_belongs_to_it() -> None:
     snapshot = a_snapshot(breakers=states, kill=kills)
     assert killed(snapshot, a_request()) == {"workflow:refunds": KillLevel.STOP}
     assert tripped(snapshot, a_request()) == {("tool", "crm.lookup"): BreakerState.OPEN}
+
+
+def test_the_scores_and_trials_that_a_workflow_asks_for_are_recorded() -> None:
+    bundle = a_bundle(a_workflow(autonomy=Autonomy(confidence_floor=7_000)))
+    decision = decided("crm.update", bundle=bundle, run=a_run(score=9_000), trials=2)
+    assert decision.read["confidence"] == {"scores": {"run_1": 9_000}, "trials": 2}
+    assert "confidence" not in decided("crm.update", run=a_run(score=9_000)).read

@@ -24,7 +24,7 @@ from interlock.core.document.provider import (
 from interlock.core.document.runbook import Baseline, Runbook
 from interlock.core.document.spending import Budget, Compression, Customer, Degraded, Models
 from interlock.core.document.tool import Companion, FollowUp, Settlement, Tool
-from interlock.core.document.workflow import Webhook, Workflow
+from interlock.core.document.workflow import Autonomy, Webhook, Workflow
 from interlock.core.judgement import record
 from interlock.core.merge import NARROWS, NEITHER, WIDENS, Direction
 from interlock.core.model import Ability, OnHard, WireFamily
@@ -32,6 +32,7 @@ from interlock.core.model_route import Route, permits
 from support.policies import a_workflow
 
 HOOK = Webhook(url="https://a/out", key="secret://env/HOOK")
+LOW = Autonomy(confidence_floor=7_000, familiar_after=5)
 STEP = Companion(tool="crm.last", arguments={})
 
 
@@ -140,6 +141,13 @@ FIELDS: list[tuple[AnyDocument, AnyDocument, Direction]] = [
     (degraded(), degraded(tell=False), NEITHER),
     (a_workflow(), a_workflow(customer=Customer(value="acme")), NEITHER),
     (a_workflow(), a_workflow(compression=(Compression(tool="*", above=2, to=1),)), NEITHER),
+    (a_workflow(), a_workflow(autonomy=Autonomy(confidence_floor=7_000)), NARROWS),
+    (a_workflow(autonomy=Autonomy(confidence_floor=7_000)), a_workflow(), WIDENS),
+    (a_workflow(autonomy=LOW), a_workflow(autonomy=replace(LOW, confidence_floor=6_999)), WIDENS),
+    (a_workflow(autonomy=LOW), a_workflow(autonomy=replace(LOW, confidence_floor=7_001)), NARROWS),
+    (a_workflow(autonomy=LOW), a_workflow(autonomy=replace(LOW, familiar_after=6)), NARROWS),
+    (a_workflow(autonomy=LOW), a_workflow(autonomy=replace(LOW, familiar_after=None)), WIDENS),
+    (a_workflow(autonomy=LOW), a_workflow(autonomy=replace(LOW, audit=500)), WIDENS),
     (a_workflow(), a_workflow(webhook=HOOK), WIDENS),
     (a_workflow(webhook=HOOK), a_workflow(webhook=replace(HOOK, url="https://b/out")), WIDENS),
     (a_workflow(webhook=HOOK), a_workflow(webhook=replace(HOOK, key=None)), WIDENS),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from interlock.core.action import Action, ActionState, advance
 from interlock.core.bundle import Bundle, compile_bundle
+from interlock.core.confidence import MOST_TRIALS
 from interlock.core.document.identity import Agent, Person
 from interlock.core.document.rule import Policy, Rule
 from interlock.core.document.tool import BlastRadius, Companion, Tool, ToolServer
@@ -23,6 +24,7 @@ from interlock.core.track_record import (
     basis_of,
     counted,
     finding_of,
+    known_trials,
     moved,
     provable,
 )
@@ -219,3 +221,10 @@ def test_what_cannot_be_undone_is_not_mapped_or_not_in_scope_is_never_promoted()
     asking = a_bundle()
     tools = {**asking.tools, "shop.refund": replace(asking.tools["shop.refund"], person=True)}
     assert "person" in provable(replace(asking, tools=tools), "orders", "shop.refund")
+
+
+def test_a_promotion_stands_for_the_trials_that_it_took_and_a_new_version_has_none() -> None:
+    assert known_trials(a_record(REVIEWED, clean=4), REVIEWED) == 4
+    assert known_trials(moved(a_record(REVIEWED, clean=341), FREE, now=9), REVIEWED) == MOST_TRIALS
+    assert known_trials(moved(a_record(FREE, clean=60), REVIEWED, now=9), REVIEWED) == 0, "it was demoted"
+    assert known_trials(moved(a_record(FREE, clean=60), REVIEWED, now=0, basis="v2"), ASKED) == 0

@@ -11,7 +11,7 @@ from interlock.core.admission import Snapshot, any_arguments, decide
 from interlock.core.bundle import Bundle, compile_bundle
 from interlock.core.canonical import digest
 from interlock.core.document.tool import BlastRadius, Companion, FollowUp, Settlement, ToolServer, Variant
-from interlock.core.document.workflow import Grant
+from interlock.core.document.workflow import Autonomy, Grant
 from interlock.core.model import HOUR, Pin, Principal, Request, RiskTier, Verdict
 from interlock.core.snapshot import RunFacts
 from interlock.core.worst import BlastRadiusReport, WorstCall, report
@@ -181,3 +181,12 @@ def test_a_satisfiable_grant_always_has_a_valid_worst_call(where: dict[str, Any]
     [call] = reported(found).calls
     assert call.valid
     assert decided(found, call) is call.verdict
+
+
+def test_the_worst_call_is_that_of_a_good_run_and_what_else_it_takes_is_listed() -> None:
+    asked = Autonomy(confidence_floor=7_000, familiar_after=5)
+    calls = {each.tool: each for each in reported(bundle(tool=a_tool(), autonomy=asked)).calls}
+    write, read = calls["crm.update"], calls["crm.lookup"]
+    assert (write.verdict, len(write.confidence)) == (Verdict.ALLOW_WITH_REVIEW, 2)
+    assert read.confidence == ()
+    assert worst(autonomy=asked).confidence == (), "a person decides anyway"

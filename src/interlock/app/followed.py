@@ -69,6 +69,7 @@ async def _runs(wired: WiredModels, subjects: Subjects) -> None:
                 memory.open_run(facts)
         elif facts.open:
             memory.label_run(facts.run, facts.labels)
+            memory.score_run(facts.run, facts.score)
         elif known.open:
             memory.close_run(facts.run)
 

@@ -6,11 +6,12 @@ Any engine may take up any action; each move is a compare-and-set, so looking la
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from interlock.call.flight import Flights
 from interlock.core.action import OPEN
 from interlock.services.attend import Attend
-from interlock.store import claims, run_facts
+from interlock.store import claims, run_facts, scores
 from interlock.store.database import Store
 from interlock.store.memory import Memory
 
@@ -38,6 +39,10 @@ class Others:
                 await self.recount(live.run)
 
     async def recount(self, run: str) -> None:
-        """Count the calls of a run that other processes have put on disk."""
+        """Count the calls of a run that other processes have put on disk, and know its score there."""
+        facts = self.memory.runs.get(run)
+        line = () if facts is None else (run, *(above for above, _ in facts.above))
         counts = await self.store.read(lambda found: run_facts.calls_of(found, run))
         self.memory.recount(run, counts)
+        for each in line:
+            self.memory.score_run(each, await self.store.read(partial(scores.lowest, run=each)))

@@ -101,6 +101,7 @@ def _guards(call: dict[str, Any]) -> str:
     guards = [f"{call['verdict']}: {call['because']}"]
     if call["rules"]:
         guards.append(f"rules {', '.join(call['rules'])}")
+    guards += call["confidence"]
     if call["max_calls"] is not None:
         guards.append(f"at most {call['max_calls']} calls a run")
     return "; ".join(guards)

@@ -35,6 +35,10 @@ def explain(
         str, typer.Option(help="Calls the run has made already, as JSON: tool to count.")
     ] = "{}",
     taint: Annotated[list[str] | None, typer.Option(help="A label the run has collected.")] = None,
+    score: Annotated[
+        float | None, typer.Option(min=0, max=1, help="The run's quality score so far, from 0 to 1.")
+    ] = None,
+    trials: Annotated[int, typer.Option(min=0, help="Clean trials of the tool in this version.")] = 0,
     file: Annotated[
         Path | None, typer.Option(help="Ask this manifest instead of the one in force; needs no server.")
     ] = None,
@@ -48,6 +52,8 @@ def explain(
         "arguments": _object(args, "--args"),
         "calls": _object(calls, "--calls"),
         "labels": taint or [],
+        "score": None if score is None else round(score * 10_000),
+        "trials": trials,
     }
     with _asking(file, environment) as ask:
         found = ask(question)
@@ -89,6 +95,8 @@ def _result(fixture: Fixture, case: Case, ask: Ask) -> dict[str, Any]:
             "arguments": case.args,
             "calls": case.run.calls,
             "labels": case.run.taints,
+            "score": case.run.score,
+            "trials": case.run.trials,
             "reach": case.reach,
             "at": case.at or fixture.at,
         }
@@ -146,6 +154,8 @@ def _offline(bundle: Bundle) -> Ask:
             labels=frozenset(question["labels"]),
             reach=question.get("reach"),
             now=question.get("at") or SystemClock().now(),
+            score=question["score"],
+            trials=question["trials"],
         )
         decision = ask(bundle, trial)
         notes = ["offline: the arguments were not checked against the tool's own schema"]

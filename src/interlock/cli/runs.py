@@ -89,7 +89,7 @@ def score(
     evaluator: Annotated[str, typer.Option(help="The evaluator and its version.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Hand in the score of a run. Those of an open run count when it ends."""
+    """Hand in the score of a run. Those of an open run count for its next writes, and when it ends."""
     body = {"key": key, "name": name, "value": value, "source": source, "evaluator": evaluator}
     with api() as client:
         done = client.post(f"/api/v1/runs/{run}/scores", json=body).json()

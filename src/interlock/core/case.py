@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from interlock.core.bundle import Bundle
-from interlock.core.model import EffectClass, Gate, Pin, Reason, Request, RiskTier
+from interlock.core.model import EffectClass, Gate, Json, Pin, Reason, Request, RiskTier
 from interlock.core.policy.field import Facts
 from interlock.core.scope import CompiledGrant
 from interlock.core.snapshot import RunFacts, Snapshot
@@ -22,6 +22,7 @@ class Case:
 
     __slots__ = (
         "bundle",
+        "confidence",
         "effect",
         "facts",
         "gate",
@@ -44,6 +45,7 @@ class Case:
     tool: CompiledTool
     pin: Pin
     facts: Facts
+    confidence: dict[str, Json] | None
 
     def __init__(self, request: Request, snapshot: Snapshot, now: int) -> None:
         self.request = request
@@ -52,6 +54,7 @@ class Case:
         self.gate = _FIRST
         self.tier = _WIDEST
         self.effect = _HARDEST
+        self.confidence = None
 
 
 Check = Callable[[Case], Said]

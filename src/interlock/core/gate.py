@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from interlock.core import breaker, kill, refusal, taint
+from interlock.core import breaker, confidence, kill, refusal, taint
 from interlock.core.budget import Clamp, Granted, answer
 from interlock.core.budget import refused as in_words
 from interlock.core.case import CONTENT, Case, Said
@@ -237,11 +237,35 @@ def approval(case: Case) -> Said:
     if case.tool.person:
         return (refusal.QUESTION,)
     floor = refusal.floor(case.tier, case.snapshot.autonomy if case.tool.mapped else None)
+    if case.tier is not RiskTier.READ_ONLY and (doubts := _doubts(case)):
+        floor = (*floor, *doubts)
     if case.facts.unmeasured:
         floor = (*floor, refusal.widest(case.facts.unmeasured))
     if case.tool.irreversible(case.tier):
         return (refusal.IRREVERSIBLE, *floor)
     return (refusal.UNEXERCISED, *floor) if _unexercised(case) else floor
+
+
+def _doubts(case: Case) -> Said:
+    """What the workflows of the line ask for before a write passes without a person, and do not find (F1).
+
+    A run above counts with its own score; what is new to a workflow is for it alone to try.
+    """
+    said = CONTENT
+    for run, each in case.line:
+        asked = each.confidence
+        if asked is None:
+            continue
+        own, trials = run is case.run, case.snapshot.trials
+        known = case.confidence = case.confidence or {"scores": {}}
+        known["scores"][run.run] = run.score
+        if own:
+            known["trials"] = trials
+        if low := confidence.low_score(asked, run.score):
+            said = (*said, refusal.doubted("low_confidence", low))
+        if own and (new := confidence.novel(asked, case.tool.name, trials)):
+            said = (*said, refusal.doubted("novel_call", new))
+    return said
 
 
 def _unexercised(case: Case) -> bool:

@@ -70,6 +70,8 @@ def read(case: Case) -> dict[str, Json]:
         state["remaining"] = {each.key.scope: each.room for each in snapshot.accounts}
     if snapshot.autonomy is not None:
         state["autonomy"] = snapshot.autonomy.value
+    if case.confidence is not None:
+        state["confidence"] = case.confidence
     if snapshot.reach is not None:
         state["reach"] = dict(snapshot.reach)
     elif snapshot.unmeasured:

@@ -22,7 +22,7 @@ from interlock.core.document.rule import Hours, Policy, Rule
 from interlock.core.document.runbook import Runbook
 from interlock.core.document.spending import Budget, Degraded, Models
 from interlock.core.document.tool import BlastRadius, Credentials, FollowUp, Settlement, Tool, ToolServer
-from interlock.core.document.workflow import Approvals, BreakerLimits, Grant, Webhook, Workflow
+from interlock.core.document.workflow import Approvals, Autonomy, BreakerLimits, Grant, Webhook, Workflow
 from interlock.core.merge import NARROWS, NEITHER, WIDENS, Change, Direction, Merge, Merged
 from interlock.core.model import AtEnd, OnHard, Source
 from interlock.core.model_route import ANY
@@ -228,6 +228,7 @@ FIELDS: Mapping[type, Mapping[str, Merge]] = {
         "budget": merge.inside("budget", record, absent=WIDENS),
         "breaker": record,
         "approvals": record,
+        "autonomy": record,
         "runbook": merge.value("runbook", _neither),
         "customer": merge.value("customer label", _neither),
         "compression": merge.value("compression of tool results", _neither),
@@ -272,6 +273,10 @@ FIELDS: Mapping[type, Mapping[str, Merge]] = {
         "identical_calls": merge.lower("identical calls until the breaker trips"),
         "quality_floor": merge.higher("quality floor", _percent),
         "quality_runs": merge.lower("low runs in a row until the breaker trips"),
+    },
+    Autonomy: {
+        "confidence_floor": merge.higher("confidence floor of a write", _percent),
+        "familiar_after": merge.higher("clean trials until a tool is familiar"),
     },
     Approvals: {
         "approvers": merge.names("approver", keep_one=True),

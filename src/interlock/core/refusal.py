@@ -265,6 +265,13 @@ UNEXERCISED = Reason(
     "decides (E5).",
     verdict=Verdict.REQUIRE_APPROVAL,
 )
+
+
+def doubted(code: str, message: str) -> Reason:
+    """Say what speaks against letting a call pass without a person."""
+    return Reason(gate=Gate.APPROVAL, code=code, message=message, verdict=Verdict.REQUIRE_APPROVAL)
+
+
 SECOND_STEP = Reason(
     gate=Gate.APPROVAL,
     code="second_step",

@@ -22,7 +22,8 @@ _NO_FLOORS: Mapping[RiskTier, Verdict] = {}
 class RunFacts:
     """A run so far. `calls` counts its admitted calls by tool, without the one being decided.
 
-    `above` are the runs that it was started from, nearest first: each its id and workflow (B9).
+    `above` are the runs that it was started from, nearest first: each its id and workflow (B9). `score` is
+    the lowest that evaluators gave it (basis points), None while nobody did (E2).
     """
 
     run: str
@@ -33,6 +34,7 @@ class RunFacts:
     labels: frozenset[str] = frozenset()
     started_at: int = 0
     above: tuple[tuple[str, str], ...] = ()
+    score: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +63,8 @@ class Snapshot:
     `unmeasured` says why not. `above` are the runs that it was started from, nearest first (B9). `kill` has
     each subject that was stopped and how far (`core.kill`). `taint_floors` is empty unless switched on.
     `breakers` has those that are not closed, `tripped` why each of them opened. `exercised` says that the
-    tool's undo was tried out on the tools as they are registered now (E5).
+    tool's undo was tried out on the tools as they are registered now (E5). `trials` are the clean ones of
+    the tool in this version of the workflow, counted where the workflow asks for some (F1).
     """
 
     environment: str
@@ -81,6 +84,7 @@ class Snapshot:
     taint_floors: Mapping[RiskTier, Verdict] = field(default_factory=lambda: _NO_FLOORS)
     tripped: Mapping[tuple[str, str], str] = field(default_factory=lambda: _NO_CAUSES)
     exercised: bool = False
+    trials: int = 0
 
 
 def any_arguments(_: Mapping[str, Json]) -> str | None:

@@ -16,6 +16,7 @@ from interlock.core import evidence
 from interlock.core.action import Action, ActionState
 from interlock.core.autonomy import lower
 from interlock.core.bundle import Bundle
+from interlock.core.confidence import MOST_TRIALS
 from interlock.core.document.rule import Policy
 from interlock.core.evidence import FULL, REVIEWED, Watch
 from interlock.core.model import AutonomyTier, RiskTier
@@ -127,6 +128,16 @@ def moved(record: TrackRecord, to: AutonomyTier, *, now: int, basis: str = "") -
     return TrackRecord(
         workflow=record.workflow, tool=record.tool, tier=to, basis=basis or record.basis, began_at=now
     )
+
+
+def known_trials(record: TrackRecord, default: AutonomyTier) -> int:
+    """Return the clean trials of this version that are known of (F1).
+
+    A promotion begins a new count, and stands itself for more than any workflow may ask for: a person applied
+    it on that evidence. A record of which a new version began (`began_at` is 0) has no such promotion.
+    """
+    promoted = record.began_at > 0 and record.tier.rank < default.rank
+    return max(record.clean, MOST_TRIALS) if promoted else record.clean
 
 
 def after_change(tier: AutonomyTier, default: AutonomyTier) -> AutonomyTier:

@@ -26,7 +26,8 @@ def _nothing() -> dict[str, Json]:
 class Trial:
     """One imaginary call. `calls` and `labels` are what the run has done and collected; `now` in µs.
 
-    `exercised` says that the tool's undo was tried out (E5).
+    `exercised` says that the tool's undo was tried out (E5), `score` what evaluators gave the run (basis
+    points), `trials` how many clean ones the tool has (F1).
     """
 
     workflow: str
@@ -37,6 +38,8 @@ class Trial:
     reach: Mapping[str, Json] | None = None
     now: int = 0
     exercised: bool = False
+    score: int | None = None
+    trials: int = 0
 
 
 def ask(bundle: Bundle, trial: Trial, *, check: SchemaCheck = any_arguments) -> Decision:
@@ -67,11 +70,13 @@ def ask(bundle: Bundle, trial: Trial, *, check: SchemaCheck = any_arguments) -> 
             calls=trial.calls,
             labels=trial.labels,
             started_at=trial.now,
+            score=trial.score,
         ),
         pin=Pin(tool=trial.tool, digest="trial"),
         schema_problem=check,
         reach=trial.reach,
         exercised=trial.exercised,
+        trials=trial.trials,
     )
     request = Request(
         tool=trial.tool, arguments=trial.arguments, digest=digest(dict(trial.arguments)), principal=principal

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from interlock.core.confidence import Confidence, asked
 from interlock.core.document.rule import Rule
 from interlock.core.document.workflow import Workflow
 from interlock.core.model import Capability
@@ -20,7 +21,10 @@ ANY_TOOL = "*"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompiledWorkflow:
-    """What one version of a workflow may do. `rules` is indexed by tool; "*" and policies are folded in."""
+    """What one version of a workflow may do. `rules` is indexed by tool; "*" and policies are folded in.
+
+    `confidence` is what it asks for before a write passes without a person, None where it asks for nothing.
+    """
 
     document: Workflow
     version: int
@@ -28,6 +32,7 @@ class CompiledWorkflow:
     grants: Mapping[str, CompiledGrant]
     rules: Mapping[str, tuple[CompiledRule, ...]]
     capabilities: CompiledCapabilities
+    confidence: Confidence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,7 @@ def compile_workflow(
         grants=grants,
         rules={tool: _rules(placed, tools[tool], document, zone) for tool in _reached(grants, tools)},
         capabilities=_capabilities(document),
+        confidence=asked(document.autonomy),
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from interlock.core.bundle import Bundle
+from interlock.core.confidence import BEST, MOST_TRIALS
 from interlock.core.document.tool import Tool
 from interlock.core.document.workflow import Grant
 from interlock.core.model import PRODUCTION, Decision, EffectClass, Json, RiskTier, Verdict
@@ -29,7 +30,8 @@ _MEASURES = ("records", "recipients", "money", "services")
 class WorstCall:
     """The worst valid call of one tool. `reach` has the measures of A1 that are declared.
 
-    `unbounded` names arguments that decide the reach and that nothing limits. Money is nano-dollars.
+    `unbounded` names arguments that decide the reach and that nothing limits. Money is nano-dollars. The
+    verdict is that of a run with the best score and a familiar tool; `confidence` says what is else (F1).
     """
 
     tool: str
@@ -47,6 +49,7 @@ class WorstCall:
     rules: tuple[str, ...]
     max_calls: int | None
     cost_per_call: int
+    confidence: tuple[str, ...] = ()
 
     @property
     def valid(self) -> bool:
@@ -137,7 +140,13 @@ def _worst(
 ) -> WorstCall:
     def call(given: Mapping[str, Json]) -> WorstCall:
         trial = Trial(
-            workflow=workflow.document.name, tool=grant.tool, arguments=given, now=now, exercised=exercised
+            workflow=workflow.document.name,
+            tool=grant.tool,
+            arguments=given,
+            now=now,
+            exercised=exercised,
+            score=BEST,
+            trials=MOST_TRIALS,
         )
         decision = ask(bundle, trial, check=check)
         return _call(bundle, workflow, grant, given, decision, exercised=exercised)
@@ -181,7 +190,16 @@ def _call(
         rules=tuple(each.id for each in rules),
         max_calls=grant.max_calls,
         cost_per_call=compiled.cost_per_call,
+        confidence=_asked(workflow, decision),
     )
+
+
+def _asked(workflow: CompiledWorkflow, decision: Decision) -> tuple[str, ...]:
+    """Return when a write that passes without a person does not (F1)."""
+    passes = decision.verdict.rank < Verdict.REQUIRE_APPROVAL.rank
+    if workflow.confidence is None or not passes or decision.tier is RiskTier.READ_ONLY:
+        return ()
+    return workflow.confidence.in_words
 
 
 def _reach(tool: Tool | None, given: Mapping[str, Json]) -> dict[str, Json]:

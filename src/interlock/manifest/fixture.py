@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from interlock.manifest import source
 from interlock.manifest.check import problems_of
-from interlock.manifest.field import Json, Strict
+from interlock.manifest.field import Json, Share, Strict
 from interlock.manifest.problem import ManifestProblem, Place, invalid
 from interlock.manifest.tree import parse
 
@@ -28,10 +28,15 @@ Moment = Annotated[int, BeforeValidator(_moment), WithJsonSchema({"type": "strin
 
 
 class RunSoFar(Strict):
-    """What the imaginary run has done: admitted calls by tool, and the taints it has collected."""
+    """What the imaginary run has done: admitted calls by tool, the taints it has collected, its score.
+
+    `trials` are the clean ones of the tool in this version of the workflow.
+    """
 
     calls: dict[str, int] = Field(default={})
     taints: list[str] = Field(default=[])
+    score: Share | None = Field(None)
+    trials: int = Field(0, ge=0)
 
 
 class Case(Strict):

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from interlock.core.confidence import MOST_TRIALS
 from interlock.core.model import AtEnd, OnFailure
 from interlock.manifest.field import (
     Duration,
@@ -81,6 +82,18 @@ class AutonomySpec(Strict):
     )
     window: Duration = Field(
         86_400, description="how long an action can be objected to before it counts as a clean trial"
+    )
+    confidence_floor: Share | None = Field(
+        None,
+        description="a write of a run with a lower quality score, or with none yet, needs a person; "
+        "none means no floor",
+    )
+    familiar_after: int | None = Field(
+        None,
+        ge=1,
+        le=MOST_TRIALS,
+        description="a write with a tool needs a person until it has so many clean trials in this version of "
+        "the workflow; none means that it does not matter",
     )
 
     @model_validator(mode="after")

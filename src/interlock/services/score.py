@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from interlock.errors import StateConflict, UsageError
 from interlock.store import runs, scores
 from interlock.store.database import Store, Transaction
+from interlock.store.memory import Memory
+from interlock.store.news import Topic
 from interlock.store.run_rows import RunState
 from interlock.store.scores import Score
 
@@ -22,7 +24,7 @@ class Scored:
     counts: bool
 
 
-async def score_run(*, store: Store, score: Score) -> Scored:
+async def score_run(*, store: Store, memory: Memory, score: Score) -> Scored:
     """Keep `score`, whose `at` is not read; one that comes after its run has ended counts nothing.
 
     Raises `NotFound` for an unknown run, `StateConflict` for a key that was used for something else,
@@ -45,6 +47,9 @@ async def score_run(*, store: Store, score: Score) -> Scored:
             body = {"key": now.key, "name": now.name, "value": now.value, "source": now.source}
             body |= {"evaluator": now.evaluator, "late": run.state is not RunState.OPEN}
             runs.record(transaction, "run.scored", run, body=body, person=score.by)
+            lowest = scores.lowest(transaction.connection, run.id)
+            transaction.on_commit(lambda: memory.score_run(run.id, lowest))
+            transaction.tell(Topic.RUN, run.id, environment=run.environment)
         stands = kept or now
         before_the_end = run.closed_at is None or stands.at < run.closed_at
         return Scored(score=stands, counts=stands.name in scores.COUNTED and before_the_end)

@@ -54,8 +54,9 @@ class TrackRecords:
         found = await self.store.read(lambda connection: track_records.listed(connection, environment))
         self.memory.earned.clear()
         self.memory.autonomy.clear()
+        self.memory.trials.clear()
         for each in found:
-            track_records.put(self.memory, (each.workflow, each.tool), each.tier, each.basis)
+            track_records.put(self.memory, each)
 
     def follow(self, transaction: Transaction, was: Action | None, now: Action) -> None:
         """Note what a move of an action says about its trial, in its commit."""

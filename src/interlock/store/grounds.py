@@ -5,7 +5,7 @@ from __future__ import annotations
 from interlock.core.action import Action
 from interlock.core.model import Decision
 from interlock.errors import SnapshotMoved
-from interlock.store import breakers, openings, second_steps, standings, track_records
+from interlock.store import breakers, openings, scores, second_steps, standings, track_records
 from interlock.store.memory import Memory
 from interlock.store.standings import Standing
 from interlock.store.transaction import Transaction
@@ -24,6 +24,7 @@ def require(transaction: Transaction, memory: Memory, action: Action, decision: 
         or found.bundle != decision.bundle
         or (found.tripped and _tripped_since(transaction, memory, action, decision))
         or not (action.follows or _called(memory, action, found))
+        or _scored_since(transaction, decision)
     ):
         raise SnapshotMoved("What this call was decided on has changed.", hint="It is decided anew.")
     if action.follows:
@@ -38,6 +39,12 @@ def _called(memory: Memory, action: Action, found: Standing) -> bool:
         and found.epoch <= int(action.principal["epoch"])
         and track_records.stands(memory, action.workflow, action.tool, found.tier)
     )
+
+
+def _scored_since(transaction: Transaction, decision: Decision) -> bool:
+    """Whether a score that was read is another by now; few workflows ask for one."""
+    known = decision.read.get("confidence", {}).get("scores", {})
+    return any(scores.lowest(transaction.connection, run) != score for run, score in known.items())
 
 
 def _tripped_since(transaction: Transaction, memory: Memory, action: Action, decision: Decision) -> bool:

@@ -20,6 +20,7 @@ from interlock.core.identity import Revocations
 from interlock.core.kill import KillLevel, Kills, belongs_to, strictest
 from interlock.core.model import AutonomyTier, BreakerState, Json, Pin, Principal
 from interlock.core.reach import Measured
+from interlock.core.track_record import TrackRecord
 from interlock.store.flights import Flights
 
 SchemaCheck = Callable[[Mapping[str, Json]], str | None]
@@ -69,8 +70,8 @@ def _nobody_pays(_: Principal) -> Sequence[Account]:
 class Memory:
     """The versioned values of one environment.
 
-    `earned` is what the track records say, each tier with the version it is about; `autonomy` is what counts
-    of it now (F3).
+    `earned` is what the track records say; `autonomy` is what counts of it now, `trials` the clean ones of
+    this version, known of workflows that ask for some (F1, F3).
     """
 
     environment: str
@@ -86,9 +87,7 @@ class Memory:
     tripped: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     breaker_moves: int = 0
     autonomy: dict[tuple[str, str], AutonomyTier] = field(default_factory=dict[tuple[str, str], AutonomyTier])
-    earned: dict[tuple[str, str], tuple[AutonomyTier, str]] = field(
-        default_factory=dict[tuple[str, str], tuple[AutonomyTier, str]]
-    )
+    earned: dict[tuple[str, str], TrackRecord] = field(default_factory=dict[tuple[str, str], TrackRecord])
     kill: Kills = field(default_factory=dict[str, KillLevel])
     kills: dict[str, tuple[str, KillLevel]] = field(default_factory=dict[str, tuple[str, KillLevel]])
     flights: Flights = field(default_factory=Flights)
@@ -102,6 +101,7 @@ class Memory:
         default_factory=list[Callable[[str, KillLevel], None]]
     )
     exercises: dict[str, tuple[str, str, str]] = field(default_factory=dict[str, tuple[str, str, str]])
+    trials: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     accounts: Callable[[Principal], Sequence[Account]] = _nobody_pays
 
     def snapshot(
@@ -141,6 +141,7 @@ class Memory:
             self.kill,
             tripped=self.tripped,
             exercised=self.exercised(tool),
+            trials=self.trials.get((principal.workflow, tool), 0) if self.trials else 0,
         )
 
     def exercised(self, tool: str) -> bool:
@@ -244,6 +245,12 @@ class Memory:
         facts = self.runs.get(run)
         if facts is not None and not facts.labels.issuperset(labels):
             self.runs[run] = replace(facts, labels=facts.labels | frozenset(labels))
+
+    def score_run(self, run: str, score: int | None) -> None:
+        """Know the lowest score of `run` that counts now (E2)."""
+        facts = self.runs.get(run)
+        if facts is not None and facts.score != score:
+            self.runs[run] = replace(facts, score=score)
 
     def put_kill(self, kill: str, subject: str, level: KillLevel) -> None:
         """Refuse, from this very tick, what a kill of `subject` refuses; a stop cuts what is under way."""

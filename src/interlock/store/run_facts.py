@@ -8,12 +8,15 @@ from collections.abc import Collection, Iterable
 import sqlalchemy as sa
 
 from interlock.core.admission import RunFacts
+from interlock.store import scores
 from interlock.store.run_rows import Run, RunState
 from interlock.store.runs import find, open_runs
 from interlock.store.schema import run_calls, runs
 
 
-def facts_of(run: Run, calls: dict[str, int], above: tuple[tuple[str, str], ...] = ()) -> RunFacts:
+def facts_of(
+    run: Run, calls: dict[str, int], above: tuple[tuple[str, str], ...] = (), score: int | None = None
+) -> RunFacts:
     """Return what a decision reads of a run; `above` are those that it was started from, nearest first."""
     return RunFacts(
         run=run.id,
@@ -24,6 +27,7 @@ def facts_of(run: Run, calls: dict[str, int], above: tuple[tuple[str, str], ...]
         labels=frozenset(run.labels),
         started_at=run.opened_at,
         above=above,
+        score=score,
     )
 
 
@@ -42,7 +46,12 @@ def load_facts(connection: sa.Connection) -> Iterable[RunFacts]:
         for above, _ in lines[run.id]:
             sums.setdefault(above, Counter()).update(counts.get(run.id, {}))
     return [
-        facts_of(run, dict(Counter(counts.get(run.id, {})) + sums.get(run.id, Counter())), lines[run.id])
+        facts_of(
+            run,
+            dict(Counter(counts.get(run.id, {})) + sums.get(run.id, Counter())),
+            lines[run.id],
+            scores.lowest(connection, run.id),
+        )
         for run in found
     ]
 
@@ -51,7 +60,7 @@ def look(connection: sa.Connection, names: Collection[str], environment: str) ->
     """Return what decisions read of these runs of an environment, open or not, each as counted by itself."""
     found = (find(connection, name) for name in names)
     return [
-        facts_of(run, calls_of(connection, run.id), _line(connection, run))
+        facts_of(run, calls_of(connection, run.id), _line(connection, run), scores.lowest(connection, run.id))
         for run in found
         if run is not None and run.environment == environment
     ]

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from interlock.core.autonomy import default
 from interlock.core.model import AutonomyTier
-from interlock.core.track_record import Cause, TrackRecord, after_change, basis_of, moved
+from interlock.core.track_record import Cause, TrackRecord, after_change, basis_of, known_trials, moved
 from interlock.errors import NotFound, StateConflict
 from interlock.store.memory import Memory
 from interlock.store.news import Topic
@@ -76,8 +76,9 @@ def hold(transaction: Transaction, memory: Memory, workflow: str, tool: str) -> 
     if row is None:
         names = {"environment": memory.environment, "workflow": workflow, "tool": tool}
         transaction.execute(_NEW, {**names, "tier": lowest.value, "basis": basis})
-        transaction.on_commit(lambda: put(memory, (workflow, tool), lowest, basis))
         row = transaction.execute(query).mappings().one()
+        new = _record(row)
+        transaction.on_commit(lambda: put(memory, new))
     record = _record(row)
     if record.basis == basis:
         return record
@@ -101,8 +102,11 @@ def held(transaction: Transaction, memory: Memory, workflow: str, tool: str) -> 
 
 
 def write(transaction: Transaction, memory: Memory, record: TrackRecord) -> None:
-    """Write the counts of a record that is held."""
+    """Write the counts of a record that is held; who asks for clean trials decides by them on commit."""
     _update(transaction, memory, record, {name: getattr(record, name) for name in _COUNTS})
+    if _asked(memory, record.workflow):
+        transaction.on_commit(lambda: put(memory, record))
+        _tell(transaction, memory, record)
 
 
 def change(
@@ -135,7 +139,7 @@ def stands(memory: Memory, workflow: str, tool: str, tier: str) -> bool:
         return True
     known = memory.earned.get((workflow, tool))
     if known is not None:
-        return known[0].value == tier
+        return known.tier.value == tier
     bundle = memory.bundle
     return bundle is not None and tool in bundle.tools and default(bundle.tools[tool].tier).value == tier
 
@@ -158,9 +162,10 @@ def changes(
     return [_change(row) for row in rows.mappings()]
 
 
-def put(memory: Memory, key: Key, tier: AutonomyTier, basis: str) -> None:
+def put(memory: Memory, record: TrackRecord) -> None:
     """Decide by what a record says."""
-    memory.earned[key] = (tier, basis)
+    key = (record.workflow, record.tool)
+    memory.earned[key] = record
     _derive(memory, key)
 
 
@@ -172,15 +177,24 @@ def derive(memory: Memory) -> None:
 
 def _derive(memory: Memory, key: Key) -> None:
     """A record about an earlier version counts one tier lower; what is not above the usual floor, not."""
-    tier, about = memory.earned[key]
+    record = memory.earned[key]
     basis = now_basis(memory, *key)
     memory.autonomy.pop(key, None)
+    memory.trials.pop(key, None)
     if not basis or memory.bundle is None:
         return
-    usual = default(memory.bundle.tools[key[1]].tier)
-    tier = tier if about == basis else after_change(tier, usual)
+    usual, same = default(memory.bundle.tools[key[1]].tier), record.basis == basis
+    tier = record.tier if same else after_change(record.tier, usual)
     if tier is not usual:
         memory.autonomy[key] = tier
+    if same and _asked(memory, record.workflow):
+        memory.trials[key] = known_trials(record, usual)
+
+
+def _asked(memory: Memory, workflow: str) -> bool:
+    """Whether a workflow asks for clean trials before a write passes without a person (F1)."""
+    compiled = None if memory.bundle is None else memory.bundle.workflows.get(workflow)
+    return compiled is not None and compiled.document.autonomy.familiar_after is not None
 
 
 def _begin_anew(
@@ -198,8 +212,11 @@ def _begin_anew(
 def _replace(transaction: Transaction, memory: Memory, record: TrackRecord) -> None:
     values: dict[str, Any] = {name: getattr(record, name) for name in (*_COUNTS, "basis", "began_at")}
     _update(transaction, memory, record, {**values, "tier": record.tier.value})
-    key = (record.workflow, record.tool)
-    transaction.on_commit(lambda: put(memory, key, record.tier, record.basis))
+    transaction.on_commit(lambda: put(memory, record))
+    _tell(transaction, memory, record)
+
+
+def _tell(transaction: Transaction, memory: Memory, record: TrackRecord) -> None:
     transaction.tell(Topic.AUTONOMY, f"{record.workflow} {record.tool}", environment=memory.environment)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Annotated
 
 import msgspec
 from starlette.requests import Request
@@ -55,7 +56,10 @@ class ManifestBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class QuestionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A call to explain. `calls` and `labels` are what its run has done and collected, `at` is in µs."""
+    """A call to explain. `calls` and `labels` are what its run has done and collected, `at` is in µs.
+
+    `score` is the run's, in basis points, `trials` are the clean ones of the tool (F1).
+    """
 
     workflow: str
     tool: str
@@ -64,6 +68,8 @@ class QuestionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     labels: list[str] = []
     reach: dict[str, Json] | None = None
     at: int | None = None
+    score: Annotated[int, msgspec.Meta(ge=0, le=10_000)] | None = None
+    trials: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 async def show(request: Request) -> Response:
@@ -206,6 +212,8 @@ async def explain_policy(request: Request) -> Response:
         reach=body.reach,
         now=wired.runtime.clock.now() if body.at is None else body.at,
         exercised=wired.memory.exercised(body.tool),
+        score=body.score,
+        trials=body.trials,
     )
     bundle, check = _bundle(wired), wired.memory.validators.get(body.tool)
     if body.workflow not in bundle.workflows:

@@ -119,7 +119,7 @@ async def scoring(request: Request) -> Response:
         by=by.name,
         at=0,
     )
-    kept = await score_run(store=wired.store, score=score)
+    kept = await score_run(store=wired.store, memory=wired.memory, score=score)
     return json_response({**asdict(kept.score), "counts": kept.counts}, 201)
 
 

@@ -54,11 +54,15 @@ class BreakerLimits:
 class Autonomy:
     """How closely what was earned is looked at (F1): the share that is audited, and the time to object.
 
-    `audit` in basis points, of what runs without anybody looking; `window` in seconds.
+    `audit` in basis points, of what runs without anybody looking; `window` in seconds. A write of a run whose
+    score is below `confidence_floor` (basis points), or of a tool with fewer clean trials than
+    `familiar_after`, needs a person.
     """
 
     audit: int = 300
     window: int = 86_400
+    confidence_floor: int | None = None
+    familiar_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
