@@ -1,7 +1,7 @@
 """Kill engines at random while they work, then count: `python -m tests.torture --database sqlite|postgresql`.
 
 Real processes: the world outside, which keeps every call, and one engine on SQLite or two on PostgreSQL. They
-are killed about every 0.2 s and started again at once; on PostgreSQL one is also stopped for longer than its
+are killed several times a second and begun again at once; on PostgreSQL one is also stopped for longer than a
 lease. At the end the table is printed; the exit code is 1 if anything was lost, done twice or done unasked.
 """
 
@@ -31,9 +31,13 @@ from tests.torture.engine import Life  # noqa: E402
 
 from interlock.core.model import SECOND  # noqa: E402
 
-EVERY = 0.2
-_STOPPED = 7.0  # longer than a lease
-_DRAIN, _SETTLED, _ENDING = 40.0, 20.0, 10.0
+_SHORT, _LONG = 0.1, 1.2  # seconds: engines that die as they start, and such as get something done
+_STOPPED = 6.5  # longer than a lease
+_STILL, _MOST, _ENDING = (
+    30.0,
+    240.0,
+    30.0,
+)  # how long nothing may move at the end, all of it, and the last words
 
 
 class Engines:
@@ -48,11 +52,10 @@ class Engines:
         self._stopped: dict[int, float] = {}
 
     def torment(self, seconds: float) -> None:
-        """Kill one about every 0.2 s, and stop one for a while now and then where there are others."""
+        """Kill one again and again, and stop one for a while now and then where there are others."""
         ends = time.monotonic() + seconds
         while time.monotonic() < ends:
-            time.sleep(random.expovariate(1 / EVERY))
-            self._go_on()
+            self._wait(_pause())
             which = random.randrange(len(self.pids))
             if which in self._stopped:
                 continue
@@ -68,12 +71,18 @@ class Engines:
         self._go_on(at_once=True)
 
     def drain(self) -> None:
-        """Let them finish what they began, in peace; what is tried again late is waited for."""
+        """Let them finish what they began, in peace: as long as something moves, or is due later."""
         home = self.lives[0].home
         (home / "drain").touch()
-        ends = time.monotonic() + _DRAIN
-        while time.monotonic() < ends and (due := result.unfinished(self.lives)) is not None:
-            ends = max(ends, time.monotonic() + due / SECOND - time.time() + _SETTLED)
+        most = time.monotonic() + _MOST
+        ends, seen = time.monotonic() + _STILL, -1
+        while (now := time.monotonic()) < min(ends, most):
+            standing = result.standing(self.lives)
+            if standing.due is None and all(each.file("done").exists() for each in self.lives):
+                break
+            if standing.moves != seen:
+                ends, seen = now + _STILL, standing.moves
+            ends = max(ends, now + (standing.due or 0) / SECOND - time.time() + _STILL)
             time.sleep(0.2)
         (home / "end").touch()
         for which, pid in enumerate(self.pids):
@@ -91,6 +100,13 @@ class Engines:
         self._send(which, signal.SIGKILL, "killed")
         return os.waitpid(pid, 0)[1]
 
+    def _wait(self, seconds: float) -> None:
+        """Wait; who is stopped goes on in its time."""
+        ends = time.monotonic() + seconds
+        while (left := ends - time.monotonic()) > 0:
+            time.sleep(min(left, 0.05))
+            self._go_on()
+
     def _go_on(self, *, at_once: bool = False) -> None:
         for which, until in list(self._stopped.items()):
             if at_once or time.monotonic() >= until:
@@ -105,6 +121,11 @@ class Engines:
         code = os.waitstatus_to_exitcode(status)
         if code not in (0, -signal.SIGKILL):
             self.crashed.append(f"engine {which} ended by itself with {code}")
+
+
+def _pause() -> float:
+    """Return how long to wait before the next blow: most come in a row, some after a while."""
+    return random.expovariate(1 / (_LONG if random.random() < 0.15 else _SHORT))
 
 
 def fork(work: Coroutine[Any, Any, None]) -> int:
@@ -150,6 +171,9 @@ def served(database: str) -> Generator[tuple[str, int]]:
 
         server = PostgresForTests()
         try:
+            server.execute("ALTER SYSTEM SET track_commit_timestamp = on")  # to tell who came first
+            server.server.stop()
+            server.server.ensure_postgres_running()
             yield server.database(), 2
         finally:
             server.stop()

@@ -77,7 +77,7 @@ class Wire:
         try:
             said = {
                 "action": dispatch.action, "key": dispatch.idempotency_key, "tool": dispatch.tool,
-                "order": dispatch.arguments["order"],
+                "order": dispatch.arguments["order"], "sent": time.monotonic(),
             }  # fmt: skip
             writer.write(json.dumps(said).encode() + b"\n")
             line = await asyncio.wait_for(reader.readline(), dispatch.timeout)
@@ -135,6 +135,7 @@ async def live(life: Life) -> None:
         for each in (decide(engine, MARIA), decide(engine, DENG), sign(engine), engine.jump())
     ]
     await Work(engine).done()
+    life.file("done").touch()
     while not (life.home / "end").exists():  # noqa: ASYNC110 - another process makes it
         await asyncio.sleep(0.05)
     for each in beside:

@@ -3,7 +3,7 @@
 One call in nine is refused, whenever it is asked for, of a shaky tool every other one, of undos one in
 forty. Of the others, three in a hundred happen when their
 caller has given up, three happen and answer when it has, and some answers are lost. A call with a key that
-it knows does nothing again.
+it knows does nothing again. What comes in too late to land in time, as the machine is slow, is dropped.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 TIMEOUT = 1
-_LATE = (TIMEOUT + 0.2, TIMEOUT + 4.5)  # after the caller's time, within what the engine waits for quiet
+_LATE = (TIMEOUT + 0.2, TIMEOUT + 3.8)  # after the caller's time, within what the engine waits for quiet
+_LANDS = TIMEOUT + 4.0
+"""Seconds after which a call that was sent lands no more, however slow this machine is."""
 
 _REFUSED = {"shaky": 1 / 2, "back": 1 / 40}
 
@@ -57,6 +59,9 @@ class Outside:
             return "refused"
         drawn = self._chance.random()
         await asyncio.sleep(self._chance.uniform(*_LATE) if drawn < 0.03 else self._chance.random() * 0.03)
+        if asyncio.get_running_loop().time() > asked["sent"] + _LANDS:
+            self._keep(asked, "dropped")
+            return ""
         if asked["key"] and asked["key"] in self._keys:
             self._keep(asked, "known")
         else:

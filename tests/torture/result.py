@@ -16,7 +16,7 @@ from tests.torture.engine import Life
 from tests.torture.shop import ASKED_FOR
 
 from interlock.core.action import OPEN
-from interlock.store.schema import actions, approvals, audit, runs
+from interlock.store.schema import action_moves, actions, approvals, audit, runs
 from support import replayed
 
 
@@ -72,14 +72,21 @@ class Found:
         )
 
 
-def unfinished(lives: Sequence[Life]) -> int | None:
-    """Return when the last of what is still open is due (microseconds, 0 for now), or None for nothing."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """When the last of what is open is due (microseconds, 0 for now; None for nothing), and all moves."""
+
+    due: int | None
+    moves: int
+
+
+def standing(lives: Sequence[Life]) -> Standing:
+    """Look at what is left to do."""
     with _reading(lives) as connection:
         due = sa.func.max(sa.func.coalesce(actions.c.due_at, 0))
-        found: int | None = connection.execute(
-            sa.select(due).where(actions.c.state.in_([each.value for each in OPEN]))
-        ).scalar_one()
-        return found
+        open_ = sa.select(due).where(actions.c.state.in_([each.value for each in OPEN]))
+        moves = sa.select(sa.func.count()).select_from(action_moves)
+        return Standing(due=connection.scalar(open_), moves=connection.scalar(moves) or 0)
 
 
 def count(lives: Sequence[Life]) -> Found:

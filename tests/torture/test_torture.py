@@ -14,11 +14,11 @@ SECONDS = os.environ.get("TORTURE_SECONDS", "50")
 
 
 @pytest.mark.long(60)
-@pytest.mark.timeout(float(SECONDS) + 150)
+@pytest.mark.timeout(float(SECONDS) + 330)
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_engines_that_are_killed_at_random_lose_nothing_and_do_nothing_twice_or_unasked(
-    database_url: str,
+    database: str,
 ) -> None:
-    database = database_url or "sqlite"
     ended = subprocess.run(
         [sys.executable, "-m", "tests.torture", "--database", database, "--seconds", SECONDS],
         cwd=ROOT,

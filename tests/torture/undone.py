@@ -12,6 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from interlock.core.model import SECOND
 from interlock.store.schema import action_moves, actions, audit, runs
 from support import replayed
 
@@ -19,7 +20,7 @@ MISSING, DOUBLED, ORDER, UNASKED, STOPPED = (
     "its undo is missing", "was undone twice", "was undone out of order", "was undone unasked", "began while",
 )  # fmt: skip
 _PATIENCE = 250_000
-"""Microseconds by which the moments of two transactions may differ from their order, on PostgreSQL."""
+"""Microseconds from the commit of a transaction on PostgreSQL until all others see it."""
 
 Effects = Sequence[tuple[str, float]]
 
@@ -59,32 +60,46 @@ def begun_though_open(connection: sa.Connection) -> Iterator[str]:
     """Yield what began under an open breaker, undos apart."""
     spans = _open(connection)
     query = (
-        sa.select(actions.c.id, actions.c.tool, action_moves.c.at)
+        sa.select(actions.c.id, actions.c.tool, action_moves.c.at, _stood(connection, action_moves))
         .join(action_moves, action_moves.c.action == actions.c.id)
         .where(action_moves.c.to_state == "executing", actions.c.comp_of.is_(None))
     )
     for row in connection.execute(query):
         for since, until in spans.get(row.tool, ()):
-            if since + _PATIENCE < row.at < until - _PATIENCE:
+            if since + _PATIENCE < row.at and row.stood < until - _PATIENCE:
                 yield f"{row.id} ({row.tool}) {STOPPED} its breaker was open"
 
 
 def _open(connection: sa.Connection) -> dict[str, list[tuple[int, int]]]:
-    """Return from when until when the breaker of each tool was open."""
+    """Return from when until when the breaker of each tool was open for whoever looked."""
     spans: dict[str, list[tuple[int, int]]] = defaultdict(list)
     since: dict[tuple[str, int], int] = {}
-    query = sa.select(audit.c.kind, audit.c.tool, audit.c.at, audit.c.body).where(
+    query = sa.select(audit.c.kind, audit.c.tool, audit.c.at, audit.c.body, _stood(connection, audit)).where(
         audit.c.kind.in_(("breaker.opened", "breaker.signed_off")), audit.c.tool != ""
     )
-    for row in connection.execute(query.order_by(audit.c.at)):
+    for row in connection.execute(query.order_by("stood")):
         opening = row.tool, replayed.log_body(row.body)["opening"]
         if row.kind == "breaker.opened":
-            since[opening] = row.at
+            since[opening] = row.stood
         elif opening in since:
             spans[row.tool].append((since.pop(opening), row.at))
     for (tool, _), moment in since.items():
         spans[tool].append((moment, 1 << 62))
     return spans
+
+
+def _stood(connection: sa.Connection, table: sa.Table) -> sa.Label[int]:
+    """Return when a row of `table` was committed, where the server keeps that: else when it was written.
+
+    Its own moment is that at which its transaction began, which may be stopped before it commits.
+    """
+    kept = connection.dialect.name == "postgresql" and connection.scalar(
+        sa.text("SHOW track_commit_timestamp")
+    )
+    if kept != "on":
+        return table.c.at.label("stood")
+    stood = sa.func.pg_xact_commit_timestamp(sa.literal_column(f"{table.name}.xmin"))
+    return sa.cast(sa.extract("epoch", stood) * SECOND, sa.BigInteger).label("stood")
 
 
 def openings(connection: sa.Connection) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from interlock.core.answer import Broken, Completed, InDoubt, Refused, TurnedDow
 from interlock.errors import InterlockError
 from interlock.services.close_run import close_run
 
-_AGENTS = 12
+_AGENTS = 16
 JOB = 5
 """Orders of one job."""
 

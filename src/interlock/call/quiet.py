@@ -34,7 +34,4 @@ class Quiet:
             if len(self._until) >= _MOST:
                 self._until.clear()  # who is asked about again waits anew
             self._until[undo.id] = until
-        if measured < until:
-            return False
-        self._until.pop(undo.id, None)
-        return True
+        return measured >= until
