@@ -18,12 +18,14 @@ from typer.testing import CliRunner, Result
 
 from interlock.cli import actions as cli_actions
 from interlock.cli import approvals as cli_approvals
+from interlock.cli.moment import moment
 from interlock.core.answer import Waiting
 from interlock.core.document.identity import Person
 from interlock.core.document.tool import ToolServer
 from interlock.core.document.workflow import Approvals, Grant
 from interlock.core.model import AtEnd, RiskTier
 from interlock.errors import InterlockError, NotPermitted, StateConflict, UsageError
+from interlock.services.demote import Demote
 from interlock.store import people
 from interlock.web import actions, approvals
 from interlock.web.errors import on_interlock_error
@@ -151,6 +153,34 @@ def test_an_approved_call_runs_and_a_long_poll_sees_the_decision(served: Served)
         again = client.post(f"/api/v1/approvals/{first.approval}/reject", json={"reason": "late"})
         assert (again.status_code, again.json()["error"]["code"]) == (409, "state_conflict")
     assert len(served.world.script.effects) == 1
+
+
+def test_who_approves_a_call_with_a_delay_is_told_when_it_is_carried_out(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    demote = Demote(store=served.world.store, memory=served.world.memory)
+    served.do(demote("orders", "shop.later", by="maria", reason="look at each"))
+    first = served.ask("shop.later")
+    told = command(served, monkeypatch, cli_approvals.app, "approve", first.approval).output
+    with served.client("maria") as client:
+        due = client.get(f"/api/v1/actions/{first.action}").json()["due_at"]
+        shown = cli_approvals.view(client.get(f"/api/v1/approvals/{first.approval}").json())
+    assert f"is carried out at {moment(due)}, and can be cancelled until then." in told
+    assert "then it expires" not in shown, "what was decided does not expire"
+
+
+def test_reach_and_votes_are_shown_as_those_of_the_very_call(served: Served) -> None:
+    first = served.ask(arguments={"order": 9})
+    with served.client("maria") as client:
+        found = client.get(f"/api/v1/approvals/{first.approval}").json()
+        found["tool"]["blast_radius"]["money"] = "$args.order"
+        assert "(money 9)" in cli_approvals.view(found)
+        done = client.post(f"/api/v1/approvals/{first.approval}/approve", json={}).json()
+    two = found | {
+        "needs": 2, "state": "approved", "decided_by": "maria", "decided_at": done["decided_at"],
+        "votes": [{"person": "deng", "at": 1, "reason": ""}],
+    }  # fmt: skip
+    assert "agreed       2 of 2: deng at 1970-01-01 00:00:00Z, maria at" in cli_approvals.view(two)
 
 
 @pytest.mark.parametrize("person", ["kim", "ops"])

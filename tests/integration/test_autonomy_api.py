@@ -131,7 +131,7 @@ def test_how_far_the_proof_has_come_is_said_in_words(served: Served, monkeypatch
     assert "runs, reviewed daily" in shown.stdout
     one = command(served, monkeypatch, cli_autonomy.app, "show", "orders", "shop.write").stdout
     assert "at least 98.60% correct, with 95 % confidence; more than 99% is to be proved" in one
-    assert "alarm  0.0 of 4.0, which takes a step" in one
+    assert "alarm  0.0 of 4.0; at 4.0 one step of freedom is lost" in one
     (item,) = [
         each
         for each in served.call("deng", "GET", "/api/v1/autonomy?workflow=orders").json()["items"]
@@ -144,6 +144,13 @@ def test_how_far_the_proof_has_come_is_said_in_words(served: Served, monkeypatch
         command(served, monkeypatch, cli_autonomy.app, "show", "orders", "shop.write", "--json").stdout
     )
     assert whole["says"] == item["says"]
+
+
+def test_a_workflow_that_there_is_not_is_said_so_with_the_one_that_was_meant(served: Served) -> None:
+    missing = served.call("deng", "GET", "/api/v1/autonomy?workflow=order")
+    assert missing.status_code == 404
+    assert "no workflow named 'order'" in missing.text
+    assert "Did you mean orders?" in missing.text
 
 
 def test_only_tools_that_change_something_earn_anything(served: Served) -> None:

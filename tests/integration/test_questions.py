@@ -71,7 +71,7 @@ def test_a_question_waits_for_a_person_and_the_answer_is_the_result(tmp_path: Pa
         told = await collected(client, pending["approval_id"])
         assert told.content[0].text == "The one in Berlin."
         assert told.structured_content == {"answer": "The one in Berlin."}
-        with pytest.raises(StateConflict):
+        with pytest.raises(StateConflict, match="already answered by maria"):
             await answered(gateway, pending["approval_id"], "Another.")
 
     play(tmp_path, story)

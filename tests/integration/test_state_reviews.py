@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from interlock.cli.output import console
+from interlock.cli.rollback import overview
 from interlock.core.action import ActionState
 from interlock.core.answer import Completed
 from interlock.errors import NotFound, StateConflict, UsageError
@@ -144,6 +146,63 @@ async def test_doubt_and_what_others_touched_are_told_apart_and_a_read_is_left_o
     assert await office.marks() == {doubt: "in_doubt", touched: "touched", alone: "undoable"}
     with pytest.raises(StateConflict, match="nobody knows yet"):
         await office.use.plan(office.review, [doubt])
+
+
+@story
+async def test_what_begins_under_the_restored_version_is_none_of_the_review(office: Office) -> None:
+    world, environment = office.world, office.world.settings.environment
+    before = await write(office, 1)
+
+    def restore(transaction: Any) -> None:
+        deployed = deployments.newest(transaction.connection, environment, "orders")
+        assert deployed is not None
+        deployments.withdraw(transaction, deployed)
+        deployments.bring_back(transaction, deployed.id, by="maria")
+
+    await world.store.transact(restore)
+    still = await write(office, 2)  # in a run that the withdrawn version began
+    await write(office, 3, run=await world.open_run())
+    assert set(await office.marks()) == {before, still}
+
+
+@story
+async def test_a_review_with_nothing_left_is_closed_by_its_person_and_no_other_is(office: Office) -> None:
+    with pytest.raises(UsageError, match="needs a reason"):
+        await office.keep(reason=" ")
+    done = await office.keep(reason="nothing was done")
+    assert done.review.closed_by == "maria"
+    with pytest.raises(StateConflict, match="closed"):
+        await office.keep()
+
+
+@story
+async def test_a_review_is_not_closed_by_naming_nothing_while_something_is_left(office: Office) -> None:
+    await write(office, 1)
+    with pytest.raises(UsageError, match="Name at least one"):
+        await office.keep()
+    assert not await office.closed()
+
+
+@story
+async def test_a_person_reads_each_action_with_its_mark_and_what_is_left(office: Office) -> None:
+    first, second = await write(office, 1), await write(office, 2)
+    known = await office.keep(first)
+    whole = {
+        "actions": [
+            {
+                "action": each.action.id, "tool": each.action.tool, "mark": each.mark.value, "why": each.why,
+                "decision": {"decision": "keep"} if each.action.id in known.decisions else None,
+            }
+            for each in known.found
+        ],
+        "id": office.review, "left": known.left, "closed_at": None,
+    }  # fmt: skip
+    with console.capture() as shown:
+        console.print(overview(whole))
+    kept, open_, left = shown.get().splitlines()[1:]
+    assert kept.split()[:4] == [first, "shop.write", "undoable", "keep"]
+    assert open_.split()[:3] == [second, "shop.write", "undoable"]
+    assert left == "1 left to decide."
 
 
 @story

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from interlock.core.approval import Act, Decider, Kind, climb
+from interlock.core.approval import Act, ApprovalState, Decider, Kind, climb
 from interlock.core.objection import Ground, objection
 from interlock.core.routing import Stage
 from support.asked import ANN, BOB, DECISIONS, EVE, an_approval, grounds, routed
@@ -73,3 +73,10 @@ def test_what_a_tool_server_asks_is_not_answered_by_who_started_the_run() -> Non
     assert grounds(asked, Act.ANSWER, BOB) is None
     assert asked.excluded == {"ann", "bot"}
     assert not routed(kind=Kind.INPUT).of_server
+
+
+def test_what_was_answered_is_said_to_be_answered_not_approved() -> None:
+    asked = an_approval(kind=Kind.ANSWER, state=ApprovalState.APPROVED, decided_by="bob")
+    said = objection(asked, Act.ANSWER, BOB, reason="", now=1)
+    assert said is not None
+    assert said.message == "This approval is already answered by bob."

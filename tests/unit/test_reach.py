@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interlock.core.reach import NotMeasured, fill, grew, happened, numbers, read
+from interlock.core.reach import NotMeasured, fill, grew, happened, numbers, of_call, read
 
 few = settings(max_examples=60)
 scalars = st.one_of(st.booleans(), st.integers(0, 2**40), st.text(max_size=8))
@@ -53,6 +53,21 @@ def test_what_the_call_does_not_have_cannot_be_asked_for(args: dict[str, Any]) -
 )
 def test_measures_are_read_from_structured_content_or_from_one_json_text(answer: dict[str, Any]) -> None:
     assert read(structured(answer)) == read(text(answer)) == answer
+
+
+@pytest.mark.parametrize(
+    ("measure", "said"),
+    [
+        ("$args.cents", 200),
+        ("$args.who.cents", 7),
+        ("$args.nothing", "$args.nothing"),
+        ("$args.gone", "$args.gone"),
+        (5, 5),
+        ("all", "all"),
+    ],
+)
+def test_a_declared_measure_is_that_of_the_call_where_the_call_says_it(measure: Any, said: Any) -> None:
+    assert of_call(measure, {"cents": 200, "who": {"cents": 7}, "nothing": None}) == said
 
 
 def test_what_says_nothing_about_reach_is_left_out() -> None:

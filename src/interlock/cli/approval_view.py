@@ -7,6 +7,7 @@ from typing import Any
 
 from interlock.cli.moment import moment
 from interlock.cli.output import line
+from interlock.core.reach import of_call
 
 ARGUMENTS = 50_000
 """So many characters of a call's arguments are shown; what is cut is said to be cut."""
@@ -28,7 +29,7 @@ def view(found: dict[str, Any]) -> str:
         f"  approvers    {_approvers(found)}",
         *_stages(found),
         *_votes(found),
-        *([*_reach(tool), *_measured(tool, found["reach"])] if found["kind"] == "approve" else []),
+        *([*_reach(found), *_measured(tool, found["reach"])] if found["kind"] == "approve" else []),
         *_why(found["reasons"]),
     ]
     if found["changed_since"]:
@@ -64,6 +65,8 @@ def _approvers(found: dict[str, Any]) -> str:
 
 def _end(found: dict[str, Any]) -> str:
     """Say what silence does: it never lets the call pass, and is never a refusal."""
+    if found["state"] != "pending":
+        return moment(found["expires_at"]) or "never"
     if found["expires_at"] is None:
         return "never: it is parked until somebody decides, or its run ends"
     return f"{moment(found['expires_at'])}; then it expires, which is no refusal"
@@ -94,6 +97,8 @@ def _votes(found: dict[str, Any]) -> list[str]:
         + (f" ({line(each['reason'])})" if each["reason"] else "")
         for each in found["votes"]
     ]
+    if found["state"] == "approved":  # the vote that decides is the decision itself
+        said.append(f"{line(found['decided_by'])} at {moment(found['decided_at'])}")
     return [f"  agreed       {agreed(found)}" + (f": {', '.join(said)}" if said else "")]
 
 
@@ -124,12 +129,13 @@ def _started(found: dict[str, Any]) -> str:
     return f"; the run was started by {line(found['requester'])}" if found["requester"] else ""
 
 
-def _reach(tool: dict[str, Any]) -> list[str]:
+def _reach(found: dict[str, Any]) -> list[str]:
+    tool, asked = found["tool"], found["call"]["arguments"]
     radius = tool.get("blast_radius")
     if not radius:
         return ["  reach        not mapped: the widest is assumed"]
     parts = [
-        f"{name} {line(radius[name])}"
+        f"{name} {line(of_call(radius[name], asked))}"
         for name in ("records", "recipients", "money", "services")
         if radius.get(name) is not None
     ]
@@ -171,4 +177,5 @@ def _why(reasons: list[dict[str, Any]]) -> list[str]:
 
 def agreed(found: dict[str, Any]) -> str:
     """Say how many have agreed, where it takes more than one."""
-    return f"{len(found['votes'])} of {found['needs']}"
+    decided = 1 if found["state"] == "approved" else 0
+    return f"{len(found['votes']) + decided} of {found['needs']}"

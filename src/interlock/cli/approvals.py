@@ -79,7 +79,7 @@ def approve(
     yes: Annotated[bool, typer.Option("--yes", help="Several: do not ask again.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Let a call pass as it was asked. It is executed at once, under the policy of that moment.
+    """Let a call pass as it was asked. It is executed at once, or after its delay, under the policy of then.
 
     Several are shown first, and each is decided for itself. Where it takes two people, this is one yes.
     """
@@ -185,7 +185,9 @@ def _outcome(each: dict[str, Any]) -> str:
 def _approved(done: dict[str, Any]) -> str:
     if done["state"] == "pending":
         return f"Agreed, {agreed(done)}: it waits for another person."
-    return f"Approved by {line(done['decided_by'])}; {line(done['action'])} is carried out."
+    due = done["due_at"]
+    when = f" at {moment(due)}, and can be cancelled until then" if due else ""
+    return f"Approved by {line(done['decided_by'])}; {line(done['action'])} is carried out{when}."
 
 
 def _group(group: dict[str, Any]) -> str:

@@ -11,7 +11,6 @@ from interlock.cli.moment import moment
 from interlock.cli.options import Json
 from interlock.cli.output import console, emit, line, safe, table
 from interlock.cli.page import emit_page
-from interlock.errors import UsageError
 
 app = typer.Typer(
     name="autonomy", help="What workflows earned, and lost, by their work.", no_args_is_help=True
@@ -123,23 +122,21 @@ def _figures(found: dict[str, Any]) -> list[tuple[str, str]]:
         said.append(("proven", told + goal))
     said.append(("failures", str(found["failed"])))
     if found["recent_rate"] is not None:
-        told = f"{found['recent_rate']:.2%} correct, as of {found['recent_weight']:.0f} trials"
+        told = f"{found['recent_rate']:.2%} correct, over about {found['recent_weight']:.0f} recent trials"
         said.append(("lately", told))
     if found["alarm"]:
-        said.append(
-            ("alarm", f"{found['alarm']['now']} of {found['alarm']['demotes_at']}, which takes a step")
-        )
-    said.append(("not mature", f"{found['waiting']} trials"))
+        limit = found["alarm"]["demotes_at"]
+        said.append(("alarm", f"{found['alarm']['now']} of {limit}; at {limit} one step of freedom is lost"))
+    said.append(("open yet", f"{found['waiting']} trials, to which somebody may still object"))
     if found["next_review_at"]:
         said.append(("next count", moment(found["next_review_at"])))
     if found["proposed_at"]:
         said.append(("proposed", f"{moment(found['proposed_at'])}, to {found['owner']}"))
+    said.append(("a trial is", "all that one run did with the tool, once the time to object is over"))
     return said
 
 
 def _post(workflow: str, tool: str, what: str, body: dict[str, Any]) -> dict[str, Any]:
-    if "reason" in body and not body["reason"].strip():
-        raise UsageError("Say why.", hint="--reason TEXT")
     with api() as client:
         done: dict[str, Any] = client.post(
             f"/api/v1/autonomy/{workflow}/{segment(tool)}/{what}", json=body

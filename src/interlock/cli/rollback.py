@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
+from rich.console import Group
 
 from interlock.cli.client import api
 from interlock.cli.moment import moment
@@ -75,6 +76,11 @@ def state(review: Review, as_json: Json = False) -> None:
     """Show what a withdrawn version did, action by action, and what is left to decide."""
     with api() as client:
         found = client.get(f"/api/v1/state-reviews/{review}").json()
+    emit(found, overview(found), as_json)
+
+
+def overview(found: dict[str, Any]) -> Group:
+    """Return a review as a person reads it: each action with its mark, and what is left to decide."""
     rows = [
         {**each, "decided": each["decision"]["decision"] if each["decision"] else ""}
         for each in found["actions"]
@@ -82,20 +88,21 @@ def state(review: Review, as_json: Json = False) -> None:
     listed = table(rows, ("action", "tool", "mark", "decided", "why"), spare=("why",))
     left = len(found["left"])
     said = f"{left} left to decide." if left else "Everything is decided."
-    closed = " The review is closed." if found["closed_at"] else ""
-    emit(found, f"{listed}\n{said}{closed}", as_json)
+    close = f" Close the review: interlock rollback keep {safe(found['id'])} --reason TEXT"
+    ends = " The review is closed." if found["closed_at"] else "" if left else close
+    return Group(listed if rows else "Nothing was done since.", f"{said}{ends}")
 
 
 @app.command()
 def keep(
     review: Review,
-    actions: Annotated[list[str], typer.Argument(help="The actions that stand, act_….")],
     reason: Annotated[str, typer.Option(help="Why they may stand.")],
+    actions: Annotated[list[str] | None, typer.Argument(help="The actions that stand, act_….")] = None,
     as_json: Json = False,
 ) -> None:
-    """Let actions stand as they are."""
+    """Let actions stand as they are; without any, close a review in which nothing is left to decide."""
     with api() as client:
-        body = {"actions": actions, "reason": reason}
+        body = {"actions": actions or [], "reason": reason}
         done = client.post(f"/api/v1/state-reviews/{review}/keep", json=body).json()
     emit(done, _left(done), as_json)
 

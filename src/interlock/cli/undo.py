@@ -49,7 +49,7 @@ def stop(action: Action, reason: Reason, as_json: Json = False) -> None:
 
 @app.command()
 def done(action: Action, reason: Reason, as_json: Json = False) -> None:
-    """Say that you undid by hand what could not be undone."""
+    """Say that you undid by hand what an undo failed to take back."""
     _post(f"actions/{action}/undo/done", reason, as_json)
 
 

@@ -48,9 +48,9 @@ def objection(
 def _over(approval: Approval, now: int) -> Objection | None:
     if approval.state is not ApprovalState.PENDING:
         by = f" by {approval.decided_by}" if approval.decided_by else ""
-        return Objection(
-            ground=Ground.CONFLICT, message=f"This approval is already {approval.state.value}{by}."
-        )
+        answered = approval.kind.question and approval.state is ApprovalState.APPROVED
+        ended = "answered" if answered else approval.state.value
+        return Objection(ground=Ground.CONFLICT, message=f"This approval is already {ended}{by}.")
     if expired(approval, now):
         return Objection(ground=Ground.CONFLICT, message="This approval has expired; nobody decided in time.")
     return None

@@ -68,6 +68,17 @@ def _argument(name: str, args: Mapping[str, Json]) -> Json:
     return found
 
 
+def of_call(measure: Json, args: Mapping[str, Json]) -> Json:
+    """Return a declared measure for one call: `$args.NAME` is that argument, itself where it has none."""
+    if not (isinstance(measure, str) and measure.startswith("$" + _ARGS)):
+        return measure
+    try:
+        found = _argument(measure[1:], args)
+    except NotMeasured:
+        return measure
+    return measure if found is None else found
+
+
 def read(payload: Mapping[str, Json]) -> dict[str, Json]:
     """Return what the result of a preview measures, from its structured content or else its one JSON text.
 

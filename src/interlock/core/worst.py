@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
 
 from interlock.core.bundle import Bundle
 from interlock.core.confidence import BEST, MOST_TRIALS
@@ -17,6 +16,7 @@ from interlock.core.document.tool import Tool
 from interlock.core.document.workflow import Grant
 from interlock.core.model import PRODUCTION, Decision, EffectClass, Json, RiskTier, Verdict
 from interlock.core.outlay import Ceiling, ceilings, models_in_scope
+from interlock.core.reach import of_call
 from interlock.core.snapshot import SchemaCheck, any_arguments
 from interlock.core.tool import REAL_DELAY
 from interlock.core.trial import Trial, ask
@@ -205,16 +205,7 @@ def _asked(workflow: CompiledWorkflow, decision: Decision) -> tuple[str, ...]:
 def _reach(tool: Tool | None, given: Mapping[str, Json]) -> dict[str, Json]:
     entry = tool.blast_radius if tool else None
     declared = {each: getattr(entry, each) for each in _MEASURES} if entry else {}
-    return {name: _filled(value, given) for name, value in declared.items() if value is not None}
-
-
-def _filled(value: Json, given: Mapping[str, Json]) -> Json:
-    if not (isinstance(value, str) and value.startswith("$" + ARGS)):
-        return value
-    found: Any = given
-    for step in value.removeprefix("$" + ARGS).split("."):
-        found = cast("dict[str, Any]", found).get(step) if isinstance(found, Mapping) else None
-    return value if found is None else found
+    return {name: of_call(value, given) for name, value in declared.items() if value is not None}
 
 
 def _unbounded(tool: Tool | None, grant: Grant) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ class Compensate:
         )
 
     async def by_hand(self, name: str, *, person: str, reason: str) -> Action:
-        """Record that a person undid by hand what could not be undone. Raises as `action` does."""
+        """Record that a person undid by hand what an undo failed to take back. Raises as `action` does."""
         return await self._or_refuse(
             "done", name, person, lambda transaction: self._by_hand(transaction, name, person, _said(reason))
         )
@@ -111,8 +111,9 @@ class Compensate:
         action = actions.get(transaction.connection, name)
         if action.state is not _S.COMPENSATION_FAILED:
             raise StateConflict(
-                f"The action {name} is {action.state.value}: no undo of it has failed.",
-                hint=f"interlock undo action {name} --reason TEXT",
+                f"The action {name} is {action.state.value}: no undo of it has failed, and only such "
+                "a failure is made good by hand.",
+                hint=f"interlock undo show {name}",
             )
         said = f"{person} undid it by hand: {reason}"
         voided = second_steps.is_settlement(transaction.connection, name)

@@ -63,7 +63,10 @@ class ReviewState:
         return await self.store.read(lambda found: self._reviewed(found, name, now))
 
     async def keep(self, name: str, wanted: Sequence[str], *, person: str, reason: str) -> Reviewed:
-        """Let actions stand. Raises `UsageError` without a reason, `NotFound`, `StateConflict`."""
+        """Let actions stand; with none named, close a review in which nothing is left to decide.
+
+        Raises `UsageError` without a reason, `NotFound`, `StateConflict`.
+        """
         if not reason.strip():
             raise UsageError("To let an action stand needs a reason.", hint="Add --reason.")
         await self.store.transact(lambda each: self._keep(each, name, wanted, person, reason.strip()))
@@ -112,7 +115,7 @@ class ReviewState:
         self, transaction: Transaction, name: str, wanted: Sequence[str], person: str, reason: str
     ) -> None:
         known = self._open(transaction, name)
-        for each in _named(known, wanted):
+        for each in _named(known, wanted) if wanted or known.left else ():
             if each.mark is Mark.UNDER_WAY:
                 raise StateConflict(
                     f"{each.action.id} has not been sent yet: it is not decided by letting it stand.",

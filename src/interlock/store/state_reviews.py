@@ -11,7 +11,7 @@ from interlock.core.action import Action
 from interlock.errors import NotFound
 from interlock.store.action_rows import action_of
 from interlock.store.actions import record
-from interlock.store.schema import actions, rollback_plans, state_decisions, state_reviews
+from interlock.store.schema import actions, deployments, rollback_plans, runs, state_decisions, state_reviews
 from interlock.store.transaction import Transaction
 
 MOST = 5_000
@@ -152,14 +152,31 @@ def decisions(connection: sa.Connection, review: str) -> dict[str, StateDecision
 
 
 def in_question(connection: sa.Connection, review: StateReview) -> list[Action]:
-    """Return the actions of the workflow since the review's time, oldest first; undos are none of them."""
+    """Return the actions of the workflow since the review's time, oldest first; undos are none of them.
+
+    Nor is what runs do that began under the deployment that was brought back.
+    """
     query = sa.select(actions).where(
         actions.c.workflow == review.workflow,
         actions.c.created_at >= review.since,
         actions.c.comp_of.is_(None),
     )
+    until = _restored_at(connection, review)
+    if until is not None:
+        query = query.join(runs, runs.c.id == actions.c.run).where(runs.c.opened_at < until)
     rows = connection.execute(query.order_by(actions.c.id).limit(MOST)).mappings()
     return [action_of(row) for row in rows]
+
+
+def _restored_at(connection: sa.Connection, review: StateReview) -> int | None:
+    """Return when a stable deployment was brought back after the review was opened, None before that."""
+    query = sa.select(sa.func.min(deployments.c.at)).where(
+        deployments.c.environment == review.environment,
+        deployments.c.workflow == review.workflow,
+        deployments.c.at >= review.opened_at,
+        deployments.c.restores != "",
+    )
+    return connection.execute(query).scalar()
 
 
 def since(connection: sa.Connection, review: StateReview, servers: Sequence[str]) -> list[Action]:

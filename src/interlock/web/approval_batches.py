@@ -19,7 +19,7 @@ from interlock.core.batch import Batch, batches
 from interlock.core.model import Json
 from interlock.errors import InterlockError, UsageError
 from interlock.store import actions, approvals
-from interlock.web.approval_view import decider, may_see, plain, use
+from interlock.web.approval_view import approved, decider, may_see, plain, use
 from interlock.web.auth import Person, in_their_own_name, person_of
 from interlock.web.body import read_body
 from interlock.web.page import list_response
@@ -79,7 +79,7 @@ async def _one(wired: Wired, person: Person, body: DecisionsBody, item: Item) ->
     except InterlockError as error:
         return {"id": item.id, "approval": None, "error": {"code": error.code, "message": error.message}}
     wired.calls.decided(done.action)
-    return {"id": item.id, "approval": plain(done), "error": None}
+    return {"id": item.id, "approval": await approved(wired, done), "error": None}
 
 
 def _theirs(person: Person, approval: Approval) -> bool:

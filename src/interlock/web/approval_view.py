@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
+from interlock.core.action import ActionState
 from interlock.core.approval import NEVER, Approval, ApprovalState, Decider, missing_votes
 from interlock.core.model import Json
 from interlock.services.approve import Approve
 from interlock.services.register import schema_check
+from interlock.store import actions
 from interlock.web.auth import READERS, Person
 from interlock.wiring import Wired
 
@@ -35,6 +37,13 @@ def may_see(person: Person, approval: Approval) -> bool:
     """Return whether the person may read a request: by a role, or because it names them, now or later."""
     asked = (approval.approvers, *(each.people for each in approval.stages))
     return person.may(*READERS) or any(person.name in names for names in asked)
+
+
+async def approved(wired: Wired, approval: Approval) -> dict[str, Json]:
+    """Return a request that somebody agreed to, with `due_at` where its call is carried out only later."""
+    action = await wired.store.read(lambda connection: actions.get(connection, approval.action))
+    due_at = action.due_at if action.state is ActionState.SCHEDULED else None
+    return {**plain(approval), "due_at": due_at}
 
 
 def plain(approval: Approval) -> dict[str, Json]:

@@ -19,7 +19,7 @@ from interlock.errors import NotPermitted, UsageError
 from interlock.store import actions, approvals
 from interlock.web import approval_batches
 from interlock.web.actions import summary
-from interlock.web.approval_view import decider, may_see, plain, use
+from interlock.web.approval_view import approved, decider, may_see, plain, use
 from interlock.web.auth import in_their_own_name, person_of
 from interlock.web.body import ReasonBody, read_body
 from interlock.web.choice import one_of
@@ -106,7 +106,7 @@ async def approve(request: Request) -> Response:
     body = await read_body(request, ReasonBody)
     done = await use(wired).approve(request.path_params["id"], decider(person), reason=body.reason)
     wired.calls.decided(done.action)
-    return json_response(plain(done))
+    return json_response(await approved(wired, done))
 
 
 async def reject(request: Request) -> Response:

@@ -45,6 +45,9 @@ async def listing(request: Request) -> Response:
     wired: Wired = request.app.state.wired
     memory, only = wired.memory, request.query_params.get("workflow", "")
     bundle = _bundle(wired)
+    if only and only not in bundle.workflows:
+        known = meant(only, bundle.workflows, "interlock autonomy show")
+        raise NotFound(f"There is no workflow named {only[:60]!r}.", hint=known)
     environment = wired.settings.environment
     found = await wired.store.read(lambda connection: track_records.listed(connection, environment))
     known = {(each.workflow, each.tool): each for each in found}

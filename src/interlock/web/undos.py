@@ -64,7 +64,7 @@ async def stop(request: Request) -> Response:
 
 
 async def by_hand(request: Request) -> Response:
-    """Record that a person undid by hand what could not be undone."""
+    """Record that a person undid by hand what an undo failed to take back."""
     person, use, name, reason = await _asked(request, "done")
     done = await use.by_hand(name, person=person.name, reason=reason)
     return json_response({"action": done.id, "state": done.state.value})
