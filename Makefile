@@ -54,6 +54,7 @@ soak: .venv/.ready ## Load the LLM gateway for 10 minutes (SOAK_SECONDS): memory
 torture: .venv/.ready ## Kill engines on both databases for 10 minutes each (TORTURE_SECONDS), then tell 10,000 simulated stories
 	$(BIN)/python -m tests.torture --database sqlite --seconds $${TORTURE_SECONDS:-600}
 	$(BIN)/python -m tests.torture --database postgresql --seconds $${TORTURE_SECONDS:-600}
+	$(BIN)/python -m tests.simulation --sweep
 	$(BIN)/python -m tests.simulation --seeds 10000
 
 unit: .venv/.ready ## Run the core's tests with branch coverage

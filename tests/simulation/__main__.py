@@ -1,4 +1,7 @@
-"""`python -m tests.simulation --seeds 10000` tells many stories; `--seed N --trace` replays one exactly."""
+"""`python -m tests.simulation --seeds 10000` tells many stories; `--seed N --trace` replays one exactly.
+
+`--sweep` tells two small stories again and again, each time killed before another step.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,10 @@ import argparse
 import sys
 import time
 
-from tests.simulation.story import Told, tell
+from tests.simulation.story import Plan, Story, Told, tell
+
+SWEPT = {"smooth": Plan.smooth(seed=3), "eventful": Plan.eventful(seed=65)}
+"""Stories that are killed before each of their steps. In the second, runs are undone and breakers open."""
 
 
 def say(line: str) -> None:
@@ -22,12 +28,29 @@ def main() -> int:
     parser.add_argument("--trace", action="store_true", help="with what happens, as it happens")
     parser.add_argument("--seeds", type=int, default=200, help="how many stories (default: 200)")
     parser.add_argument("--first", type=int, default=0, help="the first seed (default: 0)")
+    parser.add_argument("--sweep", action="store_true", help="kill two small stories before every step")
     asked = parser.parse_args()
+    if asked.sweep:
+        for name in SWEPT:
+            say(f"{name}: killed before each of {sweep(name)} steps, and nothing was lost")
+        return 0
     if asked.seed is not None:
         told = tell(asked.seed, trace=say if asked.trace else None)
         say(summary(told))
         return bool(told.violations)
     return bool(many(range(asked.first, asked.first + asked.seeds)))
+
+
+def sweep(name: str, *, every: int = 1, first: int = 1) -> int:
+    """Kill a story before every step of some; return how often. Raises `AssertionError` where it matters."""
+    kills = 0
+    for step in range(first, 10_000, every):
+        told = Story.of(SWEPT[name].killed_at(step)).tell()
+        assert not told.violations, f"{name}, killed before step {step}:\n{summary(told)}"
+        if not told.kills:  # the story is shorter
+            break
+        kills += 1
+    return kills
 
 
 def many(seeds: range) -> int:

@@ -61,6 +61,8 @@ def disk(story: Story) -> None:
         ]
     for flaw in flaws:
         story.wrong(flaw)
+    undone.everything(story)
+    tripped.everything(story)
 
 
 def everything(story: Story) -> None:
@@ -73,8 +75,6 @@ def everything(story: Story) -> None:
     _heard(story)
     _counted(story)
     _remembered(story)
-    undone.everything(story)
-    tripped.everything(story)
 
 
 def _decided(story: Story) -> None:

@@ -9,7 +9,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -75,12 +75,21 @@ class Plan:
         )
 
     @classmethod
-    def smooth(cls, *, seed: int, kill_steps: tuple[int, ...] = ()) -> Plan:
-        """Return a small plan in which nothing goes wrong but the kills that are asked for."""
+    def smooth(cls, *, seed: int) -> Plan:
+        """Return a small plan in which nothing goes wrong."""
         return cls(
             seed=seed, agents=2, orders=3, trouble=0.0, lost=0.0, unknown=0.0, unreadable=0.0, shuffle=False,
-            kill_steps=kill_steps, kill_commits=(), quiet=True,
+            kill_steps=(), kill_commits=(), quiet=True,
         )  # fmt: skip
+
+    @classmethod
+    def eventful(cls, *, seed: int) -> Plan:
+        """Return a small plan of tools that fail, runs that are undone, and breakers that open."""
+        return replace(cls.smooth(seed=seed), orders=4, trouble=0.3, steady=True, quiet=False)
+
+    def killed_at(self, step: int) -> Plan:
+        """Return the plan with one kill, before a step of the engine."""
+        return replace(self, kill_steps=(step,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

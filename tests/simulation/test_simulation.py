@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.simulation import tripped
-from tests.simulation.__main__ import summary
+from tests.simulation.__main__ import SWEPT, summary, sweep
 from tests.simulation.loop import Loop, Owner
 from tests.simulation.shop import UNDOS
 from tests.simulation.story import Plan, Story, tell
@@ -44,15 +44,14 @@ def test_an_intent_that_was_approved_while_its_commit_was_in_doubt_is_never_said
     assert not told.violations, summary(told)
 
 
-def test_a_process_that_is_killed_before_any_step_loses_nothing() -> None:
-    kills = 0
-    for step in range(3, 600, 24):
-        told = Story.of(Plan.smooth(seed=3, kill_steps=(step,))).tell()
-        assert not told.violations, f"killed at step {step}:\n{summary(told)}"
-        if not told.kills:  # the story is shorter
-            break
-        kills += 1
-    assert kills > 5
+@pytest.mark.parametrize("name", SWEPT)
+def test_a_process_that_is_killed_before_any_step_loses_nothing(name: str) -> None:
+    assert sweep(name, every=24, first=3) > 5
+
+
+def test_in_the_story_that_is_killed_everywhere_runs_are_undone_and_breakers_open() -> None:
+    told = Story.of(SWEPT["eventful"]).tell()
+    assert (told.undone, told.openings) > (2, 1), summary(told)
 
 
 def test_a_seed_replays_exactly_in_another_process() -> None:

@@ -17,7 +17,7 @@ _KINDS = ("breaker.opened", "breaker.signed_off", "action.executing")
 
 
 def everything(story: Story) -> None:
-    """What must hold at the end."""
+    """What must hold at any moment; memory is compared where there is a process."""
     rows = story.look(sa.select(breakers))
     stands = _replayed(story)
     for row in rows:

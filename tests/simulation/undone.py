@@ -45,7 +45,7 @@ def times_begun(story: Story, undo: Any) -> int:
 
 
 def everything(story: Story) -> None:
-    """What must hold at the end."""
+    """What must hold at any moment: an undo and what it undoes move in one commit."""
     rows = {row.id: row for row in story.look(sa.select(actions))}
     undoing: dict[str, Any] = {}
     for row in rows.values():
