@@ -121,14 +121,15 @@ def undo(
     """Undo actions, newest first: the plan is shown, and its hash confirmed and signed."""
     path = f"/api/v1/state-reviews/{review}"
     with api() as client:
-        chosen = list(actions or ())
+        chosen, found = list(actions or ()), client.get(path).json()
         if everything:
-            found = client.get(path).json()
             open_ = [each for each in found["actions"] if each["action"] in found["left"]]
             chosen += [each["action"] for each in open_ if each["mark"] == "undoable"]
         shown = client.post(f"{path}/plan", json={"actions": chosen}).json()
         if not plan:
-            notes.print("Undone in this order: " + safe(", ".join(shown["actions"])))
+            said = {each["action"]: f"{each['tool']}, {each['mark']}" for each in found["actions"]}
+            ordered = (f"{each} ({said.get(each, '')})" for each in shown["actions"])
+            notes.print("Undone in this order: " + safe(", ".join(ordered)))
             typer.confirm(f"Plan {shown['digest'][:16]}…: undo these?", abort=True, err=True)
         body = {"actions": chosen, "plan": plan or shown["digest"], "reason": reason}
         done = client.post(f"{path}/undo", json=body).json()

@@ -26,7 +26,7 @@ from interlock.settings import environment_with, load
 from interlock.testing.desk import Desk
 
 _COMMAND = (sys.executable, "-m", "interlock.cli")
-_PATIENCE = 30.0
+_PATIENCE = 60.0
 _AGENT_TIME = 90.0
 _IDENTITY = ("-c", "user.name=Maria", "-c", "user.email=maria@example.com", "-c", "commit.gpgsign=false")
 
@@ -182,7 +182,7 @@ def events(agent: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Wait until `condition` holds. Raises `InterlockError` when it does not within 30 seconds."""
+    """Wait until `condition` holds. Raises `InterlockError` when it does not within a minute."""
     clock = Runtime.real().clock
     end = clock.monotonic() + _PATIENCE
     while not condition():
