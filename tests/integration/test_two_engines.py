@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Generator
@@ -13,10 +14,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from interlock.core.action import ActionState
 from interlock.core.answer import Broken, Completed, InDoubt, Refused, Waiting
 from interlock.core.document.workflow import Grant
 from interlock.core.lease import GRACE
-from interlock.core.model import SECOND, EffectClass, RiskTier
+from interlock.core.model import SECOND, EffectClass, OnFailure, RiskTier
+from interlock.services.close_run import close_run
+from interlock.services.compensate import Compensate
+from interlock.store import actions, runs
+from interlock.store.transaction import Transaction
 from interlock.testing import journal
 from support.engine import TOOLS, World, a_manifest, a_tool
 from support.other_engine import TIMEOUT, Slow
@@ -204,3 +212,35 @@ def test_a_restart_of_postgresql_loses_nothing(
         assert len(effects(tmp_path)) == 3
 
     play(tmp_path, postgres_url, story)
+
+
+@pytest.mark.parametrize("asked", ["its launcher", "a person"])
+def test_a_run_is_undone_though_another_engine_moves_an_action_of_it_meanwhile(
+    tmp_path: Path, postgres_url: str, asked: str
+) -> None:
+    async def story(world: World) -> None:
+        there = await World(tmp_path / "there", postgres_url, call_timeout=TIMEOUT).open()
+        await world.propose("shop.later", {"order": 1}, wait=0)
+        (later,) = await world.every()
+        moving = threading.Event()
+
+        def move(transaction: Transaction) -> None:
+            actions.move(transaction, later, ActionState.APPROVED, by="the clock")
+            moving.set()
+            time.sleep(0.3)  # until the end of the run waits for this commit
+
+        moved = asyncio.ensure_future(there.store.transact(move))
+        await asyncio.to_thread(moving.wait)
+        if asked == "a person":
+            await Compensate(store=world.store, memory=world.memory).run(
+                world.run, person="deng", reason="a mistake"
+            )
+        else:
+            await close_run(
+                store=world.store, memory=world.memory, run=world.run, reason="1", by="it", failed=True
+            )
+        await moved
+        assert (await world.store.read(lambda found: runs.get(found, world.run))).aborting == world.run
+        await there.close()
+
+    play(tmp_path, postgres_url, story, a_manifest(on_failure=OnFailure.UNDO))

@@ -31,7 +31,9 @@ from tests.torture.engine import Life  # noqa: E402
 
 from interlock.core.model import SECOND  # noqa: E402
 
-_SHORT, _LONG = 0.1, 1.2  # seconds: engines that die as they start, and such as get something done
+_SHORT, _LONG, _CALM = 0.08, 1.2, 0.18
+"""Seconds until the next blow: most come in a row, and that share when the engines are at work."""
+_STARTING = 3.0
 _STOPPED = 6.5  # longer than a lease
 _STILL, _MOST, _ENDING = (
     30.0,
@@ -55,7 +57,11 @@ class Engines:
         """Kill one again and again, and stop one for a while now and then where there are others."""
         ends = time.monotonic() + seconds
         while time.monotonic() < ends:
-            self._wait(_pause())
+            if random.random() < _CALM:
+                self._until_up()
+                self._wait(random.expovariate(1 / _LONG))
+            else:
+                self._wait(random.expovariate(1 / _SHORT))
             which = random.randrange(len(self.pids))
             if which in self._stopped:
                 continue
@@ -100,6 +106,16 @@ class Engines:
         self._send(which, signal.SIGKILL, "killed")
         return os.waitpid(pid, 0)[1]
 
+    def _until_up(self) -> None:
+        """Let the engines get to work, however slow this machine is."""
+        ends = time.monotonic() + _STARTING
+        while time.monotonic() < ends and not all(map(self._is_up, range(len(self.pids)))):
+            self._wait(0.05)
+
+    def _is_up(self, which: int) -> bool:
+        last = self.lives[which].lines("lives")[-1:]
+        return which in self._stopped or [each[0] for each in last] == [str(self.pids[which])]
+
     def _wait(self, seconds: float) -> None:
         """Wait; who is stopped goes on in its time."""
         ends = time.monotonic() + seconds
@@ -121,11 +137,6 @@ class Engines:
         code = os.waitstatus_to_exitcode(status)
         if code not in (0, -signal.SIGKILL):
             self.crashed.append(f"engine {which} ended by itself with {code}")
-
-
-def _pause() -> float:
-    """Return how long to wait before the next blow: most come in a row, some after a while."""
-    return random.expovariate(1 / (_LONG if random.random() < 0.15 else _SHORT))
 
 
 def fork(work: Coroutine[Any, Any, None]) -> int:

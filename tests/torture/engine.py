@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import random
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 from tests.torture.outside import TIMEOUT
 from tests.torture.shop import manifest
 
+from interlock.errors import StoreUnavailable
 from interlock.runtime import EventLoopScheduler, SystemClock
 from interlock.upstream.executor import Bridge, Dispatch, Failed, NotSent, Outcome, Succeeded, Unknown
 from support.engine import World
@@ -119,6 +121,20 @@ async def prepare(life: Life) -> None:
     await engine.close()
 
 
+async def _opened(life: Life) -> Engine:
+    """Start, and again where the database does not answer in time, as whoever supervises it would."""
+    while True:
+        engine = Engine(life)
+        try:
+            await engine.open()
+        except StoreUnavailable as error:
+            sys.stderr.write(f"engine {life.number} begins anew: {error.message}\n")
+            if (store := getattr(engine, "store", None)) is not None:
+                store.close_now()
+        else:
+            return engine
+
+
 async def live(life: Life) -> None:
     """Work until killed, or until nothing is left to do."""
     from tests.torture.people import decide, sign
@@ -126,8 +142,7 @@ async def live(life: Life) -> None:
 
     from support.engine import DENG, MARIA
 
-    engine = Engine(life)
-    await engine.open()
+    engine = await _opened(life)
     with life.file("lives").open("a") as file:
         file.write(f"{os.getpid()} {engine.calls.process} {time.time()}\n")
     beside = [

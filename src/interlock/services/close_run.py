@@ -6,14 +6,18 @@ it waits: then the clock ends it, when the last of these was decided or has expi
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from interlock.core.action import Action, ActionState
 from interlock.core.model import OnFailure
+from interlock.errors import SnapshotMoved, StateConflict
 from interlock.store import actions, approvals, compensations, runs
 from interlock.store.database import Store, Transaction
 from interlock.store.memory import Memory
 from interlock.store.run_rows import Run, RunState
+
+ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +46,8 @@ async def close_run(
     `person` is set when a person ends it; otherwise its own launcher does. With `keep_waiting` it stays
     open, without a launcher, while a call of it waits for a person or for its time. A launcher says with
     `ungoverned` that its program went past the gateway, which the record keeps. A run that `failed` is undone
-    where its workflow says so (E3); then nothing waits any more.
+    where its workflow says so (E3); then nothing waits any more. Where another engine moves an action of it
+    meanwhile, all is looked at anew: a launcher that has ended does not ask again.
     """
 
     def work(transaction: Transaction) -> Closed:
@@ -68,6 +73,9 @@ async def close_run(
         approvals.cancel_open(transaction, memory, run=run, by=by, reason="the run ended")
         return Closed(run=runs.get(transaction.connection, run), cancelled=waiting)
 
+    for _ in range(ATTEMPTS - 1):
+        with suppress(StateConflict, SnapshotMoved):
+            return await store.transact(work)
     return await store.transact(work)
 
 

@@ -6,17 +6,19 @@ Each needs a reason. What cannot be undone is said one by one; a refusal is on r
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
 from interlock.core import compensation
 from interlock.core.action import Action, ActionState
-from interlock.errors import InterlockError, StateConflict, UsageError
+from interlock.errors import InterlockError, SnapshotMoved, StateConflict, UsageError
 from interlock.store import actions, compensations, runs, second_steps, undos
 from interlock.store.compensations import RunUndone, Undone
 from interlock.store.database import Store, Transaction
 from interlock.store.memory import LiveAction, Memory
 
+ATTEMPTS = 5
 T = TypeVar("T")
 _S = ActionState
 _UNSENT = frozenset({_S.APPROVED})
@@ -39,12 +41,18 @@ class Compensate:
         )
 
     async def run(self, name: str, *, person: str, reason: str) -> RunUndone:
-        """End a run, and undo everything in it that can be, the last first. Raises as `action` does."""
+        """End a run, and undo everything in it that can be, the last first. Raises as `action` does.
+
+        Where another engine moves an action of it meanwhile, all is looked at anew.
+        """
 
         def work(transaction: Transaction) -> RunUndone:
             found, said = runs.get(transaction.connection, name), _said(reason)
             return compensations.abort(transaction, self.memory, found, by=person, reason=said, person=person)
 
+        for _ in range(ATTEMPTS - 1):
+            with suppress(StateConflict, SnapshotMoved):
+                return await self.store.transact(work)
         return await self._or_refuse("undo run", name, person, work)
 
     async def stop(self, name: str, *, person: str, reason: str) -> Undone:
