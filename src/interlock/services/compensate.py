@@ -83,7 +83,7 @@ class Compensate:
             raise
 
     def _action(self, transaction: Transaction, name: str, person: str, reason: str) -> Undone:
-        action = actions.get(transaction.connection, name)
+        action = actions.held(transaction, name)
         undo = undos.of(transaction.connection, self.memory, action)
         why = compensation.kept(action, undo, transaction.now)
         if why is not None:

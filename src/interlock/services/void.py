@@ -29,7 +29,7 @@ class Void:
 
         While a confirmation of it may have happened nothing is voided; how that ends sets the timer anew.
         """
-        action = actions.get(transaction.connection, name)
+        action = actions.held(transaction, name)
         if action.state is not ActionState.PENDING_SETTLEMENT:
             return
         if action.due_at > transaction.now:
@@ -58,7 +58,7 @@ class Void:
         )
 
     def _action(self, transaction: Transaction, name: str, person: str, reason: str) -> Action:
-        action = actions.get(transaction.connection, name)
+        action = actions.held(transaction, name)
         if not reason:
             raise UsageError("To void needs a reason.", hint="Add --reason.")
         why = second_step.not_to_void(action, self._second(transaction, name))

@@ -178,6 +178,13 @@ def get(connection: sa.Connection, action: str) -> Action:
     return action_of(row)
 
 
+def held(transaction: Transaction, action: str) -> Action:
+    """Return an action that nobody else moves before this commit, nor makes final. Raises `NotFound`."""
+    query = sa.select(actions.c.id).where(actions.c.id == action).with_for_update()
+    transaction.execute(query).all()
+    return get(transaction.connection, action)
+
+
 def free_key(transaction: Transaction, action: Action) -> None:
     """Let the key of an action stand for nothing: what was never sent may be asked for again under it."""
     if action.idempotency_key:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from interlock.core import compensation
 from interlock.core.action import Action, ActionState
 from interlock.core.compensation import Kept, Plan
-from interlock.store import actions, approvals, runs, undos
+from interlock.store import actions, approvals, runs, second_steps, undos
 from interlock.store.memory import Memory
 from interlock.store.run_rows import Run, RunState
 from interlock.store.transaction import Transaction
@@ -62,6 +62,7 @@ def abort(
     cancelled: list[str] = []
     for each in family:
         cancelled += approvals.cancel_open(transaction, memory, run=each, by=by, reason="the run is undone")
+    second_steps.hold(transaction, family)
     found = undos.done_in(transaction.connection, family)
     planned = compensation.plan(
         [(each, undos.of(transaction.connection, memory, each)) for each in found], transaction.now

@@ -87,6 +87,13 @@ def is_settlement(connection: sa.Connection, action: str) -> bool:
     return connection.execute(query).scalar_one_or_none() == StepKind.CONFIRM.value
 
 
+def hold(transaction: Transaction, family: list[str]) -> None:
+    """Let nothing in these runs become final before this commit: what is taken back is seen as it stands."""
+    query = sa.select(rows.c.id).join(second_steps, second_steps.c.action == rows.c.id)
+    query = query.where(rows.c.run.in_(family)).order_by(rows.c.id).with_for_update(of=rows)
+    transaction.execute(query).all()
+
+
 def require_standing(transaction: Transaction, second: Action) -> None:
     """Check that what a second step makes final still stands, and keep it so until the commit.
 
