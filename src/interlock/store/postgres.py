@@ -127,9 +127,10 @@ _POSTGRES: dict[str, tuple[str, str]] = {
 }
 
 
+_GONE = frozenset({"OperationalError", "InterfaceError", "ConnectionTimeout"})
+
+
 def _lost(error: BaseException | None) -> bool:
     state = getattr(error, "sqlstate", None)
     kind = type(error).__name__
-    return (state is None and kind in {"OperationalError", "InterfaceError"}) or str(state).startswith(
-        ("08", "57P", "25P03")
-    )
+    return (state is None and kind in _GONE) or str(state).startswith(("08", "57P", "25P03"))
