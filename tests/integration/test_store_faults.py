@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -412,6 +413,13 @@ def test_a_connection_lost_in_commit_is_unknown_and_the_chain_goes_on(
     asyncio.run(story())
     store.close_now()
     assert verify_database(settings).ok
+
+
+def test_a_database_server_that_does_not_answer_is_said_to_be_unreachable(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://postgres@127.0.0.1:{silent.getsockname()[1]}/interlock"
+        with pytest.raises(StoreUnavailable, match="cannot be reached"):
+            Store.open(a_settings(tmp_path, database=url), Runtime.real(), patience=1)
 
 
 def test_a_postgres_restart_is_survived_without_one_of_ours(
