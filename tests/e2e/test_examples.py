@@ -87,7 +87,9 @@ def listed(server: Served, state: str) -> list[dict[str, Any]]:
     return server.api(f"actions?state={state}")["items"]
 
 
-@pytest.mark.parametrize("folder", [MAIL, BOX, BANK], ids=lambda each: each.name)
+@pytest.mark.parametrize(
+    "folder", [MAIL, BOX, pytest.param(BANK, marks=pytest.mark.long(25))], ids=lambda each: each.name
+)
 def test_the_page_of_an_example_does_what_it_shows(folder: Path, tmp_path: Path) -> None:
     """A newcomer types what stands there, in a copy of the folder."""
     copy = tmp_path / folder.name

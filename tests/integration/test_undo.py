@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -313,6 +314,38 @@ async def test_what_never_gets_an_answer_is_given_up_and_may_be_undone_by_hand(c
     assert (await undo_of(world, action)).state is ActionState.IN_DOUBT
     done = await people(world).by_hand(action.id, person="maria", reason="taken back in the console")
     assert done.state is ActionState.COMPENSATED
+
+
+async def test_an_undo_that_failed_is_not_sent_again_with_its_run(world: World) -> None:
+    action, other = await did(world), await did(world, number=2)
+    world.script.answers = [failed()]
+    await people(world).action(action.id, person="maria", reason="a mistake")
+    await world.until(action.id, "compensation_failed")
+    sent = len(world.script.effects)
+    undone = await people(world).run(world.run, person="maria", reason="all of it")
+    await world.until(other.id, "compensated")
+    assert [(each.action, each.code) for each in undone.kept] == [(action.id, "undo_failed")]
+    assert (await world.action(action.id)).state is ActionState.COMPENSATION_FAILED
+    assert len(world.script.effects) == sent + 1
+
+
+async def test_what_a_person_saw_while_a_call_could_still_land_is_not_believed_later(clocked: World) -> None:
+    world, gate = clocked, threading.Event()
+    world.script.answers = [UNKNOWN]
+    await world.propose("shop.write", {"order": 1}, wait=5)
+    (doubted,) = await world.every()
+    busy = asyncio.create_task(world.store.transact(lambda _: gate.wait(10)))
+    await asyncio.sleep(0.05)
+    resolving = asyncio.create_task(
+        world.resolve.action(doubted.id, happened=False, person="deng", reason="not there")
+    )
+    await asyncio.sleep(0.05)
+    world.ahead(300)
+    gate.set()
+    await busy
+    with pytest.raises(StateConflict, match="may still land"):
+        await resolving
+    await world.resolve.action(doubted.id, happened=True, person="deng", reason="it is there")
 
 
 async def test_a_person_stops_an_undo_before_it_is_sent_and_may_change_their_mind(world: World) -> None:

@@ -146,6 +146,7 @@ class Story:
         self._steps = 0
         self.loop.kill_at = self._kill_now
         self._waiting: list[Future] = []
+        self._dead: Process | None = None
 
     @classmethod
     def of(cls, plan: Plan, trace: Callable[[str], None] | None = None) -> Story:
@@ -244,6 +245,7 @@ class Story:
         self.kills += 1
         self.told("the process is killed")
         dead, self.process = self._starting, None
+        self._dead = dead
         dead.die()
         check.disk(self)
         with self.loop.owned(None):
@@ -261,7 +263,7 @@ class Story:
 
     def _begun(self, begun: Any) -> None:
         error = begun.exception()
-        if isinstance(error, Gone):
+        if isinstance(error, Gone) or self._starting is self._dead:  # it may die as it is up
             return
         if error is not None:
             self._starting.die()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SECONDS = os.environ.get("TORTURE_SECONDS", "50")
+SECONDS = os.environ.get("TORTURE_SECONDS", "45")
 
 
 @pytest.mark.long(60)

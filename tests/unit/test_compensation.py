@@ -160,6 +160,12 @@ def test_a_plan_undoes_each_action_once_the_last_first_and_loses_none_that_happe
             assert action.id in (kept_ids if undo is None else undone)
 
 
+def test_an_undo_that_failed_is_left_to_a_person_where_its_run_is_undone() -> None:
+    planned = plan([(an_action(_S.COMPENSATION_FAILED), UNDO)], 10)
+    assert (planned.undone, [each.code for each in planned.kept]) == ((), ["undo_failed"])
+    assert kept(an_action(_S.COMPENSATION_FAILED), UNDO, 10) is None
+
+
 @given(st.lists(actions, max_size=12, unique_by=lambda each: each.id))
 def test_the_order_does_not_depend_on_how_it_is_asked(found: list[Action]) -> None:
     assert in_order(found) == in_order(list(reversed(found)))

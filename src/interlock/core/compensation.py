@@ -189,7 +189,7 @@ def plan(found: Iterable[tuple[Action, Undo | None]], now: int) -> Plan:
     awaited: list[Action] = []
     left: list[Kept] = []
     for action, undo in found:
-        why = kept(action, undo, now)
+        why = kept(action, undo, now) or _failed_before(action)
         if why is None:
             undone.append(action)
         elif why.code in _AWAITED:
@@ -197,6 +197,14 @@ def plan(found: Iterable[tuple[Action, Undo | None]], now: int) -> Plan:
         elif why.code not in _NOTHING_TO_SAY:
             left.append(why)
     return Plan(undone=tuple(in_order(undone)), awaited=tuple(awaited), kept=tuple(left))
+
+
+def _failed_before(action: Action) -> Kept | None:
+    """Say that an undo which failed, or may have happened, is not sent again with its run."""
+    if action.state is not _S.COMPENSATION_FAILED:
+        return None
+    said = f"{action.id} was to be undone, and that failed: look, then have it tried again by itself."
+    return Kept(action=action.id, tool=action.tool, code="undo_failed", message=said)
 
 
 _AWAITED = frozenset(_SAYS[state][0] for state in AWAITED)

@@ -1,6 +1,7 @@
 """A person says what became of a call whose outcome is not known. Nothing is ever sent again for it.
 
-Until its lease has ended a call that was sent may still land, so it cannot be resolved before.
+Until its lease has ended a call that was sent may still land, so it cannot be resolved before. What counts is
+when the person says so: what they saw earlier proves nothing of what has landed since.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ class Resolve:
         """Record that it did or did not happen. Raises `UsageError`, `StateConflict`, `NotFound`."""
         if not reason.strip():
             raise UsageError("To resolve needs a reason: how do you know?", hint="Add --reason.")
+        said_at = self.store.now()
         return await self.store.transact(
-            lambda transaction: self._resolve(transaction, action, happened, person, reason.strip())
+            lambda transaction: self._resolve(transaction, action, happened, person, reason.strip(), said_at)
         )
 
     def _resolve(
-        self, transaction: Transaction, name: str, happened: bool, person: str, reason: str
+        self, transaction: Transaction, name: str, happened: bool, person: str, reason: str, said_at: int
     ) -> Action:
         action = actions.get(transaction.connection, name)
         if action.state is not ActionState.IN_DOUBT:
@@ -39,8 +41,9 @@ class Resolve:
                 f"The action {name} is {action.state.value}, not in doubt.",
                 hint=f"interlock actions show {name}",
             )
-        if transaction.now < action.lease_until:
-            seconds = (action.lease_until - transaction.now) // SECOND + 1
+        seen_at = min(said_at, transaction.now)
+        if seen_at < action.lease_until:
+            seconds = (action.lease_until - seen_at) // SECOND + 1
             raise StateConflict(
                 f"The call may still land at the tool server for another {seconds} s.",
                 hint="Look there afterwards, then resolve it.",
