@@ -25,6 +25,7 @@ from interlock.core.document.identity import Person
 from interlock.core.document.workflow import Grant
 from interlock.core.model import SECOND, Json
 from interlock.errors import CommitUnknown, StoreUnavailable
+from interlock.services.recover import Recover
 from interlock.services.verify_audit import verify_database
 from interlock.store.database import Transaction
 from interlock.store.schema import action_moves, actions, audit, run_calls, runs
@@ -370,6 +371,24 @@ def test_a_write_without_an_answer_is_never_sent_again(tmp_path: Path) -> None:
         for _ in range(3):
             assert await world.propose("shop.write") == first
         assert len(world.script.effects) == 1
+
+    play(tmp_path, story)
+
+
+def test_an_intent_that_was_approved_and_sent_while_its_commit_was_in_doubt_is_never_said_not_to_be_sent(
+    tmp_path: Path,
+) -> None:
+    async def story(world: World) -> None:
+        world.script.answers = [UNKNOWN]
+        waiting = await world.propose("shop.refund")
+        assert isinstance(waiting, Waiting)
+        await world.approve(waiting.approval)
+        await world.until(waiting.action, "in_doubt")
+        recover = Recover(
+            store=world.store, memory=world.memory, runtime=world.runtime, process="prc_1", call_timeout=60
+        )
+        assert await recover.disown(waiting.action, world.proposal("shop.refund").request)
+        assert (await world.action(waiting.action)).state == "in_doubt"
 
     play(tmp_path, story)
 
