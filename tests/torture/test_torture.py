@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SECONDS = os.environ.get("TORTURE_SECONDS", "45")
+SECONDS = os.environ.get("TORTURE_SECONDS", "40")
 
 
-@pytest.mark.long(60)
+@pytest.mark.long(65)
 @pytest.mark.timeout(float(SECONDS) + 330)
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_engines_that_are_killed_at_random_lose_nothing_and_do_nothing_twice_or_unasked(
