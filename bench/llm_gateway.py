@@ -1,8 +1,9 @@
-"""What the LLM gateway costs: `python -m bench.llm_gateway [--quick] [--peer]`.
+"""What the LLM gateway costs: `python -m bench.llm_gateway [--quick] [--peer] [--spans]`.
 
 One run measures, in turns, a native model server directly, through a bare aiohttp pass-through, through
 `interlock serve` with identity, five budgets, prices, audit and ledger on, and with `--peer` through the
-LiteLLM proxy (`bench/peers-litellm.txt`, in an environment of its own). Gateways are pinned to one core, the
+LiteLLM proxy (`bench/peers-litellm.txt`, in an environment of its own). With `--spans` each call is a span
+too, sent to a collector (the model server takes what is posted to it). Gateways are pinned to one core, the
 client and the model server to the other. Only ratios of this run are judged; a missed floor fails the run.
 """
 
@@ -225,6 +226,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a third of the calls")
     parser.add_argument("--peer", action="store_true", help="measure the LiteLLM proxy too")
+    parser.add_argument("--spans", action="store_true", help="send a span of each call to a collector")
     options = parser.parse_args()
     ports = free_ports(4)
     model_server = f"http://127.0.0.1:{ports[0]}"
@@ -236,7 +238,9 @@ def main() -> None:
         serve = [sys.executable, "-m", "interlock.cli", "serve", "--quiet", "--port", str(ports[2])]
         stack.enter_context(running(upstream(folder, ports[0]), ports[0], 1))
         stack.enter_context(running(bare, ports[1], 0))
-        ours = stack.enter_context(running(serve, ports[2], 0, INTERLOCK_DATA=str(folder / "data")))
+        told = {"OTEL_EXPORTER_OTLP_ENDPOINT": model_server} if options.spans else {}
+        data = str(folder / "data")
+        ours = stack.enter_context(running(serve, ports[2], 0, INTERLOCK_DATA=data, **told))
         ways = [Way("direct", ports[0]), Way("bare aiohttp", ports[1]), Way("interlock", ports[2], token)]
         if options.peer:
             stack.enter_context(running(litellm(folder, ports[3], model_server), ports[3], 0))

@@ -36,6 +36,13 @@ def pages() -> dict[Path, str]:
     }
 
 
+_TELEMETRY = """
+OpenTelemetry's own variables say where [spans](llm-gateway.md#spans) go: `OTEL_EXPORTER_OTLP_ENDPOINT` or
+`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, with `..._HEADERS`, `..._CERTIFICATE` and their kin. Without one of the
+two, or with `OTEL_SDK_DISABLED=true` or `OTEL_TRACES_EXPORTER=none`, nothing is sent.
+"""
+
+
 def settings_page() -> str:
     """Return the page of settings."""
     rows = [
@@ -46,7 +53,7 @@ def settings_page() -> str:
         "Settings",
         "Each setting is an environment variable, read once when a process starts. `serve` takes the most\n"
         "used ones as options too; an option wins.",
-        _table(("variable", "default", "meaning"), rows),
+        _table(("variable", "default", "meaning"), rows) + _TELEMETRY,
     )
 
 

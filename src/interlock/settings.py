@@ -153,6 +153,17 @@ def child_environment(environ: Mapping[str, str] | None = None) -> dict[str, str
     return {name: source[name] for name in ("PATH", "HOME", "LANG") if name in source}
 
 
+def exports_spans(environ: Mapping[str, str] | None = None) -> bool:
+    """Return whether OpenTelemetry's own variables name a collector that spans are wanted at (C3)."""
+    source = os.environ if environ is None else environ
+    if source.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return False
+    if "otlp" not in source.get("OTEL_TRACES_EXPORTER", "otlp").lower():
+        return False
+    names = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    return any(source.get(name) for name in names)
+
+
 def secret(name: str, environ: Mapping[str, str] | None = None) -> str | None:
     """Return the value that `secret://env/<name>` stands for, or None where it is not set."""
     source = os.environ if environ is None else environ

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import platform
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from interlock import __version__
 from interlock.app.followed import follow_all
 from interlock.app.roles import ALL, Role, Roles, require_shared
 from interlock.model_call.engine import ModelCalls
@@ -21,7 +24,7 @@ from interlock.services.load_bundle import load_bundle
 from interlock.services.spend import Spend
 from interlock.services.track import TrackRecords
 from interlock.services.trip import Breakers
-from interlock.settings import Settings, secret
+from interlock.settings import Settings, exports_spans, secret
 from interlock.store import revocations, run_facts
 from interlock.store.budgets import Budgets
 from interlock.store.database import Store
@@ -36,6 +39,11 @@ from interlock.wiring import Wired, WiredModels
 
 if TYPE_CHECKING:
     from interlock.upstream.llm.transport import Transport
+    from interlock.upstream.span import Spans
+    from interlock.upstream.spans import SpanExport
+
+log = logging.getLogger(__name__)
+_NO_TELEMETRY = "the extra is not there (pip install 'interlock[telemetry]')"
 
 
 @asynccontextmanager
@@ -58,17 +66,24 @@ async def wire_models(
     """
     require_shared(roles, shared=bool(settings.database))
     world = runtime or Runtime.real()
-    store, tokenizer = Store.open(settings, world), Tokenizer()
+    store, tokenizer, spans = Store.open(settings, world), Tokenizer(), _spans(settings)
     try:
         require_shared(roles, shared=not store.alone)
-        yield await _wired(settings, world, store, tokenizer, roles)
+        yield await _wired(settings, world, store, tokenizer, roles, spans)
     finally:
         tokenizer.close()
+        if spans is not None:
+            await asyncio.to_thread(spans.close)
         await store.close()
 
 
 async def _wired(
-    settings: Settings, runtime: Runtime, store: Store, tokenizer: Tokenizer, roles: Roles
+    settings: Settings,
+    runtime: Runtime,
+    store: Store,
+    tokenizer: Tokenizer,
+    roles: Roles,
+    spans: Spans | None,
 ) -> WiredModels:
     follow = Follow(store=store, runtime=runtime, environment=settings.environment)
     await follow.begin()
@@ -77,18 +92,8 @@ async def _wired(
     process = _this_process(settings, roles)
     switch = KillSwitch(store=store, memory=memory, runtime=runtime, settings=settings, process=process)
     await switch.load()
-    breakers = Breakers(store=store, memory=memory)
-    recoveries = Recoveries(memory)
-    store.land(recoveries.land)
-    store.follow(recoveries.follow)
-    store.follow(Proposals(memory).follow)
-    store.follow(breakers.follow)
-    store.follow(Outcomes(memory).follow)
+    breakers, tracked = await _followers(store, memory)
     switch.followers.append(breakers.pressed)
-    await breakers.load()
-    tracked = TrackRecords(store=store, memory=memory)
-    store.follow(tracked.follow)
-    await tracked.load()
     takes = bool(roles & {Role.CONTROL, Role.WORKER})
     prices = Prices(store=store, memory=memory, runtime=runtime, takes=takes)
     budgets = Budgets(store=store, memory=memory, runtime=runtime)
@@ -121,13 +126,40 @@ async def _wired(
         kill=switch,
         breakers=breakers,
         tracked=tracked,
-        models=_models(store, memory, spend, runtime),
+        models=_models(store, memory, spend, runtime, spans),
     )
     follow_all(wired)
     return wired
 
 
-def _models(store: Store, memory: Memory, spend: Spend, runtime: Runtime) -> ModelCalls:
+async def _followers(store: Store, memory: Memory) -> tuple[Breakers, TrackRecords]:
+    """Have all that learns from actions do so in the commits of their moves."""
+    breakers, recoveries = Breakers(store=store, memory=memory), Recoveries(memory)
+    store.land(recoveries.land)
+    store.follow(recoveries.follow)
+    store.follow(Proposals(memory).follow)
+    store.follow(breakers.follow)
+    store.follow(Outcomes(memory).follow)
+    await breakers.load()
+    tracked = TrackRecords(store=store, memory=memory)
+    store.follow(tracked.follow)
+    await tracked.load()
+    return breakers, tracked
+
+
+def _spans(settings: Settings) -> SpanExport | None:
+    """Return where spans go, None where nobody asked for them or nothing is installed that sends them."""
+    if not exports_spans():
+        return None
+    try:
+        from interlock.upstream.spans import SpanExport
+    except ImportError:
+        log.warning("no spans are sent: OTEL_… names a collector, but %s", _NO_TELEMETRY)
+        return None
+    return SpanExport(environment=settings.environment, version=__version__)
+
+
+def _models(store: Store, memory: Memory, spend: Spend, runtime: Runtime, spans: Spans | None) -> ModelCalls:
     return ModelCalls(
         store=store,
         memory=memory,
@@ -135,6 +167,7 @@ def _models(store: Store, memory: Memory, spend: Spend, runtime: Runtime) -> Mod
         spend=spend,
         degrade=Degrade(memory=memory, price=spend.price, habits=spend.habits),
         runtime=runtime,
+        spans=spans,
     )
 
 

@@ -24,12 +24,16 @@ from interlock.store.memory import Memory
 from interlock.upstream.llm.ask import Ask
 from interlock.upstream.llm.body import write
 from interlock.upstream.llm.providers import Providers, cap_field
+from interlock.upstream.span import Spans
 
 PATIENCE = 30.0
 """Seconds a call waits for a slot at its provider before it is told to come again."""
 
 STEP = "interlock-step"
 """The request header in which an agent may name the step that a call belongs to (B1)."""
+
+TRACE = "traceparent"
+"""The request header that names the span of the caller (W3C Trace Context)."""
 
 PIN = "interlock-pin"
 """The request header in which an agent may name items of the history that no trimming takes from (B4)."""
@@ -46,6 +50,7 @@ class Attempts:
     spend: Spend
     degrade: Degrade
     scheduler: Scheduler
+    spans: Spans | None = None
 
     async def along(self, routes: tuple[Route, ...], life: Life, caller: Caller) -> Refusal | None:
         """Try the routes in their order, and return why there is no answer, if there is none."""
@@ -82,6 +87,7 @@ class Attempts:
             customer="" if customer is None else _labelled(customer, request),
             step=request.header(STEP),
             pinned=pinned(request.header(PIN)),
+            traceparent="" if self.spans is None else request.header(TRACE),
         )
 
     async def _attempt(
@@ -94,7 +100,7 @@ class Attempts:
             return unrecorded(error)
         if not isinstance(paid, Attempt):
             return unpaid(paid)
-        relay = Relay(life, paid, caller, spend=self.spend, scheduler=self.scheduler)
+        relay = Relay(life, paid, caller, spend=self.spend, scheduler=self.scheduler, spans=self.spans)
         try:
             return await self._sent(relay, life.request, last=last)
         except UpstreamUnavailable as error:

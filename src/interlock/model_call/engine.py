@@ -24,6 +24,7 @@ from interlock.store.database import JournalEntry, Store
 from interlock.store.flights import Flight
 from interlock.store.memory import Memory
 from interlock.upstream.llm.providers import Providers
+from interlock.upstream.span import Spans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,7 @@ class ModelCalls:
     spend: Spend
     degrade: Degrade
     runtime: Runtime
+    spans: Spans | None = None
     attempts: Attempts = field(init=False)
 
     def __post_init__(self) -> None:
@@ -45,6 +47,7 @@ class ModelCalls:
             spend=self.spend,
             degrade=self.degrade,
             scheduler=self.runtime.scheduler,
+            spans=self.spans,
         )
         object.__setattr__(self, "attempts", attempts)
 

@@ -16,11 +16,13 @@ from interlock.core.usage import Usage, UsageSource, estimated, tokens
 from interlock.errors import OutcomeUnknown, UpstreamError
 from interlock.model_call.answer import Caller, Told
 from interlock.model_call.life import Life
+from interlock.model_call.span import span_of
 from interlock.runtime import Scheduler
 from interlock.services.spend import Attempt, Report, Spend
 from interlock.upstream.llm.meter import Meter
 from interlock.upstream.llm.surface import Operation
 from interlock.upstream.llm.transport import Incoming
+from interlock.upstream.span import Spans
 
 NEARLY = 80
 """Percent of the output cap from which on a stream without a caller is read on for its usage."""
@@ -32,7 +34,14 @@ class Relay:
     """The way of one answer. `incoming` is the answer once it has begun; `ending` how the attempt ended."""
 
     def __init__(
-        self, life: Life, paid: Attempt, caller: Caller, *, spend: Spend, scheduler: Scheduler
+        self,
+        life: Life,
+        paid: Attempt,
+        caller: Caller,
+        *,
+        spend: Spend,
+        scheduler: Scheduler,
+        spans: Spans | None = None,
     ) -> None:
         self.paid = paid
         self.ending = Ending.ANSWERED
@@ -40,6 +49,7 @@ class Relay:
         self._draining = False
         self._life = life
         self._spend = spend
+        self._spans = spans
         self._scheduler = scheduler
         self._caller = caller
         self._tells = paid.ask.body.wants_usage
@@ -88,6 +98,9 @@ class Relay:
         if self.incoming is not None:
             self.incoming.close()
         self._settle()
+        if self._spans is not None:
+            status = 0 if self.incoming is None else self.incoming.status
+            self._spans(span_of(self.paid, self.ending, served=self._meter.model, status=status))
 
     @property
     def _nearly_done(self) -> bool:

@@ -97,7 +97,19 @@ class Beyond:
 class Attempt:
     """Money set aside for one attempt. `cap` is the output cap to set where the caller set none."""
 
-    __slots__ = ("ask", "cap", "cost", "degraded", "held", "id", "quote", "route", "started_at", "usage")
+    __slots__ = (
+        "ask",
+        "cap",
+        "cost",
+        "degraded",
+        "ended_at",
+        "held",
+        "id",
+        "quote",
+        "route",
+        "started_at",
+        "usage",
+    )
 
     def __init__(self, ask: Ask, route: Route, quote: Quote, held: Held, *, cap: int | None, at: int) -> None:
         self.id = held.attempt
@@ -110,6 +122,7 @@ class Attempt:
         self.degraded: tuple[str, ...] = ()
         self.cost: int | None = None
         self.usage: Usage | None = None
+        self.ended_at = 0
 
     @property
     def beyond(self) -> Beyond | None:
@@ -305,7 +318,7 @@ class Spend:
         if attempt.cost is not None:
             return
         usage = charged(report.ending, report.reported, report.seen, complete=report.complete)
-        attempt.usage = usage
+        attempt.usage, attempt.ended_at = usage, self._clock.now()
         if usage is None or not attempt.ask.surface.metered:
             attempt.cost = 0
             self.release(attempt)
@@ -427,6 +440,6 @@ class Spend:
             degraded=attempt.degraded,
             context_tokens=usage.context,
             started_at=attempt.started_at,
-            ended_at=self._clock.now(),
+            ended_at=attempt.ended_at,
             step=ask.step,
         )

@@ -14,7 +14,8 @@ class Ask:
 
     `requested` is the model that the caller named, whatever `body` asks for by now. `pinned` are the items of
     the history that stay whole, by their indices; None: all of them.
-    `ratio` is how many tokens a MiB of its text comes to where that was counted.
+    `ratio` is how many tokens a MiB of its text comes to where that was counted. `traceparent` is the span
+    of the caller, as its header says it, "" where it says none.
     """
 
     attempt: str
@@ -27,6 +28,7 @@ class Ask:
     step: str = ""
     pinned: frozenset[int] | None = frozenset()
     ratio: int | None = None
+    traceparent: str = ""
 
     @property
     def call(self) -> str:
