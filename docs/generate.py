@@ -38,8 +38,10 @@ def pages() -> dict[Path, str]:
 
 _TELEMETRY = """
 OpenTelemetry's own variables say where [spans](llm-gateway.md#spans) go: `OTEL_EXPORTER_OTLP_ENDPOINT` or
-`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, with `..._HEADERS`, `..._CERTIFICATE` and their kin. Without one of the
-two, or with `OTEL_SDK_DISABLED=true` or `OTEL_TRACES_EXPORTER=none`, nothing is sent.
+`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`; `..._HEADERS`, `..._CERTIFICATE`, `..._TIMEOUT`, `OTEL_SERVICE_NAME` and
+`OTEL_RESOURCE_ATTRIBUTES` count as well. Without one of the two, or with `OTEL_SDK_DISABLED=true` or
+`OTEL_TRACES_EXPORTER=none`, nothing is sent. They go out as `http/json`, also where the protocol is
+`http/protobuf`, for collectors take both at one address; `grpc` is refused.
 """
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from interlock.errors import UsageError
 
@@ -153,15 +154,64 @@ def child_environment(environ: Mapping[str, str] | None = None) -> dict[str, str
     return {name: source[name] for name in ("PATH", "HOME", "LANG") if name in source}
 
 
-def exports_spans(environ: Mapping[str, str] | None = None) -> bool:
-    """Return whether OpenTelemetry's own variables name a collector that spans are wanted at (C3)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collector:
+    """Where spans are sent, as OpenTelemetry's own variables say it. `timeout` is in seconds."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    resource: Mapping[str, str] = field(default_factory=dict[str, str])
+    certificate: str = ""
+    timeout: float = 10.0
+
+
+def collector(environ: Mapping[str, str] | None = None) -> Collector | None:
+    """Return the collector that spans are wanted at, None where nobody wants them (C3).
+
+    Raises `UsageError` naming the variable where it says what cannot be done.
+    """
     source = os.environ if environ is None else environ
-    if source.get("OTEL_SDK_DISABLED", "").lower() == "true":
-        return False
-    if "otlp" not in source.get("OTEL_TRACES_EXPORTER", "otlp").lower():
-        return False
-    names = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-    return any(source.get(name) for name in names)
+    wanted = source.get("OTEL_TRACES_EXPORTER", "otlp").lower().split(",")
+    base = source.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").rstrip("/")
+    url = _otlp(source, "ENDPOINT", own=True) or (base and f"{base}/v1/traces")
+    if not url or "otlp" not in wanted or source.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return None
+    if not url.startswith(("http://", "https://")):
+        raise _unusable("ENDPOINT", url, "is no http:// or https:// address")
+    protocol = _otlp(source, "PROTOCOL")
+    if protocol not in {"", "http/json", "http/protobuf"}:
+        raise _unusable("PROTOCOL", protocol, "is not spoken; spans go out as http/json")
+    timeout = _otlp(source, "TIMEOUT") or "10000"
+    if not timeout.isascii() or not timeout.isdigit():
+        raise _unusable("TIMEOUT", timeout, "is no whole number of milliseconds")
+    named = {"service.name": source.get("OTEL_SERVICE_NAME", "")}
+    return Collector(
+        url=url,
+        headers=_pairs(_otlp(source, "HEADERS")),
+        resource=_pairs(source.get("OTEL_RESOURCE_ATTRIBUTES", ""))
+        | {name: said for name, said in named.items() if said},
+        certificate=_otlp(source, "CERTIFICATE"),
+        timeout=int(timeout) / 1_000,
+    )
+
+
+def _otlp(source: Mapping[str, str], name: str, *, own: bool = False) -> str:
+    """Return what is said of the export of traces, else of every export unless only its `own` word counts."""
+    said = source.get(f"OTEL_EXPORTER_OTLP_TRACES_{name}", "")
+    return said if said or own else source.get(f"OTEL_EXPORTER_OTLP_{name}", "")
+
+
+def _unusable(name: str, said: str, why: str) -> UsageError:
+    return UsageError(
+        f"OTEL_EXPORTER_OTLP_{name} {why}: {said!r}.",
+        hint="Set it for this process, or OTEL_TRACES_EXPORTER=none to send no spans.",
+    )
+
+
+def _pairs(said: str) -> dict[str, str]:
+    """Read `name=value,name=value`, percent-encoded, as OpenTelemetry writes headers and resources."""
+    pairs = (each.partition("=") for each in said.split(",") if "=" in each)
+    return {unquote(name.strip()): unquote(value.strip()) for name, _, value in pairs}
 
 
 def secret(name: str, environ: Mapping[str, str] | None = None) -> str | None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import sys
+import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from interlock.app.compose import wire
 from interlock.core.document.spending import Budget, Models
-from interlock.settings import exports_spans
+from interlock.errors import UsageError
+from interlock.runtime import EventLoopScheduler
+from interlock.settings import Collector as Where
+from interlock.settings import Settings
+from interlock.settings import collector as collector_of
 from interlock.testing import ModelServer, Reply
-from support.collector import Collector, a_collector, attributes
+from interlock.upstream.span import Span, trace_of
+from interlock.upstream.spans import ROOM, SpanExport
+from support.collector import Collector, a_collector
 from support.model_gateway import CLAUDE, GPT, SMALL, ModelGateway, a_model_gateway, manifest, providers
 
 pytestmark = pytest.mark.anyio
@@ -49,7 +56,7 @@ async def test_each_step_of_the_ladder_stands_on_the_span_as_in_the_ledger_and_t
         token = await running.token()
         answers = [await running.ask(token, max_tokens=1_000) for _ in range(2)]
         rows = await running.rows(running.run(token))
-    told = [attributes(span) for span in collector.spans]
+    told = collector.told
     steps = [list(row.degraded) for row in rows]
     assert "model" in steps[1]
     assert [each["interlock.degraded"] for each in told] == steps
@@ -72,8 +79,8 @@ async def test_a_span_has_the_names_of_the_conventions_and_no_word_of_the_conver
         token = await running.token()
         await running.ask(token, messages=said, stream=True)
         await running.ask(token, "/v1/messages", model=CLAUDE, messages=said, max_tokens=50)
-    chat, message = (attributes(span) for span in collector.spans)
-    assert collector.spans[0].name == f"chat {GPT}"
+    chat, message = collector.told
+    assert collector.spans[0]["name"] == f"chat {GPT}"
     assert collector.resource["service.name"] == "interlock"
     assert collector.resource["deployment.environment.name"] == "dev"
     wanted = {
@@ -101,11 +108,14 @@ async def test_a_call_that_failed_is_an_error_and_each_attempt_a_span(
     async with traced(acme, tmp_path) as running:
         token = await running.token()
         assert [(await running.ask(token)).status_code for _ in range(2)] == [500, 400]
-    failed, rejected = collector.spans
-    assert [span.status.code for span in collector.spans] == [2, 2]
-    assert [attributes(span)["error.type"] for span in collector.spans] == ["failed", "rejected"]
-    assert attributes(failed)["http.response.status_code"] == 500
-    assert "gen_ai.usage.input_tokens" not in attributes(rejected)
+    failed, rejected = collector.told
+    assert [span["status"] for span in collector.spans] == [
+        {"code": 2, "message": "failed"},
+        {"code": 2, "message": "rejected"},
+    ]
+    assert [each["error.type"] for each in collector.told] == ["failed", "rejected"]
+    assert failed["http.response.status_code"] == 500
+    assert "gen_ai.usage.input_tokens" not in rejected
 
 
 async def test_an_agent_can_place_its_calls_in_its_own_trace_and_not_keep_them_out(
@@ -117,35 +127,98 @@ async def test_an_agent_can_place_its_calls_in_its_own_trace_and_not_keep_them_o
             sent = {"Authorization": f"Bearer {token}", "traceparent": parent}
             body = {"model": GPT, "messages": []}
             await running.http.post(CHAT, json=body, headers=sent)
+        run = running.run(token)
     own, *others = collector.spans
     _, trace, parent, _ = PARENT.split("-")
-    assert (own.trace_id.hex(), own.parent_span_id.hex()) == (trace, parent)
-    assert len(others) == 2
-    assert all(each.trace_id.hex() != trace and not each.parent_span_id for each in others)
+    assert (own["traceId"], own["parentSpanId"]) == (trace, parent)
+    assert {each["traceId"] for each in others} == {trace_of(run)}
+    assert not any("parentSpanId" in each for each in others)
+    assert len({each["spanId"] for each in collector.spans}) == 3
 
 
-async def test_calls_go_on_where_nobody_collects_or_nothing_is_installed(
-    acme: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+async def test_spans_wait_for_a_collector_that_is_busy_and_go_with_its_headers(
+    acme: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
-    monkeypatch.delitem(sys.modules, "interlock.upstream.spans", raising=False)
-    async with traced(acme, tmp_path) as running:
-        assert (await running.ask(await running.token())).status_code == 200
-    assert "pip install 'interlock[telemetry]'" in caplog.text
+    with a_collector(503) as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", f"{collector.url}/own/path")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-key=a%20secret, x-tenant=t1")
+        async with traced(acme, tmp_path) as running:
+            token = await running.token()
+            for _ in range(3):
+                await running.ask(token)
+            async with asyncio.timeout(10):
+                while not collector.asked:  # noqa: ASYNC110 - nothing tells a test
+                    await asyncio.sleep(0.02)
+            assert collector.spans == []
+    assert len(collector.spans) == 3
+    assert {(each["x-key"], each["x-tenant"]) for each in collector.asked} == {("a secret", "t1")}
+
+
+async def test_calls_go_on_while_nobody_collects_and_what_finds_no_room_is_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    span = Span(name="chat", run="run_1", started_at=1, ended_at=2, attributes={})
+    scheduler = EventLoopScheduler()
+    with a_collector(400) as collector:
+        export = SpanExport(Where(url=collector.url), environment="dev", version="1", scheduler=scheduler)
+        for _ in range(ROOM + 5):
+            export(span)
+        await export.close()
+    assert "5 spans found no room" in caplog.text
+    assert "refused 512 spans (HTTP 400)" in caplog.text
+    assert len(collector.spans) == ROOM - 512
+    away = SpanExport(Where(url="http://127.0.0.1:9"), environment="dev", version="1", scheduler=scheduler)
+    away(span)
+    await away.close()
+    assert "was not reached (ClientConnectorError)" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("environ", "wanted"),
     [
-        ({}, False),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}, True),
-        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector:4318/v1/traces"}, True),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_SDK_DISABLED": "true"}, False),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_TRACES_EXPORTER": "none"}, False),
+        ({}, None),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318/"}, "http://c:4318/v1/traces"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://c/x"}, "https://c/x"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_SDK_DISABLED": "true"}, None),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_TRACES_EXPORTER": "none"}, None),
     ],
 )
 def test_spans_are_sent_where_the_variables_of_opentelemetry_name_a_collector(
-    environ: dict[str, str], wanted: bool
+    environ: dict[str, str], wanted: str | None
 ) -> None:
-    assert exports_spans(environ) is wanted
+    found = collector_of(environ)
+    assert (found and found.url) == wanted
+
+
+def test_a_collector_is_told_what_the_operator_says_of_this_process() -> None:
+    found = collector_of(
+        {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c",
+            "OTEL_RESOURCE_ATTRIBUTES": "k8s.pod.name=p%201,service.name=x",
+            "OTEL_SERVICE_NAME": "control",
+            "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20abc",
+            "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "2500",
+        }
+    )
+    assert found is not None
+    assert (found.resource, found.timeout) == ({"k8s.pod.name": "p 1", "service.name": "control"}, 2.5)
+    assert "abc" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("PROTOCOL", "grpc"), ("ENDPOINT", "collector:4317"), ("TIMEOUT", "10s")]
+)
+def test_what_cannot_be_done_for_a_collector_is_said_at_the_start(name: str, said: str) -> None:
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", f"OTEL_EXPORTER_OTLP_{name}": said}
+    with pytest.raises(UsageError, match=f"OTEL_EXPORTER_OTLP_{name} .*{said}"):
+        collector_of(environ)
+
+
+async def test_a_certificate_that_is_none_is_said_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "https://127.0.0.1:9")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", str(tmp_path / "missing.pem"))
+    with pytest.raises(UsageError, match="OTEL_EXPORTER_OTLP_CERTIFICATE cannot be used"):
+        async with wire(Settings(data=tmp_path)):
+            pass

@@ -1,8 +1,8 @@
-"""A collector of spans on loopback, as operators run one: OTLP over HTTP."""
+"""A collector of spans on loopback, as operators run one: OTLP over HTTP, in JSON."""
 
 from __future__ import annotations
 
-import gzip
+import json
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,53 +10,57 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
-
 
 @dataclass(slots=True)
 class Collector:
-    """What has been collected so far."""
+    """What has been collected so far. It answers with `statuses`, one after the other, then with 200."""
 
     url: str = ""
     resource: dict[str, Any] = field(default_factory=dict[str, Any])
-    spans: list[Span] = field(default_factory=list[Span])
+    spans: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    statuses: list[int] = field(default_factory=list[int])
+    asked: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
     raw: bytes = b""
 
-    def take(self, body: bytes) -> None:
-        """Keep what one request brought."""
-        self.raw += body
-        for group in ExportTraceServiceRequest.FromString(body).resource_spans:
-            self.resource = {each.key: plain(each.value) for each in group.resource.attributes}
-            for scope in group.scope_spans:
-                self.spans.extend(scope.spans)
+    def take(self, headers: dict[str, str], body: bytes) -> int:
+        """Keep what one request brought, and return the status of the answer."""
+        self.asked.append(headers)
+        status = self.statuses.pop(0) if self.statuses else 200
+        if status == 200:
+            self.raw += body
+            for group in json.loads(body)["resourceSpans"]:
+                self.resource = plain(group["resource"]["attributes"])
+                for scope in group["scopeSpans"]:
+                    self.spans.extend(scope["spans"])
+        return status
+
+    @property
+    def told(self) -> list[dict[str, Any]]:
+        """The attributes of each span."""
+        return [plain(span["attributes"]) for span in self.spans]
 
 
-def plain(value: AnyValue) -> Any:
-    """Return what an attribute's value is in Python."""
-    kind = value.WhichOneof("value")
-    if kind == "array_value":
-        return [plain(each) for each in value.array_value.values]
-    return None if kind is None else getattr(value, kind)
+def plain(attributes: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return attributes as they are in Python."""
+    return {each["key"]: _value(each["value"]) for each in attributes}
 
 
-def attributes(span: Span) -> dict[str, Any]:
-    """Return the attributes of a span."""
-    return {each.key: plain(each.value) for each in span.attributes}
+def _value(said: dict[str, Any]) -> Any:
+    ((kind, value),) = said.items()
+    if kind == "arrayValue":
+        return [_value(each) for each in value["values"]]
+    return int(value) if kind == "intValue" else value
 
 
 @contextmanager
-def a_collector() -> Generator[Collector]:
+def a_collector(*statuses: int) -> Generator[Collector]:
     """Yield a collector that listens until the end."""
-    collected = Collector()
+    collected = Collector(statuses=list(statuses))
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            packed = self.headers.get("content-encoding") == "gzip"
-            collected.take(gzip.decompress(body) if packed else body)
-            self.send_response(200)
+            self.send_response(collected.take({k.lower(): v for k, v in self.headers.items()}, body))
             self.send_header("content-length", "0")
             self.end_headers()
 

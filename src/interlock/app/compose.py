@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import platform
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -24,7 +22,7 @@ from interlock.services.load_bundle import load_bundle
 from interlock.services.spend import Spend
 from interlock.services.track import TrackRecords
 from interlock.services.trip import Breakers
-from interlock.settings import Settings, exports_spans, secret
+from interlock.settings import Settings, collector, secret
 from interlock.store import revocations, run_facts
 from interlock.store.budgets import Budgets
 from interlock.store.database import Store
@@ -41,9 +39,6 @@ if TYPE_CHECKING:
     from interlock.upstream.llm.transport import Transport
     from interlock.upstream.span import Spans
     from interlock.upstream.spans import SpanExport
-
-log = logging.getLogger(__name__)
-_NO_TELEMETRY = "the extra is not there (pip install 'interlock[telemetry]')"
 
 
 @asynccontextmanager
@@ -62,18 +57,20 @@ async def wire_models(
     """Yield what a process of these roles works with, but for tools, opened in order and closed in reverse.
 
     Raises `StoreInUse` when another process owns the data directory, `StoreUnavailable` when the database
-    cannot be used, `UsageError` for a part of the roles on a database that only one process may open.
+    cannot be used, `UsageError` for a part of the roles on a database that only one process may open, and for
+    a collector of spans that cannot be used.
     """
     require_shared(roles, shared=bool(settings.database))
     world = runtime or Runtime.real()
-    store, tokenizer, spans = Store.open(settings, world), Tokenizer(), _spans(settings)
+    store, tokenizer, spans = Store.open(settings, world), Tokenizer(), None
     try:
         require_shared(roles, shared=not store.alone)
+        spans = _spans(settings, world)
         yield await _wired(settings, world, store, tokenizer, roles, spans)
     finally:
         tokenizer.close()
         if spans is not None:
-            await asyncio.to_thread(spans.close)
+            await spans.close()
         await store.close()
 
 
@@ -147,16 +144,16 @@ async def _followers(store: Store, memory: Memory) -> tuple[Breakers, TrackRecor
     return breakers, tracked
 
 
-def _spans(settings: Settings) -> SpanExport | None:
-    """Return where spans go, None where nobody asked for them or nothing is installed that sends them."""
-    if not exports_spans():
+def _spans(settings: Settings, runtime: Runtime) -> SpanExport | None:
+    """Return where spans go, None where nobody wants them."""
+    wanted = collector()
+    if wanted is None:
         return None
-    try:
-        from interlock.upstream.spans import SpanExport
-    except ImportError:
-        log.warning("no spans are sent: OTEL_… names a collector, but %s", _NO_TELEMETRY)
-        return None
-    return SpanExport(environment=settings.environment, version=__version__)
+    from interlock.upstream.spans import SpanExport
+
+    return SpanExport(
+        wanted, environment=settings.environment, version=__version__, scheduler=runtime.scheduler
+    )
 
 
 def _models(store: Store, memory: Memory, spend: Spend, runtime: Runtime, spans: Spans | None) -> ModelCalls:

@@ -53,6 +53,7 @@ def span_of(attempt: Attempt, ending: Ending, *, served: str, status: int) -> Sp
         told["error.type"] = error
     return Span(
         name=f"{operation} {ask.requested}",
+        run=ask.principal.run,
         started_at=attempt.started_at,
         ended_at=attempt.ended_at,
         attributes=told,
