@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from interlock.core.charge import Ending, charged
+from interlock.core.charge import Ending, charged, with_tools
+from interlock.core.conversation import WireFormat
 from interlock.core.usage import Usage, UsageSource
 
 REPORTED = Usage(input_uncached=10, output=5)
@@ -48,3 +49,34 @@ def test_an_early_report_is_a_lower_bound_only(ending: Ending) -> None:
 
 def test_a_caller_who_leaves_after_the_usage_has_come_is_charged_exactly() -> None:
     assert charged(Ending.LEFT, REPORTED, SEEN, complete=True) == REPORTED
+
+
+SEARCH = {"web_search": 10, "code_execution": 10}
+
+
+@pytest.mark.parametrize(
+    ("form", "source", "told", "wanted"),
+    [
+        (WireFormat.RESPONSES, UsageSource.PROVIDER, {}, {}),
+        (WireFormat.RESPONSES, UsageSource.ESTIMATED, {}, {"web_search": 1, "code_execution": 1}),
+        (WireFormat.MESSAGES, UsageSource.PROVIDER, {}, {"code_execution": 1}),
+        (WireFormat.CHAT, UsageSource.PROVIDER, {}, {"web_search": 1, "code_execution": 1}),
+        (WireFormat.CHAT, UsageSource.PROVIDER, {"web_search": 3}, {"web_search": 3, "code_execution": 1}),
+        (
+            None,
+            UsageSource.PROVIDER,
+            {"web_search": 1, "code_execution": 2},
+            {"web_search": 1, "code_execution": 2},
+        ),
+    ],
+)
+def test_a_tool_of_the_provider_that_nobody_tells_of_counts_once(
+    form: WireFormat | None, source: UsageSource, told: dict[str, int], wanted: dict[str, int]
+) -> None:
+    said = with_tools(Usage(output=1, tools=told, source=source), SEARCH, form)
+    assert (said.tools, said.output) == (wanted, 1)
+
+
+def test_a_tool_that_may_not_run_does_not_count() -> None:
+    usage = Usage(output=1)
+    assert with_tools(usage, {"web_search": 0}, WireFormat.CHAT) is usage

@@ -138,3 +138,11 @@ def test_a_book_remembers_only_so_many_names() -> None:
         assert book.find("openai", f"made-up-{number}", now=0) is None
     assert len(book._found) <= 4_096
     assert book.find("openai", "gpt-5", now=0) is not None
+
+
+def test_a_tool_without_a_price_is_named_with_what_to_declare() -> None:
+    said = Unpriced(provider="acme", model="gpt", refused=True, tool="image_generation")
+    assert said.code == "tool_without_price"
+    assert "the tool 'image_generation' with the model 'gpt'" in said.message
+    assert "tools: {image_generation: DOLLARS}" in said.hint
+    assert Unpriced(provider="acme", model="gpt", refused=True).code == "model_without_price"

@@ -6,9 +6,11 @@ is what was seen to pass. What was refused before any output costs nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
 
+from interlock.core.conversation import WireFormat
 from interlock.core.usage import Usage, UsageSource, at_least
 
 
@@ -47,3 +49,22 @@ def charged(ending: Ending, reported: Usage | None, seen: Usage, *, complete: bo
     if complete:
         return at_least(reported, seen)
     return at_least(replace(reported, source=UsageSource.UNCERTAIN), seen)
+
+
+_TOLD: Mapping[WireFormat, frozenset[str]] = {
+    WireFormat.CHAT: frozenset(),
+    WireFormat.MESSAGES: frozenset({"web_search", "web_fetch"}),
+}
+"""The provider's tools whose calls the answers of a format tell of; those of the others tell of all."""
+
+
+def with_tools(usage: Usage, declared: Mapping[str, int], form: WireFormat | None) -> Usage:
+    """Count once each tool that the provider may have run, and that it did not tell of or could not.
+
+    `declared` are the most calls of each that the request allowed.
+    """
+    told = _TOLD.get(form) if form is not None and usage.source is UsageSource.PROVIDER else frozenset[str]()
+    if told is None:
+        return usage
+    silent = [name for name, calls in declared.items() if calls and name not in told | usage.tools.keys()]
+    return replace(usage, tools={**usage.tools, **dict.fromkeys(silent, 1)}) if silent else usage

@@ -50,23 +50,38 @@ class ListedProvider:
 
 @value
 class Unpriced:
-    """No price is known for a model. `refused`: the call counts against money and must not be made."""
+    """No price is known for a model, or for the `tool` of its provider that a call may use.
+
+    `refused`: the call counts against money and must not be made.
+    """
 
     provider: str
     model: str
     refused: bool
+    tool: str = ""
+
+    @property
+    def code(self) -> str:
+        """The stable code of the refusal."""
+        return "tool_without_price" if self.tool else "model_without_price"
 
     @property
     def message(self) -> str:
         """What a caller and an operator are told."""
+        what = f"a call of the tool {self.tool!r} with " if self.tool else ""
         return (
-            f"No price is known for the model {self.model!r} of the provider {self.provider!r}, "
+            f"No price is known for {what}the model {self.model!r} of the provider {self.provider!r}, "
             "and this call counts against a budget."
         )
 
     @property
     def hint(self) -> str:
         """What to do about it."""
+        if self.tool:
+            return (
+                f"Declare it in the Provider document, as price: {{..., tools: {{{self.tool}: DOLLARS}}}}; "
+                "0 where it costs nothing but tokens."
+            )
         return (
             "Declare a price or a ceiling for it in the Provider document, or take a newer price list: "
             "interlock prices diff"

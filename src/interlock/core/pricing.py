@@ -20,6 +20,9 @@ DECLARED = frozenset({MANIFEST, CEILING})
 STANDARD_TIERS = frozenset({"", "auto", "default", "standard", "standard_only"})
 """Names under which providers sell their standard service."""
 
+TOKENS_ALONE = frozenset({"mcp", "tool_search", "web_fetch"})
+"""Tools that providers run and charge for in tokens alone."""
+
 
 @value
 class Rates:

@@ -256,6 +256,7 @@ _SERVER_TOOLS: Mapping[str, str] = {
     "web_search_call": "web_search",
     "file_search_call": "file_search",
     "code_interpreter_call": "code_execution",
+    "image_generation_call": "image_generation",
 }
 
 

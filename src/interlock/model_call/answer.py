@@ -129,7 +129,7 @@ def unpaid(said: Refused | Unpriced) -> Refusal:
     """Say that there is no money for a call, or no price."""
     if isinstance(said, Unpriced):
         message = f"{said.message} {said.hint}"
-        return Refusal(why=Why.FORBIDDEN, code="model_without_price", message=message)
+        return Refusal(why=Why.FORBIDDEN, code=said.code, message=message)
     details = {
         "scope": said.scope,
         "limit_nano_usd": said.limit,

@@ -27,6 +27,7 @@ from interlock.upstream.span import Spans
 NEARLY = 80
 """Percent of the output cap from which on a stream without a caller is read on for its usage."""
 
+_NOT_AWAITED = frozenset({Ending.LEFT, Ending.CUT})
 _LARGEST_REPLY = 64 * 1024 * 1024
 
 
@@ -163,7 +164,13 @@ class Relay:
         return whole if self.ending is Ending.ANSWERED else self._seen(0)
 
     def _seen(self, output: int) -> Usage:
-        """Return the usage that follows from the bytes that passed."""
+        """Return the usage that follows from the bytes that passed.
+
+        Of an answer that is no stream nothing passes before its end: whoever does not wait for it is taken
+        to have had what was expected, for its provider may go on writing.
+        """
+        if self.ending in _NOT_AWAITED and not self.paid.ask.body.stream:
+            return replace(self.paid.quote.likely, source=UsageSource.ESTIMATED)
         return estimated(input_tokens=self.paid.quote.likely.input, output_bytes=output)
 
     @property

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from interlock.core.budget import BudgetState, Clamp, Granted, Refused
-from interlock.core.charge import Ending, charged
+from interlock.core.charge import Ending, charged, with_tools
 from interlock.core.context import MEDIA_TOKENS, most_input, near
 from interlock.core.habit import Habit, Habits, ratio_of
 from interlock.core.ladder import CapOutput
@@ -19,7 +19,7 @@ from interlock.core.model import Principal, value
 from interlock.core.model_route import Route
 from interlock.core.payer import teams_of
 from interlock.core.price_book import PriceBook, Unpriced, price_for
-from interlock.core.pricing import Price, Rates, cost
+from interlock.core.pricing import TOKENS_ALONE, Price, Rates, cost
 from interlock.core.quote import Quote
 from interlock.core.rewrite import rewrite
 from interlock.core.usage import Usage, UsageSource
@@ -197,6 +197,8 @@ class Spend:
         price = self.price(ask.principal, route, now)
         if isinstance(price, Unpriced):
             return price
+        if ask.body.server_tools and (unpriced := self._unpriced_tool(ask, route, price, now)):
+            return unpriced
         body, size = ask.body, ask.body.size
         window = route.model.window or price.window
         calls = sum(body.server_tools.values())
@@ -219,6 +221,13 @@ class Spend:
             service_tier=body.service_tier,
             server_tools=body.server_tools,
         )
+
+    def _unpriced_tool(self, ask: Ask, route: Route, price: Price, now: int) -> Unpriced | None:
+        """Return the tool of the provider that a call may use and nobody knows a price of, if it counts."""
+        unknown = ask.body.server_tools.keys() - price.tools.keys() - TOKENS_ALONE
+        if not unknown or not self.budgets.accounts(ask.principal, now):
+            return None
+        return Unpriced(provider=route.provider.name, model=route.model.name, refused=True, tool=min(unknown))
 
     async def hold(self, ask: Ask, route: Route, ladder: Ladder) -> Attempt | Refused | Unpriced:
         """Set money aside. Waits while only calls under way stand in the way. Raises `StoreError`."""
@@ -318,6 +327,8 @@ class Spend:
         if attempt.cost is not None:
             return
         usage = charged(report.ending, report.reported, report.seen, complete=report.complete)
+        if usage is not None and attempt.ask.body.server_tools and report.ending is not Ending.FAILED:
+            usage = with_tools(usage, attempt.ask.body.server_tools, attempt.ask.surface.form)
         attempt.usage, attempt.ended_at = usage, self._clock.now()
         if usage is None or not attempt.ask.surface.metered:
             attempt.cost = 0

@@ -16,6 +16,7 @@ from msgspec import Raw
 from interlock.core.context import Size, measure
 from interlock.core.model import Json, value
 from interlock.core.usage import tier_of
+from interlock.upstream.llm.server_tools import server_tools, tools_of
 from interlock.upstream.llm.surface import Operation, Surface
 
 _encode = msgspec.json.Encoder().encode
@@ -23,22 +24,39 @@ _members = msgspec.json.Decoder(dict[str, Raw]).decode
 _options: Callable[[bytes | Raw], dict[str, Raw] | None] = msgspec.json.Decoder(dict[str, Raw] | None).decode
 _LONGEST_NAME = 256
 _NULL = Raw(b"null")
-_REMOTE = frozenset({"previous_response_id", "conversation"})
-_USES = 10
-"""How often a tool of the provider is taken to run in one call where the request sets no limit."""
+_REMOTE = frozenset({"previous_response_id", "conversation", "prompt"})
+"""Members that bring what lies at the provider into the context."""
+
+_UNCOUNTED = {
+    "background": "What is written in the background is fetched past Interlock, and nobody counts it.",
+    "models": "The call is decided, and priced, for one model: name it in `model`.",
+    "fallbacks": "The call is decided, and priced, for one model: fallbacks stand in the Provider document.",
+}
+"""Members that let a provider do what is neither counted nor bounded here, and why they are refused."""
+
+_SILENT = frozenset({b"null", b"false", b"[]"})
 
 
 class Malformed(ValueError):
     """The body is not one that a provider would understand; the message says what and where."""
 
 
-class _ServerTool(msgspec.Struct, gc=False):
-    """As much of a declared tool as says whether the provider runs it, and how often."""
+class _Item(msgspec.Struct, gc=False):
+    """As much of an item of a history as says whether it only names one that lies at the provider."""
 
-    type: str = ""
-    max_uses: int | None = None
+    type: str | None = None
+    role: str | None = None
+    id: str | None = None
+
+    @property
+    def refers(self) -> bool:
+        """Whether it is a reference: it has an id, and neither a role nor another type."""
+        return self.type == "item_reference" or (self.id is not None and not self.type and not self.role)
 
 
+_items: Callable[[bytes | Raw], list[_Item] | str | None] = msgspec.json.Decoder(
+    list[_Item] | str | None
+).decode
 _Field = Callable[[bytes | Raw], Any]
 _FIELDS: Mapping[str, _Field] = {
     "model": msgspec.json.Decoder(str).decode,
@@ -47,25 +65,22 @@ _FIELDS: Mapping[str, _Field] = {
     "max_completion_tokens": msgspec.json.Decoder(int | None).decode,
     "max_output_tokens": msgspec.json.Decoder(int | None).decode,
     "n": msgspec.json.Decoder(int | None).decode,
+    "best_of": msgspec.json.Decoder(int | None).decode,
     "service_tier": msgspec.json.Decoder(str | None).decode,
     "speed": msgspec.json.Decoder(str | None).decode,
     "stream_options": _options,
-    "tools": msgspec.json.Decoder(list[_ServerTool] | None).decode,
+    "tools": tools_of,
 }
 _MEANT = frozenset(_FIELDS) | {
     *_REMOTE,
+    *_UNCOUNTED,
+    "web_search_options",
     "messages",
     "input",
     "system",
     "instructions",
     "metadata",
     "reasoning",
-}
-_RUN_BY_PROVIDER = {
-    "web_search": "web_search",
-    "file_search": "file_search",
-    "code_interpreter": "code_execution",
-    "code_execution": "code_execution",
 }
 
 
@@ -101,22 +116,28 @@ def read(raw: bytes, surface: Surface) -> ModelBody:
     model = said.get("model")
     if not model or len(model) > _LONGEST_NAME:
         raise Malformed("The body must name a model.")
+    for name in _UNCOUNTED.keys() & members.keys():
+        if bytes(members[name]) not in _SILENT:
+            raise Malformed(f"`{name}` cannot be used here. {_UNCOUNTED[name]}")
     caps = [cap for name in surface.caps if (cap := said.get(name)) is not None]
-    answers: int | None = said.get("n")
-    if (caps and min(caps) < 0) or (answers is not None and answers < 1):
+    answers = [count for name in ("n", "best_of") if (count := said.get(name)) is not None]
+    least = (
+        0 if surface.operation is Operation.MESSAGE else 1
+    )  # 0 fills a cache there, and is no cap elsewhere
+    if (caps and min(caps) < least) or (answers and min(answers) < 1):
         raise Malformed("A number of tokens or answers is below its least.")
     options: dict[str, Raw] = said.get("stream_options") or {}
     return ModelBody(
         members=members,
         model=model,
         size=measure(raw),
-        remote=not _REMOTE.isdisjoint(members) and any(members.get(name, _NULL) != _NULL for name in _REMOTE),
+        remote=_remote(members, surface),
         stream=bool(said.get("stream")),
         output_cap=max(caps, default=None),
-        answers=1 if answers is None else answers,
+        answers=max(answers, default=1),
         service_tier=tier_of(said),
         wants_usage=bytes(options.get("include_usage", b"")) == b"true",
-        server_tools=_server_tools(said.get("tools") or []),
+        server_tools=server_tools(said.get("tools") or [], members),
     )
 
 
@@ -168,11 +189,15 @@ def _check_spelling(members: Mapping[str, Raw]) -> None:
             raise Malformed(f"The member {name[:40]!r} must be spelt {name.casefold()!r}.")
 
 
-def _server_tools(tools: list[_ServerTool]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for tool in tools:
-        for prefix, name in _RUN_BY_PROVIDER.items():
-            if tool.type.startswith(prefix):
-                found[name] = found.get(name, 0) + (_USES if tool.max_uses is None else tool.max_uses)
-                break
-    return found
+def _remote(members: Mapping[str, Raw], surface: Surface) -> bool:
+    """Whether a part of the context lies at the provider, so that its size is not known."""
+    if not _REMOTE.isdisjoint(members) and any(members.get(name, _NULL) != _NULL for name in _REMOTE):
+        return True
+    history = members.get("input", _NULL)
+    if surface.operation is not Operation.RESPONSE or b'"id"' not in bytes(history):
+        return False
+    try:
+        items = _items(history)
+    except msgspec.DecodeError:
+        return True  # not as we know it
+    return isinstance(items, list) and any(item.refers for item in items)

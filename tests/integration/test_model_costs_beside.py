@@ -1,0 +1,146 @@
+"""What a call asks for beside tokens: counted or refused, never free (B1, B8)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from interlock.core.document.spending import Budget
+from interlock.core.pricing import PICO_PER_NANO
+from interlock.testing import ModelServer, Reply
+from support.model_gateway import (
+    CLAUDE,
+    GPT,
+    PRICE,
+    ModelGateway,
+    a_model,
+    a_model_gateway,
+    a_provider,
+    manifest,
+    providers,
+)
+from support.money import dollars
+
+pytestmark = pytest.mark.anyio
+CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
+SAID = Reply(input_tokens=12, output_tokens=7)
+USED = 12 * 2_000 + 7 * 8_000
+FEE = 10_000_000
+"""Nano-dollars of a search."""
+
+
+@pytest.fixture
+def upstream() -> Iterator[ModelServer]:
+    with ModelServer([SAID]) as server:
+        yield server
+
+
+@asynccontextmanager
+async def budgeted(upstream: ModelServer, data: Path) -> AsyncGenerator[ModelGateway]:
+    """Yield a gateway in which searches have a price, and other tools of providers have none."""
+    priced = replace(PRICE, tools={"web_search": FEE * PICO_PER_NANO})
+    _, claude = providers(upstream, upstream)
+    serving = (a_provider("acme", f"{upstream.url}/v1", a_model(GPT, priced)), claude)
+    async with a_model_gateway(manifest(serving, Budget(run=dollars(100))), data) as running:
+        yield running
+
+
+UNCOUNTED: list[tuple[str, dict[str, Any], str]] = [
+    (RESPONSES, {"background": True}, "background"),
+    (RESPONSES, {"background": 1}, "background"),
+    (RESPONSES, {"background": "true", "stream": True}, "background"),
+    (RESPONSES, {"Background": True}, "spelt"),
+    (CHAT, {"models": ["dear-test"]}, "one model"),
+    (CHAT, {"max_tokens": 0}, "below its least"),
+    (CHAT, {"best_of": 0}, "below its least"),
+]
+
+
+async def test_what_nobody_could_count_or_bound_is_refused(upstream: ModelServer, tmp_path: Path) -> None:
+    async with budgeted(upstream, tmp_path) as running:
+        token = await running.token()
+        for path, more, said in UNCOUNTED:
+            answer = await running.ask(token, path, **more)
+            assert (answer.status_code, said in answer.text) == (400, True), answer.text
+            assert answer.headers["x-should-retry"] == "false"
+        assert (await running.ask(token, RESPONSES, background=False, models=None)).status_code == 200
+        assert await running.ask(token, MESSAGES, model=CLAUDE, max_tokens=0)
+    assert len(upstream.received) == 2
+
+
+async def test_a_tool_of_the_provider_without_a_price_is_refused_as_a_model_without_one(
+    upstream: ModelServer, tmp_path: Path
+) -> None:
+    async with budgeted(upstream, tmp_path) as running:
+        token = await running.token()
+        for kind in ("image_generation", "code_interpreter", "file_search"):
+            answer = await running.ask(token, RESPONSES, input="hi", tools=[{"type": kind}])
+            assert answer.status_code == 403, answer.text
+            assert answer.json()["error"]["code"] == "tool_without_price"
+        for kind in ("web_search", "mcp"):
+            tools = [{"type": kind}]
+            assert (await running.ask(token, RESPONSES, input="hi", tools=tools)).status_code == 200
+    assert len(upstream.received) == 2
+
+
+async def test_a_search_is_held_and_charged_where_the_answer_does_not_say_that_there_was_one(
+    upstream: ModelServer, tmp_path: Path
+) -> None:
+    async with budgeted(upstream, tmp_path) as running:
+        token = await running.token()
+        plain = await running.ask(token)
+        searched = await running.ask(token, web_search_options={})
+        _, row = await running.rows(running.run(token))
+        assert (plain.status_code, searched.status_code) == (200, 200)
+        assert (row.cost, dict(row.tools)) == (USED + FEE, {"web_search": 1})
+        assert row.cost <= row.held_max
+        assert await running.spent()
+
+
+REMOTE: list[dict[str, Any]] = [
+    {"prompt": {"id": "pmpt_1"}},
+    {"input": [{"type": "item_reference", "id": "msg_1"}]},
+    {"input": [{"id": "rs_1"}, {"role": "user", "content": "hi"}]},
+    {"previous_response_id": "resp_1"},
+    {"tools": [{"type": "mcp", "server_url": "https://mcp.example.com"}]},
+]
+
+
+async def test_several_answers_and_what_lies_at_the_provider_are_held_for(
+    upstream: ModelServer, tmp_path: Path
+) -> None:
+    async with budgeted(upstream, tmp_path) as running:
+        token = await running.token()
+        await running.ask(token, max_tokens=100, n=2, best_of=5)
+        for more in REMOTE:
+            await running.ask(token, RESPONSES, **{"input": "hi", "max_output_tokens": 100} | more)
+        whole = [{"id": "msg_1", "type": "message", "role": "assistant", "content": []}]
+        await running.ask(token, RESPONSES, input=whole, max_output_tokens=100)
+        several, *stored, here = await running.rows(running.run(token))
+    assert several.held_max >= 5 * 100 * 8_000
+    assert all(row.held_max >= 100_000 * 2_000 for row in stored), stored
+    assert here.held_max < 10_000 * 2_000
+
+
+async def test_who_does_not_wait_for_a_whole_answer_pays_for_what_was_expected_of_it(
+    upstream: ModelServer, tmp_path: Path
+) -> None:
+    """Its provider goes on writing, and nobody sees how much."""
+    async with budgeted(upstream, tmp_path) as running:
+        token = await running.token()
+        for path, model in ((CHAT, GPT), (RESPONSES, GPT), (MESSAGES, CLAUDE)):
+            upstream.script(Reply(wait=0.6))
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.15):
+                    await running.ask(token, path, model=model, input="hi", max_tokens=300)
+        await running.settled()
+        rows = await running.rows(running.run(token))
+        assert [(row.ending, row.usage_source) for row in rows] == [("left", "estimated")] * 3
+        assert all(0 < row.output <= row.held_max // 8_000 for row in rows), rows
+        assert await running.spent()
