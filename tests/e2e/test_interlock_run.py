@@ -156,6 +156,8 @@ print(json.dumps({
     "environ": dict(os.environ),
     "models": [ask(urls["OPENAI_BASE_URL"] + "/chat/completions"),
                ask(urls["ANTHROPIC_BASE_URL"] + "/v1/messages"),
+               ask(urls["OPENAI_BASE_URL"] + "/responses",
+                   **{"Content-Type": "application/json", "Content-Encoding": "gzip"}),
                ask(urls["OTEL_EXPORTER_OTLP_ENDPOINT"] + "/v1/traces")],
     "guessed": [ask(f"http://{host}/mcp"), ask(f"http://{host}/guess/mcp"),
                 ask(base + "/../api/v1/agents", "GET"), ask(base + "/%2e%2e/api/v1/agents", "GET"),
@@ -189,7 +191,7 @@ def test_the_program_sees_loopback_and_no_secret_and_its_exit_code_is_passed_on(
         assert real not in value
         assert "sk-real" not in value
         assert "eyJ" not in value
-    assert seen["models"] == [415, 415, 501]
+    assert seen["models"] == [415, 415, 415, 501]
     assert seen["guessed"] == [404] * len(seen["guessed"])
     (warned,) = err.splitlines()
     assert warned.startswith("interlock: INTERLOCK_EXTRA is not a setting")

@@ -50,7 +50,9 @@ class Forwarder:
         """Listen."""
         app = web.Application(client_max_size=1 << 40)
         app.router.add_route("*", "/{secret}/{surface:[a-z]+}{rest:.*}", self._handle)
-        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
+        self._runner = web.AppRunner(
+            app, auto_decompress=False, handler_cancellation=True, access_log=None, shutdown_timeout=1.0
+        )
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
