@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import httpx2
 import pytest
@@ -71,6 +72,12 @@ def test_a_bill_is_compared_then_booked(server: Served) -> None:
     compared = server.cli("budget", "reconcile", str(bill))
     assert compared.returncode == 1
     assert "+$0.2500" in compared.stdout
+    today = server.data.parent / "today.csv"
+    today.write_text(f"date,model,cost_usd\n{datetime.now(UTC):%Y-%m-%d},gpt-5,1\n")
+    unjudged = server.cli("budget", "reconcile", str(today))
+    assert (unjudged.returncode, "the day is not over" in unjudged.stdout) == (0, True)
+    assert "agrees" not in unjudged.stdout
+    assert "nothing to book: 1 line cannot be judged" in unjudged.stdout
     booked = server.json("budget", "reconcile", str(bill), "--apply")
     assert (booked["provider"], booked["booked"], booked["items"][0]["owed"]) == ("openai", 1, 249_999_999)
     again = server.api("spend?by=kind&since=2024-10-05&until=2024-10-06")

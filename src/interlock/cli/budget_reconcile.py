@@ -75,6 +75,10 @@ def _signed(nano: int) -> str:
 
 def _outcome(found: Mapping[str, Any], *, apply: bool) -> str:
     owed = [each["owed"] for each in found["items"] if each["standing"] == "differs"]
+    unsure = [each for each in found["items"] if each["standing"] not in {"differs", "equal"}]
+    if not owed and unsure:
+        lines = "1 line" if len(unsure) == 1 else f"{len(unsure)} lines"
+        return f"There is nothing to book: {lines} cannot be judged, for the reason in the note."
     if not owed:
         return f"The ledger agrees with the bill of {line(found['provider'])}."
     lines = "1 line differs" if len(owed) == 1 else f"{len(owed)} lines differ"
