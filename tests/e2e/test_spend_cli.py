@@ -74,7 +74,7 @@ def test_a_bill_is_compared_then_booked(server: Served) -> None:
     assert "+$0.2500" in compared.stdout
     today = server.data.parent / "today.csv"
     today.write_text(f"date,model,cost_usd\n{datetime.now(UTC):%Y-%m-%d},gpt-5,1\n")
-    unjudged = server.cli("budget", "reconcile", str(today))
+    unjudged = server.cli("budget", "reconcile", str(today), "--provider", "openai")
     assert (unjudged.returncode, "the day is not over" in unjudged.stdout) == (0, True)
     assert "agrees" not in unjudged.stdout
     assert "nothing to book: 1 line cannot be judged" in unjudged.stdout
