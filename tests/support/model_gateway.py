@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx2
+from granian.constants import Interfaces
+from granian.server.embed import Server
 
 from interlock.app.compose import wire
 from interlock.core.bundle import compile_bundle
@@ -144,6 +147,51 @@ class ModelGateway:
         return await self.wired.store.read(lambda found: model_calls.of_run(found, run))
 
 
+Serving = Callable[[Any], AbstractAsyncContextManager[int]]
+"""Serves an ASGI application and yields its port."""
+
+
+@asynccontextmanager
+async def uvicorn(application: Any) -> AsyncGenerator[int]:
+    """Serve as `interlock serve` does."""
+    server = Listener(server_config(application, host="127.0.0.1", port=0))
+    serving = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(0.01)
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.stop()
+        await serving
+
+
+@asynccontextmanager
+async def granian(application: Any) -> AsyncGenerator[int]:
+    """Serve on another server, one in Rust."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = Server(
+        application, address="127.0.0.1", port=port, interface=Interfaces.ASGINL, log_enabled=False
+    )
+    serving = asyncio.create_task(server.serve())
+    async with asyncio.timeout(20):
+        while not await _listens(port):  # noqa: ASYNC110 - granian has no event for it either
+            await asyncio.sleep(0.01)
+    try:
+        yield port
+    finally:
+        server.stop()
+        await serving
+
+
+async def _listens(port: int) -> bool:
+    with suppress(OSError):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.close()
+        return True
+    return False
+
+
 @asynccontextmanager
 async def a_model_gateway(
     documents: tuple[AnyDocument, ...],
@@ -151,26 +199,21 @@ async def a_model_gateway(
     *,
     runtime: Runtime | None = None,
     body_seconds: float | None = None,
+    server: Serving = uvicorn,
     **settings: Any,
 ) -> AsyncGenerator[ModelGateway]:
-    """Yield a gateway that serves `documents` from the data directory `data`."""
+    """Yield a gateway that serves `documents` from the data directory `data`, on an HTTP server."""
     async with wire(Settings(data=data, **settings), runtime) as wired:
         await wired.prices.start()
         await wired.budgets.start()
         gateway = LlmGateway(wired) if body_seconds is None else LlmGateway(wired, body_seconds=body_seconds)
-        server = Listener(server_config(gateway, host="127.0.0.1", port=0))
-        serving = asyncio.create_task(server.serve())
-        while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-            await asyncio.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        url = f"http://127.0.0.1:{port}"
-        async with httpx2.AsyncClient(base_url=url, timeout=30, verify=False) as http:
-            found = ModelGateway(wired=wired, url=url, port=port, http=http)
-            await found.apply(documents)
-            try:
-                yield found
-            finally:
-                server.stop()
-                await serving
-                await wired.models.providers.close()
-                await wired.budgets.close()
+        async with server(gateway) as port:
+            url = f"http://127.0.0.1:{port}"
+            async with httpx2.AsyncClient(base_url=url, timeout=30, verify=False) as http:
+                found = ModelGateway(wired=wired, url=url, port=port, http=http)
+                await found.apply(documents)
+                try:
+                    yield found
+                finally:
+                    await wired.models.providers.close()
+                    await wired.budgets.close()
