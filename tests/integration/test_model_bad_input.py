@@ -171,8 +171,8 @@ async def test_a_body_that_is_wrong_passes_as_it_is_or_is_said_to_be_broken(
     assert answers[0].content == b"<html>"
     assert "scripted" in answers[1].text
     assert "broke off" in message(answers[2])
-    assert [row.ending for row in rows] == ["answered", "answered", "failed", "answered"]
-    assert [row.usage_source for row in rows] == ["estimated", "provider", "uncertain", "provider"]
+    assert [row.ending for row in rows] == ["answered", "answered", "broken", "answered"]
+    assert [row.usage_source for row in rows] == ["estimated", "provider", "estimated", "provider"]
 
 
 async def test_a_provider_that_does_not_answer_or_is_not_there(upstream: ModelServer, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -126,6 +127,26 @@ async def test_several_answers_and_what_lies_at_the_provider_are_held_for(
     assert several.held_max >= 5 * 100 * 8_000
     assert all(row.held_max >= 100_000 * 2_000 for row in stored), stored
     assert here.held_max < 10_000 * 2_000
+
+
+async def test_a_history_that_is_summed_up_on_the_way_is_held_for_and_charged(
+    upstream: ModelServer, tmp_path: Path
+) -> None:
+    summed_up = {"type": "compaction", "input_tokens": 60_000, "output_tokens": 500}
+    usage = {"input_tokens": 20, "output_tokens": 5, "iterations": [summed_up]}
+    message = {"type": "message", "model": CLAUDE, "content": [], "usage": usage}
+    upstream.script(Reply(raw=json.dumps(message).encode()), SAID)
+    compact, cleared = (
+        {"edits": [{"type": kind}]} for kind in ("compact_20260112", "clear_tool_uses_20250919")
+    )
+    async with budgeted(upstream, tmp_path) as running:
+        token = await running.token()
+        for edits in (compact, cleared):
+            await running.ask(token, MESSAGES, model=CLAUDE, max_tokens=300, context_management=edits)
+        shorter, plain = await running.rows(running.run(token))
+        assert shorter.cost == 60_020 * 2_000 + 505 * 8_000 <= shorter.held_max
+        assert plain.held_max < 10_000 * 2_000
+        assert await running.spent()
 
 
 async def test_who_does_not_wait_for_a_whole_answer_pays_for_what_was_expected_of_it(

@@ -42,6 +42,13 @@ def test_what_is_expected_is_the_price_of_what_is_likely() -> None:
     assert a_quote().exp == 300 * 2_000 + 100 * 8_000
 
 
+def test_a_clamp_leaves_no_more_thought_than_there_is_output() -> None:
+    clamped = a_quote(likely=Usage(input_uncached=300, output=100, reasoning=90)).within(
+        1_000 * 2_000 + 50 * 8_000
+    )
+    assert (clamped.likely.output, clamped.likely.reasoning) == (50, 50)
+
+
 def test_an_output_that_costs_nothing_is_never_clamped() -> None:
     assert a_quote(price=a_price(output=0)).within(2_000_000).cap == 1_000
 

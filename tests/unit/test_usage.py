@@ -172,6 +172,17 @@ def test_anthropic_thinking_and_searches_are_counted() -> None:
     assert anthropic(raw) == Usage(input_uncached=1, output=9, reasoning=6, tools={"web_search": 3})
 
 
+def test_what_anthropic_did_beside_the_answer_stands_only_among_its_iterations_and_counts() -> None:
+    summed_up = {"type": "compaction", "input_tokens": 180, "output_tokens": 35, "cache_read_input_tokens": 7}
+    answered = {"type": "message", "input_tokens": 23, "output_tokens": 10}
+    raw: Any = {"input_tokens": 23, "output_tokens": 10, "iterations": [summed_up, answered]}
+    assert anthropic(raw) == Usage(input_uncached=203, cache_read=7, output=45)
+    raw = {"input_tokens": 0, "output_tokens": 0, "iterations": [summed_up]}
+    assert anthropic(raw).source is UsageSource.PROVIDER
+    raw = {"input_tokens": 23, "output_tokens": 10, "iterations": [summed_up | {"output_tokens": -1}]}
+    assert anthropic(raw).source is UsageSource.UNCERTAIN
+
+
 def test_of_two_reports_of_a_stream_the_later_counts_where_it_speaks() -> None:
     start = {"input_tokens": 40, "cache_read_input_tokens": 60, "output_tokens": 1}
     delta = {"output_tokens": 25, "input_tokens": None}

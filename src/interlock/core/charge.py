@@ -53,7 +53,7 @@ def charged(ending: Ending, reported: Usage | None, seen: Usage, *, complete: bo
 
 _TOLD: Mapping[WireFormat, frozenset[str]] = {
     WireFormat.CHAT: frozenset(),
-    WireFormat.MESSAGES: frozenset({"web_search", "web_fetch"}),
+    WireFormat.MESSAGES: frozenset({"compaction", "web_search", "web_fetch"}),
 }
 """The provider's tools whose calls the answers of a format tell of; those of the others tell of all."""
 

@@ -20,8 +20,8 @@ DECLARED = frozenset({MANIFEST, CEILING})
 STANDARD_TIERS = frozenset({"", "auto", "default", "standard", "standard_only"})
 """Names under which providers sell their standard service."""
 
-TOKENS_ALONE = frozenset({"mcp", "tool_search", "web_fetch"})
-"""Tools that providers run and charge for in tokens alone."""
+TOKENS_ALONE = frozenset({"compaction", "mcp", "tool_search", "web_fetch"})
+"""Tools that providers run and charge for in tokens alone; to sum a history up is one."""
 
 
 @value

@@ -50,7 +50,8 @@ class Quote:
     def within(self, most: int) -> Quote:
         """Return it with the largest cap that keeps it within `most`, which is not below its least."""
         cap = bisect_right(range(self.cap + 1), most, key=self._bound) - 1
-        likely = replace(self.likely, output=min(self.likely.output, cap * self.answers))
+        output = min(self.likely.output, cap * self.answers)
+        likely = replace(self.likely, output=output, reasoning=min(self.likely.reasoning, output))
         return replace(self, cap=cap, likely=likely)
 
     def _bound(self, cap: int) -> int:

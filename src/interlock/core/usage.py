@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
 from enum import StrEnum
+from functools import reduce
 from typing import cast
 
 from interlock.core.model import Json, value
@@ -135,8 +136,24 @@ def embeddings(raw: Mapping[str, Json]) -> Usage:
 
 
 def anthropic(raw: Mapping[str, Json]) -> Usage:
-    """Return the usage of an Anthropic message; join the events of a stream with `merge` first."""
+    """Return the usage of an Anthropic message; join the events of a stream with `merge` first.
+
+    What was done beside the answer, a summary of the history for instance, stands only among its iterations.
+    """
     counts, raw = _Counts(), _object(raw)
+    beside = [
+        _message(counts, each)
+        for each in map(_object, _list(raw.get("iterations")))
+        if each.get("type") not in (None, "message")
+    ]
+    whole = reduce(_sum, [_message(counts, raw), *beside])
+    counts.input(whole.input)
+    searches = counts.read(_object(raw.get("server_tool_use")), "web_search_requests")
+    return replace(whole, tools={"web_search": searches} if searches else {}, source=counts.source)
+
+
+def _message(counts: _Counts, raw: Mapping[str, Json]) -> Usage:
+    """Return the tokens of one turn of a model of Anthropic's."""
     created = _object(raw.get("cache_creation"))
     long = counts.read(created, "ephemeral_1h_input_tokens")
     short = counts.read(created, "ephemeral_5m_input_tokens")
@@ -145,10 +162,8 @@ def anthropic(raw: Mapping[str, Json]) -> Usage:
         counts.read(raw, "input_tokens", required=True),
         counts.read(raw, "cache_read_input_tokens"),
     )
-    counts.input(fresh + cached + written + long)
     output = counts.read(raw, "output_tokens", required=True)
     thinking = counts.read(_object(raw.get("output_tokens_details")), "thinking_tokens")
-    searches = counts.read(_object(raw.get("server_tool_use")), "web_search_requests")
     return Usage(
         input_uncached=fresh,
         cache_read=cached,
@@ -156,8 +171,18 @@ def anthropic(raw: Mapping[str, Json]) -> Usage:
         cache_write_1h=long,
         output=output,
         reasoning=counts.part(thinking, output),
-        tools={"web_search": searches} if searches else {},
-        source=counts.source,
+    )
+
+
+def _sum(one: Usage, other: Usage) -> Usage:
+    """Return the tokens of two turns together."""
+    return Usage(
+        input_uncached=one.input_uncached + other.input_uncached,
+        cache_read=one.cache_read + other.cache_read,
+        cache_write_5m=one.cache_write_5m + other.cache_write_5m,
+        cache_write_1h=one.cache_write_1h + other.cache_write_1h,
+        output=one.output + other.output,
+        reasoning=one.reasoning + other.reasoning,
     )
 
 
@@ -246,6 +271,10 @@ def _openai(
         tools=apart | dict(tools or {}),
         source=counts.source,
     )
+
+
+def _list(found: Json) -> list[Json]:
+    return cast(list[Json], found) if isinstance(found, list) else []
 
 
 def _object(found: Json) -> dict[str, Json]:

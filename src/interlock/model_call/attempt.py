@@ -104,13 +104,13 @@ class Attempts:
         try:
             return await self._sent(relay, life.request, last=last)
         except UpstreamUnavailable as error:
-            relay.ending = Ending.NOT_SENT
+            relay.stop(Ending.NOT_SENT)
             return _Next(lost(error))
         except OutcomeUnknown as error:
-            relay.ending = Ending.FAILED
+            relay.stop(Ending.FAILED if relay.incoming is None else Ending.BROKEN)
             return _Next(lost(error))
         except asyncio.CancelledError:
-            relay.ending = Ending.CUT if life.cut else Ending.LEFT
+            relay.stop(Ending.CUT if life.cut else Ending.LEFT)
             raise
         finally:
             relay.close()

@@ -27,7 +27,7 @@ from interlock.upstream.span import Spans
 NEARLY = 80
 """Percent of the output cap from which on a stream without a caller is read on for its usage."""
 
-_NOT_AWAITED = frozenset({Ending.LEFT, Ending.CUT})
+_NOT_WHOLE = frozenset({Ending.LEFT, Ending.CUT, Ending.BROKEN})
 _LARGEST_REPLY = 64 * 1024 * 1024
 
 
@@ -91,6 +91,11 @@ class Relay:
         self._settle()
         whole = not rest or broken is not None  # a comment after half an event would be a part of it
         await self._caller.end(broken, told=self._closing(incoming) if whole else None)
+
+    def stop(self, ending: Ending) -> None:
+        """Let the attempt end so, unless its provider has refused it or failed already."""
+        if self.incoming is None or self.incoming.status < 400:
+            self.ending = ending
 
     def close(self) -> None:
         """Give the connection back and settle, unless that was done or is left to the drain."""
@@ -166,12 +171,16 @@ class Relay:
     def _seen(self, output: int) -> Usage:
         """Return the usage that follows from the bytes that passed.
 
-        Of an answer that is no stream nothing passes before its end: whoever does not wait for it is taken
-        to have had what was expected, for its provider may go on writing.
+        Of an answer that is no stream nothing passes before its end: where that does not come, it is taken
+        to be what was expected, for its provider has written it or may go on. What a model thinks need not
+        pass either, and comes first.
         """
-        if self.ending in _NOT_AWAITED and not self.paid.ask.body.stream:
-            return replace(self.paid.quote.likely, source=UsageSource.ESTIMATED)
-        return estimated(input_tokens=self.paid.quote.likely.input, output_bytes=output)
+        quote = self.paid.quote
+        if self.ending in _NOT_WHOLE and not self.paid.ask.body.stream:
+            return replace(quote.likely, source=UsageSource.ESTIMATED)
+        passed = estimated(input_tokens=quote.likely.input, output_bytes=output)
+        thought = min(quote.likely.reasoning, quote.cap * quote.answers)
+        return replace(passed, output=passed.output + thought, reasoning=thought)
 
     @property
     def _ended(self) -> bool:

@@ -32,6 +32,8 @@ _MEMBERS = {
     "search_parameters": ("live_search", USES),
     "plugins": ("plugins", USES),
     "mcp_servers": ("mcp", USES),
+    "compaction": ("compaction", 1),
+    "context_management": ("compaction", 1),
 }
 """Members of a body that make the provider run a tool, with its name and the most runs."""
 
@@ -59,10 +61,15 @@ def server_tools(tools: list[ServerTool], members: Mapping[str, Raw]) -> dict[st
         if name:
             found[name] = found.get(name, 0) + (USES if tool.max_uses is None else max(tool.max_uses, 0))
     for member in _MEMBERS.keys() & members.keys():
-        if bytes(members[member]) not in _NOTHING:
+        if _asks(member, bytes(members[member])):
             name, uses = _MEMBERS[member]
             found[name] = max(found.get(name, 0), uses)
     return found
+
+
+def _asks(member: str, said: bytes) -> bool:
+    """Whether a member asks for its tool; contexts are managed without a model, too."""
+    return said not in _NOTHING and (member != "context_management" or b"compact" in said)
 
 
 def _name(kind: str) -> str:
