@@ -179,7 +179,7 @@ class Relay:
         if self.ending in _NOT_WHOLE and not self.paid.ask.body.stream:
             return replace(quote.likely, source=UsageSource.ESTIMATED)
         passed = estimated(input_tokens=quote.likely.input, output_bytes=output)
-        thought = min(quote.likely.reasoning, quote.cap * quote.answers)
+        thought = min(quote.likely.reasoning, max(quote.cap * quote.answers - passed.output, 0))
         return replace(passed, output=passed.output + thought, reasoning=thought)
 
     @property
