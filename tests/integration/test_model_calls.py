@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from interlock.core.document.identity import Organisation
 from interlock.core.document.spending import Budget, Models
 from interlock.core.kill import KillLevel
+from interlock.gateway.llm.front import LlmGateway
 from interlock.gateway.llm.header import usd
+from interlock.listen import Listener, server_config
 from interlock.store.model_calls import LedgerRow
 from interlock.testing import ModelServer, Reply, UsageAt
 from support.model_gateway import (
@@ -150,6 +153,33 @@ async def test_a_model_out_of_scope_is_refused_and_nobody_is_called(
     assert unknown.status_code == 404
     assert "gpt-test" in unknown.json()["error"]["message"]
     assert len(upstreams.acme.received) == 1
+
+
+@pytest.mark.parametrize(
+    ("public", "base"), [("https://interlock.example/", "https://interlock.example"), ("", "")]
+)
+async def test_a_refusal_over_the_local_socket_links_to_where_people_reach_the_server_or_names_the_path(
+    upstreams: Upstreams, tmp_path: Path, public: str, base: str
+) -> None:
+    documents = manifest(providers(upstreams.acme, upstreams.claude), Budget(run=1))
+    async with a_model_gateway(documents, tmp_path, public_url=public) as running:
+        token, path = await running.token(), tmp_path / "local.sock"
+        server = Listener(server_config(LlmGateway(running.wired), uds=str(path)))
+        serving = asyncio.create_task(server.serve())
+        while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.01)
+        transport = httpx2.AsyncHTTPTransport(uds=str(path), verify=False)
+        async with httpx2.AsyncClient(
+            transport=transport, base_url="http://interlock", verify=False
+        ) as local:
+            sent = {"model": GPT, "messages": []}
+            refused = await local.post(
+                WIRES["chat"][0], json=sent, headers={"Authorization": f"Bearer {token}"}
+            )
+        server.stop()
+        await serving
+    assert refused.status_code == 402
+    assert refused.headers["x-interlock-link"] == f"{base}/api/v1/budgets/runs/{run_of(running)}"
 
 
 SWAP = Models(allow=("*",), degrade={GPT: SMALL})

@@ -119,9 +119,20 @@ class LlmGateway:
         finally:
             self._watchers.stop(watcher)
         if refusal is not None:
-            said = refused(request.surface.family, refusal, base=_base(scope))
+            said = refused(request.surface.family, refusal, base=self._base(scope))
             told = Told(call=call.id, run=request.principal.run, requested=request.body.model)
             await _send(send, said, own(told))
+
+    def _base(self, scope: Any) -> str:
+        """Return the address that people reach us at, else the one that the caller used.
+
+        The local socket has none, nor has a caller who does not say: there a link is a path alone.
+        """
+        public = self._wired.settings.public_url.rstrip("/")
+        host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+        if public or (scope.get("server") or ("", None))[1] is None or not _HOST.fullmatch(host):
+            return public
+        return f"{scope['scheme']}://{host}"
 
 
 class _Watcher:
@@ -268,12 +279,6 @@ def _token(raw: RawHeaders) -> str:
         "Model calls need a run token in the place of the API key.",
         hint="Start the agent with: interlock run",
     )
-
-
-def _base(scope: Any) -> str:
-    """Return the address that the caller reached us at, "" where it does not say one."""
-    host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
-    return f"{scope['scheme']}://{host}" if _HOST.fullmatch(host) else ""
 
 
 async def _gone(receive: Receive) -> None:
