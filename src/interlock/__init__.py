@@ -11,10 +11,14 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "run", "tool"]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = ["Outcome", "__version__", "run", "tool"]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+_WHERE = {"Outcome": "interlock.sdk.result", "run": "interlock.sdk.run", "tool": "interlock.sdk.run"}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in ("run", "tool"):
+    module = _WHERE.get(name)
+    if module is None:
         raise AttributeError(f"module 'interlock' has no attribute {name!r}")
-    return getattr(import_module("interlock.sdk.run"), name)
+    return getattr(import_module(module), name)

@@ -6,7 +6,7 @@ import interlock
 from interlock import errors, testing
 
 PUBLIC = {
-    "interlock": ["__version__", "run", "tool"],
+    "interlock": ["Outcome", "__version__", "run", "tool"],
     "interlock.testing": [
         "FixedClock",
         "ModelServer",

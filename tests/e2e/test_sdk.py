@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,10 @@ from support.served import PEOPLE, apply, environment, functions, read_tool, ser
 from support.warm import INTERLOCK
 
 NO_ARGUMENTS = ", undo: {tool: billing.uncharge, arguments: {}}"
+SETTLEMENT = (
+    ", settlement: {confirm: {tool: billing.capture, arguments: {hold: $result.hold}},"
+    " void: {tool: billing.release, arguments: {hold: $result.hold}}, within: 1h}"
+)
 MANIFEST = (
     PEOPLE
     + """---
@@ -46,6 +51,10 @@ spec: {email: deng@example.com, roles: [approver]}
         for each in ("fails", "times_out", "unknown")
     )
     + tool("billing.payout")
+    + tool("billing.transfer", "limited_write", "idempotent", SETTLEMENT)
+    + tool("billing.transfer_soon", "limited_write", "idempotent", SETTLEMENT)
+    + tool("billing.capture", "high_blast_radius", "idempotent")
+    + tool("billing.release", "limited_write", "idempotent")
     + """---
 apiVersion: interlock/v1
 kind: Workflow
@@ -57,6 +66,8 @@ spec:
     - {tool: billing.balance}
     - {tool: billing.charge, where: {args.cents: {le: 1000}}}
     - {tool: billing.payout}
+    - {tool: billing.transfer}
+    - {tool: billing.transfer_soon}
     - {tool: billing.fails}
     - {tool: billing.times_out}
     - {tool: billing.unknown}
@@ -122,6 +133,38 @@ async def payout(to: str) -> str:
     EFFECTS.charged.append(to)
     EFFECTS.threads.append(threading.get_ident())
     return f"paid {to}"
+
+
+@interlock.tool("billing.transfer")
+def transfer(to: str) -> dict[str, str]:
+    """Set money aside for somebody."""
+    return transfer_code(to)
+
+
+@interlock.tool("billing.transfer_soon")
+async def transfer_soon(to: str) -> dict[str, str]:
+    """Set money aside for somebody."""
+    return transfer_code(to)
+
+
+def transfer_code(to: str) -> dict[str, str]:
+    """Do what both transfers do."""
+    EFFECTS.charged.append(f"held for {to}")
+    return {"hold": to}
+
+
+@interlock.tool("billing.capture")
+def capture(hold: str) -> str:
+    """Let money go."""
+    EFFECTS.charged.append(f"paid {hold}")
+    return "paid"
+
+
+@interlock.tool("billing.release")
+def release(hold: str) -> str:
+    """Give back what was held."""
+    EFFECTS.charged.append(f"released {hold}")
+    return "released"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -349,3 +392,49 @@ def test_a_program_that_ends_with_an_error_has_its_run_undone(place: Place) -> N
     with place.run():
         until(lambda: place.cli("actions", "show", action["id"])["state"] == "compensated")
     assert EFFECTS.charged == ["ivy", "refund of ch_ivy"]
+
+
+def test_an_outcome_tells_the_value_the_action_and_that_the_call_is_final(place: Place) -> None:
+    with place.run() as run:
+        done = charge.keyed("order-4").outcome("ann", cents=7)
+        again = charge.keyed("order-4").outcome("ann", cents=7)
+        looked = balance.outcome("ann")
+    assert (done.value, done.provisional, done.settles_by) == ({"id": "ch_ann", "cents": 7}, False, None)
+    [action] = place.cli("actions", "list", "--run", run.id)["items"]
+    assert done.action == again.action == action["id"]
+    assert (done.recorded, again.recorded) == (False, True)
+    assert again.value == done.value
+    assert (looked.value, looked.provisional) == (3, False)
+
+
+def test_a_provisional_call_tells_until_when_and_no_more_once_it_is_settled(place: Place) -> None:
+    with place.run():
+        held = transfer.keyed("bill-1").outcome("kim")
+        assert transfer.keyed("bill-1")("kim") == held.value == {"hold": "kim"}
+        assert held.provisional
+        assert held.settles_by is not None
+        assert timedelta(minutes=59) < held.settles_by - datetime.now(UTC) <= timedelta(hours=1)
+        assert transfer.keyed("bill-1").outcome("kim").settles_by == held.settles_by
+        place.cli("actions", "settle", held.action, token=place.deng)
+        until(lambda: place.cli("actions", "show", held.action)["state"] == "settled")
+        settled = transfer.keyed("bill-1").outcome("kim")
+        assert (settled.provisional, settled.recorded) == (False, True)
+    assert EFFECTS.charged == ["held for kim", "paid kim"]
+
+
+def test_a_provisional_call_of_a_coroutine_function_tells_it_too_and_one_taken_back_is_raised(
+    place: Place,
+) -> None:
+    async def move() -> None:
+        async with place.run():
+            held = await transfer_soon.keyed("bill-2").outcome("eve")
+            assert held.provisional
+            assert await transfer_soon.keyed("bill-2")("eve") == held.value
+            place.cli("actions", "void", held.action, "--reason", "not to eve")
+            until(lambda: place.cli("actions", "show", held.action)["state"] == "voided")
+            with pytest.raises(TurnedDown) as down:
+                await transfer_soon.keyed("bill-2").outcome("eve")
+            assert down.value.state == "voided"
+
+    asyncio.run(move())
+    assert EFFECTS.charged == ["held for eve", "released eve"]

@@ -11,12 +11,12 @@ import asyncio
 import functools
 import queue
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar, Token
 from pathlib import Path
-from typing import Any, Generic, ParamSpec, Self, TypeVar, cast
+from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, overload
 
 import httpx2
 
@@ -29,12 +29,14 @@ from interlock.sdk.function import Ended, Function
 from interlock.sdk.grant import RunGrant
 from interlock.sdk.loop import Background
 from interlock.sdk.proof import Proof, Wanted, prove
-from interlock.sdk.result import result
+from interlock.sdk.result import Outcome, outcome
 from interlock.sdk.session import WAITING, Call, Session, Ticket
 from interlock.settings import launched_run, load
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
+R_co = TypeVar("R_co", covariant=True)
 
 _TIMEOUT = httpx2.Timeout(30.0, read=600.0)
 _current: ContextVar[Run | None] = ContextVar("interlock.run", default=None)
@@ -42,7 +44,7 @@ _open: list[Run] = []
 _functions: dict[str, Function] = {}
 
 
-class Tool(Generic[P, R]):
+class Tool(Generic[P, R_co]):
     """A governed function. Calling it proposes the call to the open run. `name` is the tool's dotted name."""
 
     def __init__(self, function: Function, *, key: str = "") -> None:
@@ -55,17 +57,36 @@ class Tool(Generic[P, R]):
         """The dotted name under which the manifest speaks of it."""
         return self._function.name
 
-    def keyed(self, key: str) -> Tool[P, R]:
+    def keyed(self, key: str) -> Tool[P, R_co]:
         """Return this function with a key of the caller's for one call: the same key is the same call."""
         return Tool(self._function, key=key)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Run it, if it may. Raises its own errors, or a `CallError` where it gave no result."""
-        run = _the_run(self.name)
-        arguments = self._function.bind(args, kwargs)
+        run, arguments = _the_run(self.name), self._function.bind(args, kwargs)
         if self._function.asynchronous:
-            return cast("R", run.call_async(self._function, arguments, key=self._key))
-        return cast("R", run.call(self._function, arguments, key=self._key))
+            return cast("R_co", _value_of(run.call_async(self._function, arguments, key=self._key)))
+        return cast("R_co", run.call(self._function, arguments, key=self._key).value)
+
+    @overload
+    def outcome(
+        self: Tool[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, Outcome[T]]: ...
+    @overload
+    def outcome(self, *args: P.args, **kwargs: P.kwargs) -> Outcome[R_co]: ...
+    def outcome(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Call it, and tell more than its value: the action, and until when a provisional one can settle.
+
+        Awaited where the function is. Raises what a call raises.
+        """
+        run, arguments = _the_run(self.name), self._function.bind(args, kwargs)
+        if self._function.asynchronous:
+            return run.call_async(self._function, arguments, key=self._key)
+        return run.call(self._function, arguments, key=self._key)
+
+
+async def _value_of(called: Coroutine[Any, Any, Outcome[Any]]) -> Any:
+    return (await called).value
 
 
 def tool(name: str, *, undo: Tool[..., Any] | str = "") -> Callable[[Callable[P, R]], Tool[P, R]]:
@@ -159,7 +180,7 @@ class Run(AbstractContextManager["Run"]):
             _current.reset(token)
         await asyncio.to_thread(self.__exit__, kind, error, trace)
 
-    def call(self, function: Function, arguments: Mapping[str, Json], *, key: str = "") -> Any:
+    def call(self, function: Function, arguments: Mapping[str, Json], *, key: str = "") -> Outcome[Any]:
         """Propose a call of a plain function and run it in this thread once it may run."""
         inbox: queue.SimpleQueue[tuple[Ticket, Future[Ended]] | None] = queue.SimpleQueue()
 
@@ -177,9 +198,11 @@ class Run(AbstractContextManager["Run"]):
             done.set_result(ended)
             if isinstance(ended.error, BaseException) and not isinstance(ended.error, Exception):
                 raise ended.error
-        return self._result(answer.result(), call)
+        return self._outcome(answer.result(), call)
 
-    async def call_async(self, function: Function, arguments: Mapping[str, Json], *, key: str = "") -> Any:
+    async def call_async(
+        self, function: Function, arguments: Mapping[str, Json], *, key: str = ""
+    ) -> Outcome[Any]:
         """Propose a call of a coroutine function and run it in the caller's loop once it may run."""
         loop = asyncio.get_running_loop()
 
@@ -189,7 +212,7 @@ class Run(AbstractContextManager["Run"]):
 
         call = self._call(function, arguments, key, run)
         answer = await asyncio.wrap_future(self._background.submit(self._answer(function, call)))
-        return self._result(answer, call)
+        return self._outcome(answer, call)
 
     async def _answer(self, function: Function, call: Call) -> dict[str, Any]:
         await self._session.offer([function])
@@ -211,9 +234,9 @@ class Run(AbstractContextManager["Run"]):
             id=self._runtime.ids.new("call"), tool=function.name, arguments=arguments, key=key, run=run
         )
 
-    def _result(self, answer: Mapping[str, Any], call: Call) -> Any:
+    def _outcome(self, answer: Mapping[str, Any], call: Call) -> Outcome[Any]:
         self._pending = self._pending or answer.get("state") in WAITING
-        return result(answer, call.ended, run=self.id)
+        return outcome(answer, call.ended, run=self.id)
 
     @contextmanager
     def _opened(self) -> Generator[Session]:
