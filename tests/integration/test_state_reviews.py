@@ -15,6 +15,7 @@ from interlock.cli.rollback import overview
 from interlock.core.action import ActionState
 from interlock.core.answer import Completed
 from interlock.errors import NotFound, StateConflict, UsageError
+from interlock.services.close_run import close_run
 from interlock.services.review_state import Reviewed, ReviewState
 from interlock.store import actions, deployments, state_reviews
 from support.engine import UNKNOWN, World, a_manifest
@@ -44,6 +45,13 @@ class Office:
     async def undo(self, *wanted: str, confirmed: str = "") -> Reviewed:
         plan = confirmed or (await self.use.plan(self.review, wanted)).digest
         return await self.use.undo(self.review, wanted, confirmed=plan, person="maria", reason=REASON)
+
+    async def end_run(self, run: str = "") -> None:
+        """Let a run of the workflow end; what is open may still add to the review."""
+        await close_run(
+            store=self.world.store, memory=self.world.memory, run=run or self.world.run,
+            reason="it is over", by="maria", person="maria",
+        )  # fmt: skip
 
     async def closed(self) -> bool:
         found = await self.world.store.read(lambda found: state_reviews.get(found, self.review))
@@ -96,6 +104,7 @@ async def write(office: Office, order: int, run: str = "") -> str:
 @story
 async def test_a_review_closes_only_when_each_action_is_decided(office: Office) -> None:
     first, second = await write(office, 1), await write(office, 2)
+    await office.end_run()
     assert (await office.use.show(office.review)).left == (first, second)
     await office.keep(first)
     assert not await office.closed()
@@ -163,12 +172,14 @@ async def test_what_begins_under_the_restored_version_is_none_of_the_review(offi
     still = await write(office, 2)  # in a run that the withdrawn version began
     await write(office, 3, run=await world.open_run())
     assert set(await office.marks()) == {before, still}
+    assert (await office.use.show(office.review)).open_runs == (world.run,)
 
 
 @story
 async def test_a_review_with_nothing_left_is_closed_by_its_person_and_no_other_is(office: Office) -> None:
     with pytest.raises(UsageError, match="needs a reason"):
         await office.keep(reason=" ")
+    await office.end_run()
     done = await office.keep(reason="nothing was done")
     assert done.review.closed_by == "maria"
     with pytest.raises(StateConflict, match="closed"):
@@ -184,6 +195,34 @@ async def test_a_review_is_not_closed_by_naming_nothing_while_something_is_left(
 
 
 @story
+async def test_a_review_stays_open_while_runs_of_the_withdrawn_version_may_still_act(office: Office) -> None:
+    action, other = await write(office, 1), await office.world.open_run()
+    decided = await office.keep(action)
+    assert (decided.left, decided.open_runs) == ((), (office.world.run, other))
+    assert not await office.closed()
+    with pytest.raises(StateConflict, match=f"may still act: {office.world.run}, {other}") as refused:
+        await office.keep()
+    assert f"interlock runs end {office.world.run}" in refused.value.hint
+    late = await write(office, 2, other)
+    await office.end_run()
+    await office.end_run(other)
+    with pytest.raises(UsageError, match="Name at least one"):
+        await office.keep()
+    await office.keep(late)
+    assert await office.closed()
+
+
+def test_a_person_reads_which_runs_keep_a_review_open_and_how_to_end_them() -> None:
+    review = {"actions": [], "id": "rev_1", "left": [], "closed_at": None, "open_runs": ["run_1", "run_2"]}
+    with console.capture() as shown:
+        console.print(overview(review))
+    said = " ".join(shown.get().split())
+    assert "2 runs of the withdrawn version are open and may still act" in said
+    assert "interlock runs end run_1" in said
+    assert "Then close the review: interlock rollback keep rev_1" in said
+
+
+@story
 async def test_a_person_reads_each_action_with_its_mark_and_what_is_left(office: Office) -> None:
     first, second = await write(office, 1), await write(office, 2)
     known = await office.keep(first)
@@ -195,7 +234,7 @@ async def test_a_person_reads_each_action_with_its_mark_and_what_is_left(office:
             }
             for each in known.found
         ],
-        "id": office.review, "left": known.left, "closed_at": None,
+        "id": office.review, "left": known.left, "closed_at": None, "open_runs": [],
     }  # fmt: skip
     with console.capture() as shown:
         console.print(overview(whole))

@@ -86,11 +86,7 @@ def overview(found: dict[str, Any]) -> Group:
         for each in found["actions"]
     ]
     listed = table(rows, ("action", "tool", "mark", "decided", "why"), spare=("why",))
-    left = len(found["left"])
-    said = f"{left} left to decide." if left else "Everything is decided."
-    close = f" Close the review: interlock rollback keep {safe(found['id'])} --reason TEXT"
-    ends = " The review is closed." if found["closed_at"] else "" if left else close
-    return Group(listed if rows else "Nothing was done since.", f"{said}{ends}")
+    return Group(listed if rows else "Nothing was done since.", _stand(found))
 
 
 @app.command()
@@ -137,5 +133,31 @@ def undo(
 
 
 def _left(done: dict[str, Any]) -> str:
-    left = len(done["left"])
-    return f"{left} left to decide." if left else f"Everything is decided; {safe(done['id'])} is closed."
+    if done["closed_at"] and not done["left"]:
+        return f"Everything is decided; {safe(done['id'])} is closed."
+    return _stand(done)
+
+
+def _stand(found: dict[str, Any]) -> str:
+    """Return what is left to decide, and what keeps a review open of which everything is decided."""
+    left, runs, name = len(found["left"]), found["open_runs"], safe(found["id"])
+    if left:
+        return f"{left} left to decide.{_open(runs)}"
+    if found["closed_at"]:
+        return "Everything is decided. The review is closed."
+    close = f"interlock rollback keep {name} --reason TEXT"
+    if not runs:
+        return f"Everything is decided. Close the review: {close}"
+    return f"Everything is decided.{_open(runs)} Then close the review: {close}"
+
+
+def _open(runs: list[str]) -> str:
+    if not runs:
+        return ""
+    some = (
+        f"{len(runs)} runs of the withdrawn version are"
+        if len(runs) > 1
+        else "1 run of the withdrawn version is"
+    )
+    end = f"interlock runs end {safe(runs[0])} --reason TEXT"
+    return f" {some} open and may still act: wait for the end, or {end}."

@@ -26,18 +26,23 @@ from interlock.store.memory import Memory
 from interlock.store.state_reviews import StateDecision, StateReview
 
 _CAN_BE_UNDONE = frozenset({Mark.UNDOABLE, Mark.TOUCHED})
+_NAMED = 5
 Sign = Callable[[Mapping[str, Json]], tuple[str, str]]
 """Signs claims with the environment's key; returns the signature and the key's id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reviewed:
-    """A review with everything in it, what was decided, and what is left."""
+    """A review with everything in it, what was decided, and what is left.
+
+    `open_runs` may still add to it, so it does not close before they have ended.
+    """
 
     review: StateReview
     found: tuple[Found, ...]
     decisions: Mapping[str, StateDecision]
     left: tuple[str, ...]
+    open_runs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +70,8 @@ class ReviewState:
     async def keep(self, name: str, wanted: Sequence[str], *, person: str, reason: str) -> Reviewed:
         """Let actions stand; with none named, close a review in which nothing is left to decide.
 
-        Raises `UsageError` without a reason, `NotFound`, `StateConflict`.
+        Raises `UsageError` without a reason, `NotFound`, `StateConflict`; that also where a review is to be
+        closed whose runs are open.
         """
         if not reason.strip():
             raise UsageError("To let an action stand needs a reason.", hint="Add --reason.")
@@ -103,7 +109,11 @@ class ReviewState:
         decided = state_reviews.decisions(connection, name)
         left = rollback.undecided(found, {each: word.decision for each, word in decided.items()})
         return Reviewed(
-            review=review, found=found, decisions=decided, left=tuple(each.action.id for each in left)
+            review=review,
+            found=found,
+            decisions=decided,
+            left=tuple(each.action.id for each in left),
+            open_runs=tuple(state_reviews.still_open(connection, review)),
         )
 
     def _why_not(self, connection: sa.Connection, action: Action, now: int) -> str:
@@ -115,6 +125,11 @@ class ReviewState:
         self, transaction: Transaction, name: str, wanted: Sequence[str], person: str, reason: str
     ) -> None:
         known = self._open(transaction, name)
+        if not wanted and not known.left and known.open_runs:
+            raise StateConflict(
+                f"Runs of the withdrawn version are open and may still act: {_some(known.open_runs)}.",
+                hint=f"interlock runs end {known.open_runs[0]} --reason TEXT, or wait until they have ended.",
+            )
         for each in _named(known, wanted) if wanted or known.left else ():
             if each.mark is Mark.UNDER_WAY:
                 raise StateConflict(
@@ -195,8 +210,14 @@ class ReviewState:
 
     def _close_if_over(self, transaction: Transaction, name: str, person: str) -> None:
         known = self._reviewed(transaction.connection, name, transaction.now)
-        if not known.left:
+        if not known.left and not known.open_runs:
             state_reviews.close(transaction, known.review, by=person)
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return names in words, the first few of many."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _named(known: Reviewed, wanted: Sequence[str]) -> list[Found]:

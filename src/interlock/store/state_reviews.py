@@ -11,6 +11,7 @@ from interlock.core.action import Action
 from interlock.errors import NotFound
 from interlock.store.action_rows import action_of
 from interlock.store.actions import record
+from interlock.store.run_rows import RunState
 from interlock.store.schema import actions, deployments, rollback_plans, runs, state_decisions, state_reviews
 from interlock.store.transaction import Transaction
 
@@ -166,6 +167,19 @@ def in_question(connection: sa.Connection, review: StateReview) -> list[Action]:
         query = query.join(runs, runs.c.id == actions.c.run).where(runs.c.opened_at < until)
     rows = connection.execute(query.order_by(actions.c.id).limit(MOST)).mappings()
     return [action_of(row) for row in rows]
+
+
+def still_open(connection: sa.Connection, review: StateReview) -> list[str]:
+    """Return the open runs of the workflow that can add to the review, oldest first; see `in_question`."""
+    query = sa.select(runs.c.id).where(
+        runs.c.workflow == review.workflow,
+        runs.c.environment == review.environment,
+        runs.c.state == RunState.OPEN.value,
+    )
+    until = _restored_at(connection, review)
+    if until is not None:
+        query = query.where(runs.c.opened_at < until)
+    return list(connection.execute(query.order_by(runs.c.id).limit(MOST)).scalars())
 
 
 def _restored_at(connection: sa.Connection, review: StateReview) -> int | None:

@@ -128,7 +128,8 @@ async def _may_stop(wired: Wired, person: Person, review: StateReview) -> bool:
 
 def _shown(known: Reviewed) -> dict[str, Json]:
     items = [_item(each, known) for each in known.found]
-    return {**asdict(known.review), "actions": items, "left": list(known.left)}
+    left = {"left": list(known.left), "open_runs": list(known.open_runs)}
+    return {**asdict(known.review), "actions": items, **left}
 
 
 def _item(each: Found, known: Reviewed) -> dict[str, Json]:
