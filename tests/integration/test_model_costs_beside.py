@@ -90,6 +90,24 @@ async def test_a_tool_of_the_provider_without_a_price_is_refused_as_a_model_with
     assert len(upstream.received) == 2
 
 
+async def test_a_service_that_costs_more_and_has_no_price_is_refused(
+    upstream: ModelServer, tmp_path: Path
+) -> None:
+    async with budgeted(upstream, tmp_path) as running:
+        token = await running.token()
+        asked = [
+            (CHAT, GPT, {"service_tier": "priority"}),
+            (MESSAGES, CLAUDE, {"speed": "fast", "max_tokens": 9}),
+        ]
+        for path, model, more in asked:
+            answer = await running.ask(token, path, model=model, **more)
+            assert (answer.status_code, "tier_without_price" in answer.text) == (403, True), answer.text
+            assert answer.headers["x-should-retry"] == "false"
+        assert upstream.received == []
+        for tier in ("auto", "default", "flex"):
+            assert (await running.ask(token, service_tier=tier)).status_code == 200
+
+
 async def test_a_search_is_held_and_charged_where_the_answer_does_not_say_that_there_was_one(
     upstream: ModelServer, tmp_path: Path
 ) -> None:

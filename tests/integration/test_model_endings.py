@@ -30,6 +30,7 @@ from support.sources import TESTS, with_sources
 pytestmark = pytest.mark.anyio
 CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
 ENDLESS = Reply(text="word " * 400, pace=0.02, output_tokens=500)
+BROKEN = Reply(text="word " * 40, cut_after=1_900)
 UNTOLD = Reply(usage=UsageAt.MISSING)
 SAID = Reply(input_tokens=12, output_tokens=7)
 BESIDE, PIECES = replace(SAID, usage=UsageAt.WITH_TEXT), replace(SAID, split=50)
@@ -52,7 +53,7 @@ class Case:
 
 
 IN_PIECES = Case(name="in pieces", reply=PIECES, ending="answered", source="provider", cost=USED, stream=True)
-CASES = [
+PLAIN = [
     Case(name="usage", reply=SAID, ending="answered", source="provider", cost=USED),
     Case(name="usage in a stream", reply=SAID, ending="answered", source="provider", cost=USED, stream=True),
     Case(name="beside text", reply=BESIDE, ending="answered", source="provider", cost=USED, stream=True),
@@ -66,11 +67,22 @@ CASES = [
     Case(name="slow down", reply=Reply(status=429, text="slow", headers={"retry-after": "7"}), status=429),
     Case(name="failed", reply=Reply(status=500, text="oh"), status=500, ending="failed", source="uncertain"),
     Case(name="silent", reply=Reply(wait=3), status=504, ending="failed", source="uncertain"),
-    Case(name="broken", reply=Reply(cut_after=700), ending="broken", source="estimated", stream=True),
+    Case(name="broken", reply=BROKEN, ending="broken", source="estimated", stream=True),
     Case(name="untold", reply=UNTOLD, ending="answered", source="estimated", stream=True),
     Case(name="left", reply=ENDLESS, ending="left", source="estimated", stream=True),
     Case(name="killed", reply=ENDLESS, ending="cut", source="estimated", stream=True),
 ]  # fmt: skip
+BEGUN = [
+    each for each in PLAIN if each.ending in ("failed", "broken", "left", "cut") and each.name != "silent"
+]
+CASES = [
+    *PLAIN,
+    *(replace(each, name=f"response {each.name}", path=RESPONSES) for each in BEGUN),
+    *(  # of a message the first event reports already, but not of the whole
+        replace(each, name=f"message {each.name}", path=MESSAGES, model=CLAUDE, source="uncertain")
+        for each in BEGUN
+    ),
+]
 Key = tuple[str, str]
 
 
@@ -97,7 +109,7 @@ async def call(running: ModelGateway, token: str, case: Case) -> httpx2.Response
         lines = answer.aiter_lines()
         while "word" not in await anext(lines):
             continue
-        if case.name == "killed":
+        if case.name.endswith("killed"):
             running.wired.memory.put_kill(
                 case.name + token[-20:], f"run:{running.run(token)}", KillLevel.STOP
             )

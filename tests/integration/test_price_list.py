@@ -107,6 +107,11 @@ def test_a_model_that_is_not_sold_by_the_token_has_no_price() -> None:
     assert our_book().find("openai", "whisper-1", now=0) is None
 
 
+def test_a_model_whose_pictures_cost_more_than_its_words_has_no_price() -> None:
+    assert our_book().find("google", "gemini-2.5-flash-image", now=0) is None
+    assert our_book().find("google", "gemini-2.5-flash", now=0) is not None
+
+
 def test_a_list_with_a_negative_price_is_refused_whole() -> None:
     (openai,) = [each for each in library if each.id == "openai"]
     (model,) = [each for each in openai.models if each.id == "gpt-4o-mini"]

@@ -146,3 +146,10 @@ def test_a_tool_without_a_price_is_named_with_what_to_declare() -> None:
     assert "the tool 'image_generation' with the model 'gpt'" in said.message
     assert "tools: {image_generation: DOLLARS}" in said.hint
     assert Unpriced(provider="acme", model="gpt", refused=True).code == "model_without_price"
+
+
+def test_a_service_without_a_price_is_named_and_so_is_what_to_do() -> None:
+    said = Unpriced(provider="acme", model="gpt", refused=True, tier="priority")
+    assert said.code == "tier_without_price"
+    assert "the service 'priority' of the model 'gpt'" in said.message
+    assert "standard service" in said.hint

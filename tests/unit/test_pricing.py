@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interlock.core.pricing import CEILING, Price, Rates, Tariff, Tier, cost, expected, upper_bound
+from interlock.core.pricing import (
+    CEILING,
+    Price,
+    Rates,
+    Tariff,
+    Tier,
+    cost,
+    cost_untold,
+    expected,
+    tier_is_priced,
+    upper_bound,
+)
 from interlock.core.usage import Usage
 
 rate = st.integers(0, 100_000_000)
@@ -92,6 +103,23 @@ def test_a_long_input_is_charged_at_the_tier_for_all_of_its_tokens() -> None:
     price = a_price(rates=Rates.of(input=1_000, output=1_000), tiers=(long,))
     assert cost(Usage(input_uncached=100, output=10), price) == 110
     assert cost(Usage(input_uncached=1, cache_read=100, output=10), price) == 101 * 2 + 30
+
+
+def test_a_tier_is_priced_where_it_is_known_or_cannot_cost_more() -> None:
+    rates = Rates.of(input=1_000, output=1_000)
+    price = a_price(rates=rates, service_tiers={"priority": Tariff(rates=rates)})
+    assert all(tier_is_priced(price, tier) for tier in ("", "auto", "flex", "priority"))
+    assert not tier_is_priced(price, "fast")
+    assert tier_is_priced(a_price(rates=rates, source="ceiling"), "fast")
+
+
+def test_a_call_whose_tier_nobody_told_costs_the_dearer_of_what_it_may_have_been() -> None:
+    tiers = {
+        name: Tariff(rates=Rates.of(input=rate, output=1)) for name, rate in (("flex", 500), ("fast", 6_000))
+    }
+    price = a_price(rates=Rates.of(input=1_000, output=1_000), service_tiers=tiers)
+    usage = Usage(input_uncached=100)
+    assert [cost_untold(usage, price, asked=tier) for tier in ("", "flex", "fast")] == [100, 100, 600]
 
 
 def test_a_service_tier_has_its_own_tariff_and_an_unknown_one_is_charged_as_standard() -> None:

@@ -50,7 +50,8 @@ class ListedProvider:
 
 @value
 class Unpriced:
-    """No price is known for a model, or for the `tool` of its provider that a call may use.
+    """No price is known for a model, for the `tool` of its provider that a call may use, or for the `tier`
+    that it asks to be served in.
 
     `refused`: the call counts against money and must not be made.
     """
@@ -59,16 +60,20 @@ class Unpriced:
     model: str
     refused: bool
     tool: str = ""
+    tier: str = ""
 
     @property
     def code(self) -> str:
         """The stable code of the refusal."""
+        if self.tier:
+            return "tier_without_price"
         return "tool_without_price" if self.tool else "model_without_price"
 
     @property
     def message(self) -> str:
         """What a caller and an operator are told."""
         what = f"a call of the tool {self.tool!r} with " if self.tool else ""
+        what = f"the service {self.tier[:40]!r} of " if self.tier else what
         return (
             f"No price is known for {what}the model {self.model!r} of the provider {self.provider!r}, "
             "and this call counts against a budget."
@@ -77,6 +82,10 @@ class Unpriced:
     @property
     def hint(self) -> str:
         """What to do about it."""
+        if self.tier:
+            return (
+                "Ask for the standard service, or declare a ceiling for the model in the Provider document."
+            )
         if self.tool:
             return (
                 f"Declare it in the Provider document, as price: {{..., tools: {{{self.tool}: DOLLARS}}}}; "

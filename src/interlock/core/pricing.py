@@ -20,6 +20,9 @@ DECLARED = frozenset({MANIFEST, CEILING})
 STANDARD_TIERS = frozenset({"", "auto", "default", "standard", "standard_only"})
 """Names under which providers sell their standard service."""
 
+CHEAP_TIERS = frozenset({"batch", "flex", "scale"})
+"""Names of services that cost no more than the standard one."""
+
 TOKENS_ALONE = frozenset({"compaction", "mcp", "tool_search", "web_fetch"})
 """Tools that providers run and charge for in tokens alone; to sum a history up is one."""
 
@@ -142,6 +145,19 @@ def cost(usage: Usage, price: Price, *, service_tier: str = "") -> int:
         + usage.reasoning * rates.reasoning
         + _fees(usage.tools, price)
     )
+
+
+def tier_is_priced(price: Price, service_tier: str) -> bool:
+    """Whether what a call costs in a tier that it asks for is known, or cannot be more than is known."""
+    known = (
+        service_tier in STANDARD_TIERS or service_tier in CHEAP_TIERS or service_tier in price.service_tiers
+    )
+    return known or price.source == CEILING
+
+
+def cost_untold(usage: Usage, price: Price, *, asked: str) -> int:
+    """Return what a call cost that asked for a tier, where nobody said which one served it: the dearer."""
+    return max(cost(usage, price), cost(usage, price, service_tier=asked)) if asked else cost(usage, price)
 
 
 def upper_bound(

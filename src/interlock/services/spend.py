@@ -19,7 +19,7 @@ from interlock.core.model import Principal, value
 from interlock.core.model_route import Route
 from interlock.core.payer import teams_of
 from interlock.core.price_book import PriceBook, Unpriced, price_for
-from interlock.core.pricing import TOKENS_ALONE, Price, Rates, cost
+from interlock.core.pricing import TOKENS_ALONE, Price, Rates, cost, cost_untold, tier_is_priced
 from interlock.core.quote import Quote
 from interlock.core.rewrite import rewrite
 from interlock.core.usage import Usage, UsageSource
@@ -147,6 +147,13 @@ class Attempt:
         return min(left, default=0)
 
 
+def _charge(attempt: Attempt, usage: Usage, report: Report) -> int:
+    price = attempt.quote.price
+    if report.service_tier:
+        return cost(usage, price, service_tier=report.service_tier)
+    return cost_untold(usage, price, asked=attempt.ask.body.service_tier)
+
+
 def _past(state: BudgetState) -> bool:
     return state.rank >= BudgetState.DEGRADED.rank
 
@@ -197,7 +204,7 @@ class Spend:
         price = self.price(ask.principal, route, now)
         if isinstance(price, Unpriced):
             return price
-        if ask.body.server_tools and (unpriced := self._unpriced_tool(ask, route, price, now)):
+        if unpriced := self._unpriced(ask, route, price, now):
             return unpriced
         body, size = ask.body, ask.body.size
         window = route.model.window or price.window
@@ -222,12 +229,16 @@ class Spend:
             server_tools=body.server_tools,
         )
 
-    def _unpriced_tool(self, ask: Ask, route: Route, price: Price, now: int) -> Unpriced | None:
-        """Return the tool of the provider that a call may use and nobody knows a price of, if it counts."""
-        unknown = ask.body.server_tools.keys() - price.tools.keys() - TOKENS_ALONE
-        if not unknown or not self.budgets.accounts(ask.principal, now):
+    def _unpriced(self, ask: Ask, route: Route, price: Price, now: int) -> Unpriced | None:
+        """Return what a call asks of the provider that nobody knows a price of, if it counts."""
+        body = ask.body
+        tools = body.server_tools and body.server_tools.keys() - price.tools.keys() - TOKENS_ALONE
+        tier = "" if tier_is_priced(price, body.service_tier) else body.service_tier
+        if not (tools or tier) or not self.budgets.accounts(ask.principal, now):
             return None
-        return Unpriced(provider=route.provider.name, model=route.model.name, refused=True, tool=min(unknown))
+        tool = min(tools) if tools else ""
+        names = route.provider.name, route.model.name
+        return Unpriced(provider=names[0], model=names[1], refused=True, tool=tool, tier="" if tool else tier)
 
     async def hold(self, ask: Ask, route: Route, ladder: Ladder) -> Attempt | Refused | Unpriced:
         """Set money aside. Waits while only calls under way stand in the way. Raises `StoreError`."""
@@ -334,7 +345,7 @@ class Spend:
             attempt.cost = 0
             self.release(attempt)
             return
-        attempt.cost = min(cost(usage, attempt.quote.price, service_tier=report.service_tier), MOST)
+        attempt.cost = min(_charge(attempt, usage, report), MOST)
         self.budgets.settle(attempt.held, attempt.cost, self._row(attempt, usage, report))
         if usage.source is UsageSource.PROVIDER:
             size = attempt.ask.body.size

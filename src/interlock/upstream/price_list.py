@@ -3,7 +3,7 @@
 The library holds its list in 80 MB of objects, so it is read in a process of its own (`python -m
 interlock.upstream.price_list [URL]`), which prints what it comes to. Every price is rounded up to a whole
 pico-dollar; a price that holds for hours of the day only counts as the dearest of that day. A model that
-is not sold by the token is left out.
+is not sold by the token is left out, as is one whose pictures cost more than its words.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ _SURCHARGES: Mapping[str, tuple[str, str]] = {
     INPUT_AUDIO: ("input_audio_mtok", "input_mtok"),
     OUTPUT_AUDIO: ("output_audio_mtok", "output_mtok"),
 }
+_PAINTED = ("output_image_mtok", "output_video_mtok")
 _SERVICES = ("service_tier", "speed")
 _WORDS: Mapping[str, str] = {
     "ClauseEquals": "equals",
@@ -137,7 +138,7 @@ def _days(model: types.ModelInfo) -> list[date]:
 
 def _price(provider: str, model: types.ModelInfo, day: date) -> Price | None:
     standard = _prices(model, day, {})
-    if getattr(standard, "input_mtok") is None:  # noqa: B009 - the library makes its fields up at run time
+    if getattr(standard, "input_mtok") is None or _paints(standard):  # noqa: B009 - fields made at run time
         return None
     tariff = _tariff(standard)
     asked = {
@@ -159,6 +160,12 @@ def _price(provider: str, model: types.ModelInfo, day: date) -> Price | None:
         service_tiers={name: each for name, each in asked.items() if each != tariff},
         window=model.context_window,
     )
+
+
+def _paints(prices: types.ModelPrice) -> bool:
+    """Whether pictures or films that it makes cost more than text: no answer tells them apart for sure."""
+    said = _at(prices, "output_mtok", 0) or Decimal(0)
+    return any((_at(prices, name, 0) or said) > said for name in _PAINTED)
 
 
 def _prices(model: types.ModelInfo, day: date, context: Mapping[str, str]) -> types.ModelPrice:
