@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from interlock.core.alert import AlertKind
+from interlock.core.alert import AlertKind, Severity
 from interlock.core.budget import Clamp, Crossed, Refused
 from interlock.core.document.identity import Person
 from interlock.core.document.spending import Budget
@@ -165,6 +165,8 @@ def test_a_shadow_budget_halts_nothing_and_says_so(tmp_path: Path) -> None:
             events = await house.events()
             assert all("shadow" in each.summary for each in events)
             assert house.purse.memory.kill == {}
+            halt = next(each for each in events if each.kind is AlertKind.BUDGET_KILL)
+            assert (halt.severity, halt.incident) == (Severity.TICKET, None)
 
     asyncio.run(story())
 

@@ -66,6 +66,16 @@ def test_a_report_adds_up_to_the_ledger_by_every_dimension(store: Store) -> None
         assert sum(each.cost for each in found(store, name)) == expected
 
 
+def test_what_a_budget_in_shadow_would_have_done_was_not_done(store: Store) -> None:
+    shadow = a_row(degraded=("shadow:model", "shadow:message"), started_at=MONDAY)
+
+    async def story() -> list[Spending]:
+        await store.transact(lambda each: model_calls.insert(each.connection, [shadow]))
+        return await store.read(lambda each: spendings(each, ["model"], since=MONDAY, until=MONDAY + DAY))
+
+    assert [(each.calls, each.degraded) for each in asyncio.run(story())] == [(1, 0)]
+
+
 def test_days_are_days_in_utc(store: Store) -> None:
     assert [(each.group, each.cost) for each in found(store, "day")] == [
         (("2026-11-22",), 3_023),

@@ -102,7 +102,7 @@ def _window(item: Mapping[str, Any]) -> dict[str, object]:
         "since": moment(item["starts_at"]) if item["starts_at"] else "",
         "limit": dollars(limit),
         "spent": dollars(item["spent"]),
-        "used": f"{100 * item['spent'] / limit:.1f} %" if limit else "",
+        "used": f"{1000 * item['spent'] // limit / 10:.1f} %" if limit else "",
         "note": ", ".join(_charged(item)),
     }
 

@@ -87,6 +87,7 @@ class Notify:
                 workflow=workflow,
                 route=self._route(account, workflow),
                 by="budget",
+                shadow=account.limits.shadow,
             )
         )
 

@@ -52,7 +52,8 @@ class Raised:
     """What is to be told: `workflow` is the one a run is of, `route` who hears of it instead of the owner.
 
     `incident` is the one that it belongs to, where what happened has opened one already. `told_by` is the
-    event by which people hear of it: then it is on record, and nobody is told twice.
+    event by which people hear of it: then it is on record, and nobody is told twice. In `shadow` nothing
+    was halted: it is a ticket at the most, and opens no incident.
     """
 
     kind: AlertKind
@@ -65,6 +66,7 @@ class Raised:
     by: str = ""
     incident: str = ""
     told_by: str = ""
+    shadow: bool = False
 
 
 def raise_alert(transaction: Transaction, memory: Memory, raised: Raised) -> AlertEvent | None:
@@ -73,6 +75,7 @@ def raise_alert(transaction: Transaction, memory: Memory, raised: Raised) -> Ale
     Whoever is to be told has a delivery waiting when this is committed.
     """
     alert = _alert(transaction, memory, raised)
+    severity = Severity.TICKET if raised.shadow else alert.severity
     event = transaction.ids.new("evt")
     row = {
         "id": event,
@@ -81,19 +84,19 @@ def raise_alert(transaction: Transaction, memory: Memory, raised: Raised) -> Ale
         "kind": raised.kind.value,
         "subject": raised.subject,
         "period": raised.period,
-        "severity": alert.severity.value,
+        "severity": severity.value,
         "summary": raised.summary,
         "facts": msgspec.json.encode(_facts(raised)).decode(),
         "at": transaction.now,
     }
     if transaction.execute(_ONCE, row).rowcount != 1:
         return None
-    if raised.kind.opens_incident:
+    if raised.kind.opens_incident and not raised.shadow:
         incident = raised.incident or _open_incident(transaction, memory, raised)
         transaction.execute(
             sa.update(alert_events).where(alert_events.c.id == event).values(incident=incident)
         )
-    told = () if raised.told_by else _told(memory, raised, alert.severity)
+    told = () if raised.told_by else _told(memory, raised, severity)
     for address in told:
         deliveries.enqueue(transaction, memory.environment, event, address)
     body = {"event": event, "alert": raised.kind.value, "subject": raised.subject, "told": len(told)}

@@ -17,6 +17,8 @@ from interlock.store.schema import model_calls
 _TEXTS = msgspec.json.Decoder(list[str])
 _COUNTS = msgspec.json.Decoder(dict[str, int])
 _json = msgspec.json.Encoder().encode
+CUT_DOWN = sa.and_(model_calls.c.degraded != "[]", model_calls.c.degraded.not_like('["shadow:%'))
+"""A step of the ladder was taken: what only budgets in shadow would have done was not."""
 
 
 class LedgerRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -100,8 +102,7 @@ def of_run(connection: sa.Connection, run: str) -> list[LedgerRow]:
 def partial(connection: sa.Connection, run: str) -> bool:
     """Whether a call of a run, or of the runs below it, was cut down because of a budget (B4)."""
     own = sa.or_(model_calls.c.run == run, model_calls.c.root_run == run)
-    cut = sa.and_(model_calls.c.degraded != "[]", model_calls.c.degraded.not_like('["shadow:%'))
-    return bool(connection.execute(sa.select(sa.exists().where(own, cut))).scalar())
+    return bool(connection.execute(sa.select(sa.exists().where(own, CUT_DOWN))).scalar())
 
 
 def of_call(connection: sa.Connection, call: str) -> list[LedgerRow]:

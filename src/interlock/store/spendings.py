@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from interlock.core.model import DAY
+from interlock.store.model_calls import CUT_DOWN
 from interlock.store.schema import model_calls
 
 CORRECTION = "correction"
@@ -83,7 +84,7 @@ def spendings(
             cost.label("cost"),
             _count(call, _rows.usage_source != "provider").label("uncertain"),
             _count(call, sa.and_(_rows.kind == "model", _rows.price_version == "")).label("unpriced"),
-            _count(call, _rows.degraded != "[]").label("degraded"),
+            _count(call, CUT_DOWN).label("degraded"),
         )
         .where(_rows.started_at >= since, _rows.started_at < until)
         .group_by(*groups)
