@@ -9,15 +9,18 @@ from typing import Any
 
 import pytest
 
+from interlock.cli.actions import probe_said
 from interlock.core.answer import Broken, Completed, InDoubt
 from interlock.core.document.tool import Probe
 from interlock.core.document.workflow import Grant
 from interlock.core.effect import key_of
 from interlock.core.model import EffectClass, RiskTier
+from interlock.services.close_run import close_run
 from interlock.services.probe import PROBE
 from interlock.store import timers
 from interlock.testing import journal
 from interlock.upstream.executor import Outcome, Succeeded
+from interlock.web.actions import probe_of
 from support.engine import TOOLS, UNKNOWN, World, a_manifest, a_tool, eventually
 
 LOOK_UP = a_tool("shop.find", RiskTier.READ_ONLY, EffectClass.READ, undo=None)
@@ -118,7 +121,28 @@ async def a_person_was_faster(world: World) -> None:
     assert [each.kind for each in left] in ([], [PROBE])
 
 
+async def people_see_whether_it_is_asked_again(world: World) -> None:
+    action = await in_doubt(world, said(other=1))
+
+    async def shown() -> Any:
+        found = await world.action(action)
+        return await world.store.read(lambda connection: probe_of(connection, found))
+
+    await probed(world, 1)
+    probe = await shown()
+    assert probe["due_at"] > world.clock.now()
+    assert "is asked again at" in probe_said(probe)
+    await close_run(
+        store=world.store, memory=world.memory, run=world.run, reason="over", by="maria", person="maria"
+    )
+    assert "asked no more, for its run has ended: a person resolves it" in probe_said(await shown())
+    world.ahead(60)
+    await world.resolve.action(action, happened=True, person="deng", reason="it is in the ledger")
+    assert await shown() is None
+
+
 STORIES: list[Story] = [
+    people_see_whether_it_is_asked_again,
     it_happened, it_never_happened, nothing_is_said, it_is_asked_after_a_crash, a_person_was_faster,
 ]  # fmt: skip
 

@@ -149,7 +149,18 @@ def _text(found: dict[str, Any]) -> str:
         shown.append(f"  second step{_step(found['second_step'])}")
     if found["error"]:
         shown.append(f"  {line(found['error'])}")
+    if found.get("probe"):
+        shown.append(f"  {probe_said(found['probe'])}")
     for move in found["moves"]:
         why = f" ({line(move['reason'], cap=200)})" if move["reason"] else ""
         shown.append(f"  {moment(move['at'])}  {line(move['to_state'])} by {line(move['by'])}{why}")
     return "\n".join(shown)
+
+
+def probe_said(probe: dict[str, Any]) -> str:
+    """Say whether a machine may still clear up a doubt, or only a person."""
+    if not probe["run_open"]:
+        return "Its probe is asked no more, for its run has ended: a person resolves it."
+    return (
+        f"Its probe is asked again at {moment(probe['due_at'])}; a person may say sooner what became of it."
+    )

@@ -15,8 +15,10 @@ from interlock.core.action import Action, ActionState
 from interlock.core.ownership import Owners
 from interlock.errors import NotPermitted
 from interlock.services.cancel import Cancel
+from interlock.services.probe import PROBE
 from interlock.services.resolve import Resolve
-from interlock.store import actions, agents, approvals, runs
+from interlock.store import actions, agents, approvals, runs, timers
+from interlock.store.run_rows import RunState
 from interlock.web.auth import READERS, Person, in_their_own_name, person_of
 from interlock.web.body import read_body
 from interlock.web.choice import one_of
@@ -64,20 +66,28 @@ async def one(request: Request) -> Response:
     wired: Wired = request.app.state.wired
     name = request.path_params["id"]
 
-    def all_of_it(connection: sa.Connection) -> tuple[Action, list[actions.Move], dict[str, Any] | None]:
-        return actions.get(connection, name), actions.moves(connection, name), view_of(connection, name)
-
-    action, moves, second_step = await wired.store.read(all_of_it)
-    return json_response(
-        {
+    def all_of_it(connection: sa.Connection) -> dict[str, Any]:
+        action = actions.get(connection, name)
+        return {
             **summary(action),
             "arguments": action.arguments,
             "reasons": action.decision.get("reasons", []),
             "result": action.result,
-            "second_step": second_step,
-            "moves": [msgspec.to_builtins(move) for move in moves],
+            "second_step": view_of(connection, name),
+            "probe": probe_of(connection, action),
+            "moves": [msgspec.to_builtins(move) for move in actions.moves(connection, name)],
         }
-    )
+
+    return json_response(await wired.store.read(all_of_it))
+
+
+def probe_of(connection: sa.Connection, action: Action) -> dict[str, Any] | None:
+    """Return when the probe of an action in doubt is asked again, and whether its run still lets it."""
+    if action.state is not ActionState.IN_DOUBT:
+        return None
+    due = next((each.due_at for each in timers.of(connection, action.id) if each.kind == PROBE), None)
+    run = runs.get(connection, action.run)
+    return None if due is None else {"due_at": due, "run_open": run.state is RunState.OPEN}
 
 
 async def cancel(request: Request) -> Response:
