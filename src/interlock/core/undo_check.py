@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from interlock.core.bundle import Bundle, BundleInvalid, Problem
-from interlock.core.compensation import misfits
 from interlock.core.document.kind import key
 from interlock.core.document.tool import Companion, Tool
+from interlock.core.misfit import misfits
 from interlock.core.model import PRODUCTION, EffectClass, Json
 
 
