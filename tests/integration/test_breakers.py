@@ -237,6 +237,20 @@ def test_half_open_asks_a_person_and_any_failure_opens_it_again(told: Callable[.
     told(story)
 
 
+def test_a_run_whose_calls_were_never_carried_out_is_no_evidence(told: Callable[..., None]) -> None:
+    async def story(world: Guarded) -> None:
+        await world.trip(TOOL, "shop.write")
+        await world.sign(TOOL, "shop.write", HALF_OPEN)
+        run = await world.open_run()
+        assert isinstance(
+            await world.propose("shop.write", {"order": 1}, principal=world.principal(run), wait=0), Waiting
+        )
+        await world.end(run)
+        assert (await world.breaker(TOOL, "shop.write")).breaker.clean_runs == 0
+
+    told(story)
+
+
 def test_clean_runs_are_the_evidence_that_a_signature_is_kept_with(told: Callable[..., None]) -> None:
     async def story(world: Guarded) -> None:
         await world.trip(TOOL, "shop.write")

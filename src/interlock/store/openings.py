@@ -27,7 +27,7 @@ from interlock.store.breakers import Record, Subject
 from interlock.store.memory import Memory
 from interlock.store.news import Topic
 from interlock.store.run_rows import Run, RunState
-from interlock.store.schema import runs
+from interlock.store.schema import actions, runs
 from interlock.store.transaction import Transaction
 
 INTERLOCK = "interlock"
@@ -146,7 +146,10 @@ def _score(
 def _count_clean(transaction: Transaction, memory: Memory, run: Run) -> None:
     """Count a run that began, worked and ended while half-open: any failure had opened the breaker."""
     facts = memory.runs.get(run.id)
-    used = [] if facts is None else [tool for tool, times in facts.calls.items() if times]
+    idle = _never_sent(transaction.connection, run.id)
+    used = (
+        [] if facts is None else [tool for tool, times in facts.calls.items() if times and tool not in idle]
+    )
     if not used:
         return
     subjects = {("workflow", run.workflow), ("agent", run.agent), *(("tool", tool) for tool in used)}
@@ -156,6 +159,16 @@ def _count_clean(transaction: Transaction, memory: Memory, run: Run) -> None:
         counted = ran_clean(record.breaker)
         if counted != record.breaker and run.opened_at >= record.changed_at:
             breakers.count(transaction, memory.environment, counted)
+
+
+def _never_sent(connection: sa.Connection, run: str) -> set[str]:
+    """Return the tools of which a run asked for calls and none was carried out; reads are no actions."""
+    query = sa.select(actions.c.tool).where(actions.c.run == run, actions.c.comp_of.is_(None))
+    return set(
+        connection.execute(
+            query.group_by(actions.c.tool).having(sa.func.max(actions.c.attempt) == 0)
+        ).scalars()
+    )
 
 
 def _spread(transaction: Transaction, memory: Memory, what: Trip) -> None:
