@@ -19,7 +19,7 @@ from interlock.services.follow import Follow
 from interlock.services.import_prices import Prices
 from interlock.services.kill import KillSwitch
 from interlock.services.load_bundle import load_bundle
-from interlock.services.spend import Spend
+from interlock.services.spend.hold import Spend
 from interlock.services.track import TrackRecords
 from interlock.services.trip import Breakers
 from interlock.settings import Settings, collector, secret
@@ -162,7 +162,7 @@ def _models(store: Store, memory: Memory, spend: Spend, runtime: Runtime, spans:
         memory=memory,
         providers=Providers(_http, secret=secret, clock=runtime.clock),
         spend=spend,
-        degrade=Degrade(memory=memory, price=spend.price, habits=spend.habits),
+        degrade=Degrade(memory=memory, price=spend.quotes.price, habits=spend.quotes.habits),
         runtime=runtime,
         spans=spans,
     )

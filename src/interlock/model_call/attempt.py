@@ -19,7 +19,8 @@ from interlock.model_call.life import Life, ModelRequest
 from interlock.model_call.relay import Relay
 from interlock.runtime import Scheduler
 from interlock.services.degrade import Degrade
-from interlock.services.spend import Attempt, Spend
+from interlock.services.spend.attempt import Attempt
+from interlock.services.spend.hold import Spend
 from interlock.store.memory import Memory
 from interlock.upstream.llm.ask import Ask
 from interlock.upstream.llm.body import write

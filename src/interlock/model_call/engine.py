@@ -19,7 +19,7 @@ from interlock.model_call.attempt import Attempts
 from interlock.model_call.life import Ended, Life, ModelRequest
 from interlock.runtime import Runtime
 from interlock.services.degrade import Degrade
-from interlock.services.spend import Spend
+from interlock.services.spend.hold import Spend
 from interlock.store.database import JournalEntry, Store
 from interlock.store.flights import Flight
 from interlock.store.memory import Memory

@@ -18,7 +18,8 @@ from interlock.model_call.answer import Caller, Told
 from interlock.model_call.life import Life
 from interlock.model_call.span import span_of
 from interlock.runtime import Scheduler
-from interlock.services.spend import Attempt, Report, Spend
+from interlock.services.spend.attempt import Attempt, Report
+from interlock.services.spend.hold import Spend
 from interlock.upstream.llm.meter import Meter
 from interlock.upstream.llm.surface import Operation
 from interlock.upstream.llm.transport import Incoming

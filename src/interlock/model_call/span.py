@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from interlock.core.charge import Ending
 from interlock.core.usage import Usage
-from interlock.services.spend import Attempt
+from interlock.services.spend.attempt import Attempt
 from interlock.upstream.llm.surface import Operation
 from interlock.upstream.span import Attribute, Span
 
