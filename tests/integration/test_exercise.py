@@ -25,6 +25,7 @@ from interlock.services.exercise import TryOut, load_exercises
 from interlock.services.register import pin_digest
 from interlock.store import actions, bundles, run_starts
 from interlock.store.database import Transaction
+from interlock.web.autonomy import standing
 from interlock.wiring import Wired
 from support.stores import a_settings
 from support.warm import PYTHON
@@ -108,9 +109,16 @@ async def told(folder: Path) -> None:
             await wired.servers.close()
 
 
+def record(wired: Wired) -> str:
+    """Return how the workflow stands with its tool, in the words of `interlock autonomy show`."""
+    assert wired.memory.bundle is not None
+    return str(standing(wired.memory, wired.memory.bundle, "notes", "desk.add_note", None)["says"])
+
+
 async def tried_out(wired: Wired) -> None:
     use = tries(wired)
     assert not wired.memory.exercised("desk.add_note")
+    assert record(wired).startswith("asks a person until its undo was tried out; not yet proved")
     done = await use.undo("desk.add_note", arguments=None, person="maria")
     assert (done.outcome, done.server, done.undo) == ("undone", "trial", "desk.remove_note")
     wired.memory.exercises.clear()
@@ -135,6 +143,7 @@ async def undone(wired: Wired, run: str, state: Path) -> None:
     proposal = Proposal(principal=principal, tool="desk.add_note", arguments=NOTE, digest=digest(NOTE))
     answer = await wired.calls.propose(proposal, bridge=None, wait=0)
     assert isinstance(answer, Completed)  # no person was asked: its undo was tried out
+    assert record(wired).startswith("not yet proved")
     assert notes(state)
     (action,) = await wired.store.read(lambda found: actions.listed(found))
     people = Compensate(store=wired.store, memory=wired.memory)

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from interlock.core.autonomy import default, higher
 from interlock.core.bundle import Bundle
 from interlock.core.evidence import Seen, lower_bound, shown
-from interlock.core.model import DAY, AutonomyTier, EffectClass, Json, RiskTier
+from interlock.core.model import DAY, PRODUCTION, AutonomyTier, EffectClass, Json, RiskTier
 from interlock.core.track_record import TrackRecord, after_change, provable
 from interlock.errors import NotFound, NotPermitted
 from interlock.services.demote import Demote
@@ -30,6 +30,7 @@ from interlock.web.page import list_response
 from interlock.wiring import Wired
 
 _OWNERS = ("agent_owner", "admin")
+_UNTRIED = "asks a person until its undo was tried out; "
 
 
 class DemoteBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,7 +53,7 @@ async def listing(request: Request) -> Response:
     found = await wired.store.read(lambda connection: track_records.listed(connection, environment))
     known = {(each.workflow, each.tool): each for each in found}
     return list_response(
-        _shown(memory, bundle, *pair, known.get(pair)) for pair in _pairs(bundle) if only in ("", pair[0])
+        standing(memory, bundle, *pair, known.get(pair)) for pair in _pairs(bundle) if only in ("", pair[0])
     )
 
 
@@ -172,7 +173,7 @@ def _read(connection: sa.Connection, wired: Wired, workflow: str, tool: str) -> 
     ]
     faded = shown(counted)
     return {
-        **_shown(memory, _bundle(wired), workflow, tool, record),
+        **standing(memory, _bundle(wired), workflow, tool, record),
         "waiting": trials.waiting(connection, environment, workflow, tool),
         "next_review_at": trials.next_due(connection, environment, workflow, tool),
         "recent_rate": None if faded.rate is None else round(faded.rate, 4),
@@ -180,7 +181,7 @@ def _read(connection: sa.Connection, wired: Wired, workflow: str, tool: str) -> 
     }
 
 
-def _shown(
+def standing(
     memory: Memory, bundle: Bundle, workflow: str, tool: str, record: TrackRecord | None
 ) -> dict[str, Json]:
     """Return how a workflow stands, with what a record of an earlier version comes to now."""
@@ -188,6 +189,7 @@ def _shown(
     basis = track_records.now_basis(memory, workflow, tool)
     now = _as_of_now(record, usual, basis, workflow, tool)
     why = provable(bundle, workflow, tool)
+    until = _UNTRIED if _untried(memory, bundle, tool) else ""
     trials_of_now = now.clean + now.failed
     can_rise = now.rate is not None and not why
     return {
@@ -196,7 +198,7 @@ def _shown(
         "tier": now.tier.value,
         "usual": usual.value,
         "owner": bundle.workflows[workflow].document.owner,
-        "says": f"never without a person: {why}" if why else now.in_words,
+        "says": f"never without a person: {why}" if why else until + now.in_words,
         "clean": now.clean,
         "failed": now.failed,
         "clean_needed": now.clean_needed if can_rise else None,
@@ -207,6 +209,12 @@ def _shown(
         "proposed_at": now.proposed_at or None,
         "began_at": now.began_at or None,
     }
+
+
+def _untried(memory: Memory, bundle: Bundle, tool: str) -> bool:
+    """Whether a person is asked whatever the record says, for the undo was not tried out yet (E5)."""
+    rests = bundle.tools[tool].rests_on_undo
+    return rests and memory.environment == PRODUCTION and not memory.exercised(tool)
 
 
 def _as_of_now(
