@@ -183,3 +183,60 @@ async def test_who_does_not_wait_for_a_whole_answer_pays_for_what_was_expected_o
         assert [(row.ending, row.usage_source) for row in rows] == [("left", "estimated")] * 3
         assert all(0 < row.output <= row.held_max // 8_000 for row in rows), rows
         assert await running.spent()
+
+
+async def test_a_cap_of_any_size_is_held_for_as_far_as_the_money_goes(
+    upstream: ModelServer, tmp_path: Path
+) -> None:
+    async with budgeted(upstream, tmp_path) as running:
+        token = await running.token()
+        for path, model, cap in ((CHAT, GPT, "max_tokens"), (MESSAGES, CLAUDE, "max_tokens")):
+            for size in (2**63 - 1, 10**20):
+                answer = await running.ask(token, path, **{"model": model, cap: size})
+                assert answer.status_code == 200, answer.text
+        assert await running.spent()
+    assert all(each.body["max_tokens"] < 10**8 for each in upstream.received)
+
+
+@pytest.mark.parametrize("budget", [None, Budget(run=dollars(100))])
+async def test_numbers_that_no_book_can_hold_spoil_nobodys_books(
+    upstream: ModelServer, tmp_path: Path, budget: Budget | None
+) -> None:
+    """A row that cannot be written would keep those of all others from being written."""
+    huge = 10**20
+    search = {"type": "web_search", "max_uses": huge}
+    asked: list[dict[str, Any]] = [
+        {"max_tokens": huge},
+        {"max_tokens": 2**62},
+        {"tools": [search] * 9, "max_tokens": huge},
+    ]
+    async with a_model_gateway(manifest(providers(upstream, upstream), budget), tmp_path) as running:
+        token, other = await running.token(), await running.token()
+        for more in asked:
+            assert (await running.ask(token, **more)).status_code in (200, 402, 403)
+        assert (await running.ask(token, n=huge)).status_code == 400
+        assert (await running.ask(token, best_of=huge)).status_code == 400
+        upstream.script(Reply(wait=0.6))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.15):
+                await running.ask(token, max_tokens=huge, best_of=1_000)
+        upstream.script(SAID)
+        assert (await running.ask(other)).status_code == 200
+        await running.settled()
+        assert [row.cost for row in await running.rows(running.run(other))] == [USED]
+
+
+async def test_a_name_that_no_database_can_hold_spoils_nobodys_books(
+    upstream: ModelServer, tmp_path: Path, database_url: str
+) -> None:
+    served = manifest(providers(upstream, upstream), Budget(run=dollars(100)))
+    async with a_model_gateway(served, tmp_path, database=database_url) as running:
+        token = await running.token()
+        for name in ("null\0byte", "lone\ud800half", "long" * 100_000, "two\nlines"):
+            upstream.script(replace(SAID, model=name))
+            for stream in (False, True):
+                answer = await running.ask(token, stream=stream)
+                assert answer.status_code == 200
+        rows = await running.rows(running.run(token))
+        assert [row.cost >= USED for row in rows] == [True] * 8
+        assert all(len(row.served_model) <= 256 and row.served_model.isprintable() for row in rows), rows

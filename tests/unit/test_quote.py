@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,3 +81,11 @@ def test_a_clamped_attempt_fits_and_no_larger_one_would(
 def test_a_clamp_never_rounds_over_the_room() -> None:
     quote = a_quote(price=a_price(1, 3), input=0, cap=10_000)
     assert all(quote.within(most).most <= most for most in range(quote.least, quote.most + 2))
+
+
+@pytest.mark.parametrize("cap", [2**63 - 1, 2**63, 10**20])
+def test_a_cap_beyond_every_number_of_a_machine_is_clamped_like_any_other(cap: int) -> None:
+    usual = a_quote(cap=1_000_000)
+    most = a_quote(cap=500).most
+    assert a_quote(cap=cap).within(most) == usual.within(most)
+    assert usual.within(most).cap == 500

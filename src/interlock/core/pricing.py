@@ -14,6 +14,9 @@ from interlock.core.model import value
 from interlock.core.usage import INPUT_AUDIO, OUTPUT_AUDIO, Usage
 
 PICO_PER_NANO = 1000
+MOST = 10**18
+"""Nano-dollars that one call can cost: as much as a budget can be, and books can hold."""
+
 MANIFEST, CEILING = "manifest", "ceiling"
 DECLARED = frozenset({MANIFEST, CEILING})
 """Sources of a price that the manifest states; its version is the document's."""
@@ -226,4 +229,4 @@ def _fees(calls: Mapping[str, int], price: Price) -> int:
 
 
 def _nano(pico: int) -> int:
-    return -(-pico // PICO_PER_NANO)
+    return min(-(-pico // PICO_PER_NANO), MOST)

@@ -5,7 +5,6 @@ The output cap that is sent bounds the output, so a clamp lowers both together. 
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -49,10 +48,21 @@ class Quote:
 
     def within(self, most: int) -> Quote:
         """Return it with the largest cap that keeps it within `most`, which is not below its least."""
-        cap = bisect_right(range(self.cap + 1), most, key=self._bound) - 1
+        cap = self._widest(most)
         output = min(self.likely.output, cap * self.answers)
         likely = replace(self.likely, output=output, reasoning=min(self.likely.reasoning, output))
         return replace(self, cap=cap, likely=likely)
+
+    def _widest(self, most: int) -> int:
+        """Return the largest cap whose bound is at most `most`; a cap can be any number that JSON can say."""
+        least, cap = 0, self.cap
+        while least < cap:
+            middle = (least + cap + 1) // 2
+            if self._bound(middle) <= most:
+                least = middle
+            else:
+                cap = middle - 1
+        return cap
 
     def _bound(self, cap: int) -> int:
         return upper_bound(

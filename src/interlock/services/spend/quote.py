@@ -14,7 +14,7 @@ from interlock.core.model_route import Route
 from interlock.core.price_book import PriceBook, Unpriced, price_for
 from interlock.core.pricing import TOKENS_ALONE, Price, Rates, tier_is_priced
 from interlock.core.quote import Quote
-from interlock.core.usage import Usage
+from interlock.core.usage import MOST_TOKENS, Usage
 from interlock.runtime import Clock
 from interlock.store.budgets import Budgets
 from interlock.upstream.llm.ask import Ask
@@ -102,4 +102,4 @@ class Quotes:
             return 0
         wanted = ask.body.output_cap or route.model.max_output or price.max_output or _USUAL_CAP
         most = ask.models.output_cap
-        return wanted if most is None else min(wanted, most)
+        return min(wanted, MOST_TOKENS if most is None else most)

@@ -14,9 +14,6 @@ from interlock.store.budgets import Budgets
 from interlock.store.memory import Memory
 from interlock.store.model_calls import LedgerRow
 
-MOST = 10**18
-"""Nano-dollars that one call can cost: as much as a budget can be, and books can hold."""
-
 
 class Settling:
     """How the attempts of one process are settled, and what is learned from them."""
@@ -40,7 +37,7 @@ class Settling:
             attempt.cost = 0
             self._budgets.release(attempt.held)
             return
-        attempt.cost = min(_charge(attempt, usage, report), MOST)
+        attempt.cost = _charge(attempt, usage, report)
         self._budgets.settle(attempt.held, attempt.cost, self._row(attempt, usage, report))
         if usage.source is UsageSource.PROVIDER:
             size = attempt.ask.body.size

@@ -23,6 +23,7 @@ _encode = msgspec.json.Encoder().encode
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
 _options: Callable[[bytes | Raw], dict[str, Raw] | None] = msgspec.json.Decoder(dict[str, Raw] | None).decode
 _LONGEST_NAME = 256
+_MOST_ANSWERS = 1_000
 _NULL = Raw(b"null")
 _REMOTE = frozenset({"previous_response_id", "conversation", "prompt"})
 """Members that bring what lies at the provider into the context."""
@@ -126,6 +127,8 @@ def read(raw: bytes, surface: Surface) -> ModelBody:
     )  # 0 fills a cache there, and is no cap elsewhere
     if (caps and min(caps) < least) or (answers and min(answers) < 1):
         raise Malformed("A number of tokens or answers is below its least.")
+    if answers and max(answers) > _MOST_ANSWERS:
+        raise Malformed(f"No more than {_MOST_ANSWERS} answers can be asked for at once.")
     options: dict[str, Raw] = said.get("stream_options") or {}
     return ModelBody(
         members=members,

@@ -24,6 +24,7 @@ _DONE = b"data: [DONE]"
 _NO_DATA = (b":", b"event:", b"id:", b"retry:")
 _WORDS = ("choices", "content", "output")
 _KEPT = 128 * 1024
+_LONGEST_NAME = 256
 _LONGEST_EVENT = 4 * 1024 * 1024
 _READERS: Mapping[Operation, Callable[[Mapping[str, Any]], Usage]] = {
     Operation.CHAT: counted.openai_chat,
@@ -142,7 +143,7 @@ class Meter:
             return False
         self._usage = counted.merge(self._usage, reported)
         self.complete = _is_last(said)
-        self.model = str(held.get("model") or self.model)
+        self.model = _name(held.get("model")) or self.model
         self.service_tier = counted.tier_of(held, reported) or self.service_tier
         if isinstance(held.get("output"), list):
             self._output = held["output"]
@@ -215,3 +216,8 @@ def _data(event: bytes) -> dict[str, Any] | None:
     except (msgspec.DecodeError, RecursionError):
         return None
     return cast("dict[str, Any]", said) if isinstance(said, dict) else None
+
+
+def _name(said: object) -> str:
+    """Return a name that a provider says, as much as a label holds; "" where it is none that can be kept."""
+    return said[:_LONGEST_NAME] if isinstance(said, str) and said[:_LONGEST_NAME].isprintable() else ""

@@ -15,6 +15,8 @@ from msgspec import Raw
 USES = 10
 """How often a tool of the provider is taken to run in one call where the request sets no limit."""
 
+_MOST_USES = 10_000
+
 _OWN = ("function", "custom", "computer", "local_shell", "apply_patch", "bash", "text_editor", "memory")
 _NAMES = {
     "web_search": "web_search",
@@ -59,7 +61,9 @@ def server_tools(tools: list[ServerTool], members: Mapping[str, Raw]) -> dict[st
     for tool in tools:
         name = _name(tool.type)
         if name:
-            found[name] = found.get(name, 0) + (USES if tool.max_uses is None else max(tool.max_uses, 0))
+            found[name] = found.get(name, 0) + (
+                USES if tool.max_uses is None else min(max(tool.max_uses, 0), _MOST_USES)
+            )
     for member in _MEMBERS.keys() & members.keys():
         if _asks(member, bytes(members[member])):
             name, uses = _MEMBERS[member]
