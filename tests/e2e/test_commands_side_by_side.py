@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -92,3 +94,21 @@ def test_commands_and_a_server_that_start_together_all_do_their_work(tmp_path: P
     assert codes == [3, 1], said  # nobody is signed in; nothing is applied: answers, not collisions
     assert still_there, complaint
     assert server.returncode == 0, complaint
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_server_that_waits_for_the_directory_ends_at_the_first_signal(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    environment = environment_with(data=tmp_path / "data", port=0)
+    _make(tmp_path, environment)
+    held = DirectoryLock.take(tmp_path / "data")
+    with subprocess.Popen((*COMMAND, "serve", "--quiet"), env=environment, stderr=subprocess.PIPE) as server:
+        time.sleep(3)  # it has been refused the directory by now, and tries again four times a second
+        server.send_signal(number)
+        try:
+            complaint = server.communicate(timeout=10)[1]
+        finally:
+            held.release()
+            server.kill()
+    assert (server.returncode, complaint) == (0, b"")

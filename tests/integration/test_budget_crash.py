@@ -135,7 +135,7 @@ def spend_and_kill(tmp_path: Path, database: str, way: str) -> dict[str, int]:
     finally:
         for child in children:
             child.kill()
-    said = [child.communicate()[0].splitlines() for child in children]
+        said = [child.communicate()[0].splitlines() for child in children]
     assert [each[-1] for each in said[1:]] == ["done", "done"]
     assert all(leased >= 0 and spent + leased <= CEILING for spent, leased in samples)
     lines = [line.split() for each in said for line in each if line.count(" ") == 2]

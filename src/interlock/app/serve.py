@@ -6,9 +6,8 @@ import asyncio
 import logging
 import signal
 import threading
-import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,36 +55,35 @@ def serve_patiently(settings: Settings, on_started: OnStarted) -> None:
 
     Raises `StoreInUse` when it does not go away: sooner where it has the server's own socket.
     """
-    waited = 0.0
-    while True:
-        try:
-            serve_forever(settings, on_started)
-            return
-        except StoreInUse:
-            if waited >= (_PATIENCE if settings.socket.exists() else _LONG_PATIENCE):
-                raise
-        time.sleep(_PAUSE)
-        waited += _PAUSE
-
-
-def serve_forever(settings: Settings, on_started: OnStarted) -> None:
-    """Serve in this process, with the roles that the settings name, until SIGINT or SIGTERM."""
     _log(settings)
-    roles = roles_of(settings.role)
+    with asyncio.Runner(loop_factory=_fast_loop) as runner:
+        runner.run(_patiently(settings, on_started))
+
+
+async def _patiently(settings: Settings, on_started: OnStarted) -> None:
+    """Serve with the roles that the settings name, in one loop: between two, a signal would reach nobody."""
+    stop, waited, roles = asyncio.Event(), 0.0, roles_of(settings.role)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
     def ready(port: int | None) -> None:
         settle_collector()
         on_started(port)
 
-    async def main() -> None:
-        stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        place = settings.socket
-        await serve(settings, tcp=True, place=place, agents=True, on_started=ready, stop=stop, roles=roles)
-
-    with asyncio.Runner(loop_factory=_fast_loop) as runner:
-        runner.run(main())
+    while not stop.is_set():
+        try:
+            place = settings.socket
+            return await serve(
+                settings, tcp=True, place=place, agents=True, on_started=ready, stop=stop, roles=roles
+            )
+        except StoreInUse:
+            if waited >= (_PATIENCE if settings.socket.exists() else _LONG_PATIENCE):
+                raise
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PAUSE):
+                await stop.wait()
+        waited += _PAUSE
+    return None
 
 
 @contextmanager
