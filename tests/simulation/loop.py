@@ -151,14 +151,15 @@ class Loop(asyncio.AbstractEventLoop):
     def end(self, owner: Owner) -> None:
         """Kill a process: nothing of it runs any more, and what it held in memory is gone."""
         owner.dead = True
-        left = [each for each in self._tasks if each.owner is owner and not each.done()]
-        self._tasks = [each for each in self._tasks if each.owner is not owner and not each.done()]
         was = events._get_running_loop()
         events._set_running_loop(self)
         with self.owned(owner):
-            for task in left:
-                task._log_destroy_pending = False  # pyright: ignore[reportAttributeAccessIssue]
-                _close(task.get_coro())
+            while left := [each for each in self._tasks if each.owner is owner and not each.done()]:
+                # What is given up may begin something on its way out: that is given up in the next round.
+                self._tasks = [each for each in self._tasks if each.owner is not owner and not each.done()]
+                for task in left:
+                    task._log_destroy_pending = False  # pyright: ignore[reportAttributeAccessIssue]
+                    _close(task.get_coro())
         events._set_running_loop(was)
         self._ready = [each for each in self._ready if not each.gone]
 

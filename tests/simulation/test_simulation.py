@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import subprocess
@@ -111,3 +112,25 @@ def test_what_belongs_to_a_killed_process_never_runs() -> None:
     loop.run(end, most=10)
     assert ran == ["the world's"]
     assert loop.time() == 2
+
+
+def test_what_a_killed_process_begins_on_its_way_out_never_runs_and_is_given_up_too() -> None:
+    loop, owner, ran = Loop(random.Random(1), shuffle=True), Owner("a process"), list[str]()
+    end = loop.create_future()
+
+    async def last() -> None:
+        ran.append("its last word")
+
+    async def work() -> None:
+        try:
+            await end
+        finally:
+            loop.create_task(last())
+
+    with loop.owned(owner):
+        loop.create_task(work())
+    loop.call_later(1, end.set_result, None)
+    loop.call_later(0.5, loop.end, owner)
+    loop.run(end, most=10)
+    gc.collect()  # a coroutine that nobody closed would be complained of here, as in any later test
+    assert ran == []
