@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import inspect
 import random
 from asyncio import events
 from collections.abc import Callable, Coroutine, Generator
@@ -302,7 +303,11 @@ class Chances:
 
 
 def _close(work: Any) -> None:
-    """Give up a coroutine where it stands. What it does about that goes nowhere."""
+    """Give up a coroutine where it stands, and what it was handed. What they do about that goes nowhere."""
+    handed = [] if work.cr_frame is None else list(work.cr_frame.f_locals.values())
+    for each in handed:
+        if inspect.iscoroutine(each) and inspect.getcoroutinestate(each) == inspect.CORO_CREATED:
+            each.close()
     for _ in range(3):
         try:
             work.close()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import os
 import random
 import subprocess
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.simulation import tripped
@@ -134,3 +137,19 @@ def test_what_a_killed_process_begins_on_its_way_out_never_runs_and_is_given_up_
     loop.run(end, most=10)
     gc.collect()  # a coroutine that nobody closed would be complained of here, as in any later test
     assert ran == []
+
+
+def test_work_that_a_killed_process_was_handed_and_had_not_begun_is_given_up_too() -> None:
+    loop, owner = Loop(random.Random(1), shuffle=True), Owner("a process")
+
+    async def work() -> None:
+        raise AssertionError("it never begins")
+
+    async def guarded(within: Coroutine[Any, Any, None]) -> None:
+        await within
+
+    within = work()
+    with loop.owned(owner):
+        loop.create_task(guarded(within))
+    loop.end(owner)
+    assert inspect.getcoroutinestate(within) == inspect.CORO_CLOSED
