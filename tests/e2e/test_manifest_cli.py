@@ -224,10 +224,20 @@ spec: {agent: bot, owner: maria, tools: [{tool: helpdesk.refund}]}
 def test_what_is_listed_of_the_help_desk_as_it_comes_can_be_applied_and_governed(shell: Shell) -> None:
     shell.ok("init", "--from-mcp", f"{sys.executable} -m interlock.testing.helpdesk")
     assert not (shell.folder / "desk.json").exists(), "listing changes nothing at the server"
-    with (shell.folder / "interlock.yaml").open("a") as file:
-        file.write(OWNED)
+    before, noted, after = (shell.folder / "interlock.yaml").read_text().partition('"helpdesk.add_note"}')
+    undone = after.replace(
+        "spec: {}", "spec: {undo: {tool: helpdesk.remove_note, arguments: {note: $args.id}}}", 1
+    )
+    (shell.folder / "interlock.yaml").write_text(before + noted + undone + OWNED)
     shell.ok("apply", "--yes", "interlock.yaml")
-    assert {each["state"] for each in shell.json("tools", "list")["items"]} == {"pinned"}
+    listed = shell.json("tools", "list")["items"]
+    assert {each["state"] for each in listed} == {"pinned"}
+    assert [each["flaws"] for each in listed if each["flaws"]] == [
+        [
+            "undo cannot work: helpdesk.remove_note is not mapped, so nobody knows what undoing does",
+            "undo cannot work: the tool has no argument 'id'",
+        ]
+    ], "what the first apply could not know is told once the tools are registered"
     worst = shell.ok("blast-radius", "support")
     assert "not mapped" in worst
     assert "require_approval" in worst

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ import pytest
 from mcp.shared.exceptions import MCPError
 from pydantic import FileUrl
 
+from interlock.core.bundle import compile_bundle
 from interlock.core.document.kind import AnyDocument
 from interlock.core.document.rule import Rule
-from interlock.core.document.tool import Tool
+from interlock.core.document.tool import Companion, Tool
 from interlock.core.document.workflow import Grant
-from interlock.core.model import RiskTier, Verdict
+from interlock.core.model import EffectClass, RiskTier, Verdict
+from interlock.core.undo_check import check_undos
 from interlock.services.close_run import close_run
+from interlock.store import pins
 from interlock.store.schema import audit
 from mcp import Client
 from support.gateway import Gateway, a_gateway, a_manifest, a_tool, workshop
@@ -238,6 +242,33 @@ def test_a_tool_that_changes_is_disabled_until_a_person_accepts_it(era: list[str
 
     stateless = workshop("shop", *era, stateless=True)
     play(a_manifest([stateless], tools("echo", "drift")), tmp_path, story)
+
+
+@pytest.mark.parametrize("era", [[], ["--legacy"]], ids=["modern", "legacy"])
+def test_undos_are_held_against_what_a_tool_last_said_of_its_results(era: list[str], tmp_path: Path) -> None:
+    server, mapped = workshop("shop", *era, stateless=True), tools("rich", "restate")
+    undo = Companion(tool="shop.note", arguments={"text": "$result.n", "file": "a"})
+    note = replace(a_tool("shop.note", RiskTier.LIMITED_WRITE), effect=EffectClass.IDEMPOTENT)
+    undone = replace(a_tool("shop.rich", RiskTier.LIMITED_WRITE), undo=undo)
+    declared = a_manifest([server], [undone, note, mapped[1]])
+
+    async def story(gateway: Gateway) -> None:
+        wired = gateway.wired
+        bundle = compile_bundle(declared, environment="production")
+
+        async def told() -> list[str]:
+            shapes = await wired.store.read(pins.shapes)
+            return [each.message for each in check_undos(bundle, shapes)]
+
+        assert await told() == ["shop.note takes 'text' as string, not as integer"]
+        async with gateway.client(await gateway.token()) as client:
+            await client.call_tool("restate", {})
+            async with asyncio.timeout(10):
+                while await told() != ["the tool's result has no 'n'"]:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+        assert not wired.memory.pins["shop.rich"].drifted
+
+    play(a_manifest([server], [*mapped, *tools("note")]), tmp_path, story)
 
 
 def test_clashing_names_are_told_apart(tmp_path: Path) -> None:

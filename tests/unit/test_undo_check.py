@@ -8,12 +8,14 @@ import pytest
 
 from interlock.core.bundle import BundleInvalid, compile_bundle
 from interlock.core.document.tool import FollowUp, Settlement
+from interlock.core.misfit import Shape
 from interlock.core.model import EffectClass
 from interlock.core.undo_check import check_undos, require_undos
 from support.policies import Companion, a_reading_tool, a_tool, documents
 
 GIVEN = {"type": "object", "properties": {"id": {}, "to": {}}}
 TAKEN = {"type": "object", "properties": {"id": {}, "deep": {}}, "required": ["id"]}
+RESULT = {"type": "object", "properties": {"id": {"type": "string"}}}
 
 
 def test_second_steps_are_held_against_the_schemas_too() -> None:
@@ -26,7 +28,7 @@ def test_second_steps_are_held_against_the_schemas_too() -> None:
     bundle = compile_bundle(
         documents(None, tools=(a_reading_tool(), settled, undone, last)), environment="dev"
     )
-    found = require_undos(bundle, {"crm.update": GIVEN, "crm.last": TAKEN})
+    found = require_undos(bundle, {"crm.update": Shape(GIVEN, {}), "crm.last": Shape(TAKEN, {})})
     unmapped = "cannot work: crm.last is not mapped, so nobody knows what"
     assert list(found) == [
         f"tool crm.other: its undo {unmapped} undoing does",
@@ -44,12 +46,13 @@ def said(
     restores = a_tool("crm.restore", **{"effect": EffectClass.IDEMPOTENT} | restore)
     tool = a_tool(undo=Companion(tool="crm.restore", arguments=arguments))
     bundle = compile_bundle(documents(None, tools=(a_reading_tool(), tool, restores)), environment="dev")
-    schemas = {name: each for name, each in (("crm.update", given), ("crm.restore", taken)) if each}
-    return [(each.path, each.message) for each in check_undos(bundle, schemas)]
+    known = (("crm.update", given, RESULT), ("crm.restore", taken, {}))
+    shapes = {name: Shape(arguments, result) for name, arguments, result in known if arguments}
+    return [(each.path, each.message) for each in check_undos(bundle, shapes)]
 
 
 def test_an_undo_that_fits_both_schemas_is_fine() -> None:
-    assert said({"id": "$args.id", "deep": {"x": ["$args.to", "$result.any", "$$args.no", 5]}}) == []
+    assert said({"id": "$args.id", "deep": {"x": ["$args.to", "$result.id", "$$args.no", 5]}}) == []
 
 
 @pytest.mark.parametrize(
@@ -58,6 +61,7 @@ def test_an_undo_that_fits_both_schemas_is_fine() -> None:
         ({"id": "$args.di"}, ("spec", "undo", "arguments", "id"), "the tool has no argument 'di'"),
         ({"id": 1, "x": 1}, ("spec", "undo", "arguments", "x"), "crm.restore has no argument 'x'"),
         ({}, ("spec", "undo", "arguments"), "crm.restore requires the argument 'id'"),
+        ({"id": "$result.di"}, ("spec", "undo", "arguments", "id"), "the tool's result has no 'di'"),
     ],
 )
 def test_what_fits_no_schema_is_named(arguments: dict[str, Any], path: tuple[str, ...], message: str) -> None:

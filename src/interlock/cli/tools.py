@@ -23,6 +23,9 @@ def list_(as_json: Json = False) -> None:
     with api() as client:
         found = client.get("/api/v1/tools").json()
         _warn(client.get("/api/v1/tools/servers").json()["items"])
+    for each in found["items"]:
+        for flaw in each["flaws"]:
+            notes.print(f"[yellow]tool {line(each['tool'])}: its {line(flaw)}[/yellow]")
     columns = ("tool", "tier", "effect", "state", "undo")
     emit_page(found, table(found["items"], columns, spare=("undo",)), as_json)
 

@@ -8,16 +8,13 @@ word on what comes out.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, cast
 
+from interlock.core.json_schema import Schema, listed, mapping, parts
 from interlock.core.model import Json
 from interlock.core.pattern import LONGEST, matching
 
 UNBOUNDED = 1_000_000_000
 """Stands for a number that nothing limits."""
-
-Schema = Mapping[str, Json]
 
 _DEPTH = 6
 _MOST = 6
@@ -42,26 +39,26 @@ _FORMATS = {
 def required(schema: Schema, root: Schema | None = None, depth: int = 0) -> dict[str, list[Json]]:
     """Return, for each required property of an object schema, values that it accepts, the widest first."""
     top = schema if root is None else root
-    declared = _mapping(schema.get("properties"))
-    names = [each for each in _list(schema.get("required")) if isinstance(each, str)]
+    declared = mapping(schema.get("properties"))
+    names = [each for each in listed(schema.get("required")) if isinstance(each, str)]
     few = names if depth == 0 else names[:_INNER]
-    return {name: samples(_mapping(declared.get(name)), top, depth) for name in few}
+    return {name: samples(mapping(declared.get(name)), top, depth) for name in few}
 
 
 def samples(schema: Schema, root: Schema, depth: int = 0) -> list[Json]:
     """Return at most six values that `schema` accepts; `root` is where its references lead."""
     if depth > _DEPTH:
         return ["x"]
-    if found := _list(schema.get("enum")):
+    if found := listed(schema.get("enum")):
         return sorted(found, key=_far, reverse=True)[:_MOST]
     if "const" in schema:
         return [schema["const"]]
-    if parts := _parts(schema, root):
-        return [each for part in parts for each in samples(part, root, depth + 1)][:_MOST]
+    if made_of := parts(schema, root, _MOST):
+        return [each for part in made_of for each in samples(part, root, depth + 1)][:_MOST]
     kinds = schema.get("type")
-    several = _list(kinds) if isinstance(kinds, list) else [kinds]
+    several = listed(kinds) if isinstance(kinds, list) else [kinds]
     made = [each for kind in several for each in _of_kind(kind, schema, root, depth)]
-    hints = [*_list(schema.get("examples")), *([schema["default"]] if "default" in schema else [])]
+    hints = [*listed(schema.get("examples")), *([schema["default"]] if "default" in schema else [])]
     words = all(isinstance(each, str) for each in made)  # a text that is shown is likelier to be a good one
     return ([*hints, *made] if words else [*made, *hints])[:_MOST]
 
@@ -75,25 +72,8 @@ def property_of(schema: Schema, path: str) -> Schema:
     """Return the schema of the argument at a dotted path; an empty one where nothing is said of it."""
     found = schema
     for step in path.split("."):
-        found = _mapping(_mapping(found.get("properties")).get(step))
+        found = mapping(mapping(found.get("properties")).get(step))
     return found
-
-
-def _parts(schema: Schema, root: Schema) -> list[Schema]:
-    """Return the schemas that this one is made of, each with what is said beside it; none if it is plain."""
-    if isinstance(schema.get("$ref"), str):
-        beside = {key: value for key, value in schema.items() if key != "$ref"}
-        return [{**_referred(schema["$ref"], root), **beside}]
-    for key in ("anyOf", "oneOf"):
-        if choices := [_mapping(each) for each in _list(schema.get(key))]:
-            beside = {name: value for name, value in schema.items() if name != key}
-            return [{**beside, **each} for each in choices]
-    if together := [_mapping(each) for each in _list(schema.get("allOf"))]:
-        merged = {name: value for name, value in schema.items() if name != "allOf"}
-        for each in together:
-            merged |= each
-        return [merged]
-    return []
 
 
 def _far(value: Json) -> tuple[int, float]:
@@ -142,7 +122,7 @@ def _bound(schema: Schema, closed: str, opened: str, *, up: bool) -> int:
 
 
 def _array(schema: Schema, root: Schema, depth: int) -> list[Json]:
-    each = samples(_mapping(schema.get("items")), root, depth + 1)
+    each = samples(mapping(schema.get("items")), root, depth + 1)
     least = min(_whole(schema.get("minItems"), 0), _ITEMS // (depth + 1) ** 3)
     most = _whole(schema.get("maxItems"), max(3, least))
     if schema.get("uniqueItems") is True:
@@ -163,14 +143,6 @@ def _least_length(schema: Schema) -> int:
     return min(max(_whole(schema.get("minLength"), 0), 0), LONGEST)
 
 
-def _referred(reference: str, root: Schema) -> Schema:
-    """Return what a reference within the schema leads to; an empty schema for any other."""
-    found: Schema = root if reference.startswith("#") else {}
-    for step in reference.split("/")[1:]:
-        found = _mapping(found.get(step.replace("~1", "/").replace("~0", "~")))
-    return found
-
-
 def _whole(value: Json, otherwise: int) -> int:
     return int(_finite(value, otherwise))
 
@@ -179,11 +151,3 @@ def _finite(value: Json, otherwise: float) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
         return otherwise
     return value
-
-
-def _mapping(value: Json) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
-
-
-def _list(value: Json) -> list[Json]:
-    return cast("list[Json]", value) if isinstance(value, list) else []

@@ -10,29 +10,33 @@ from collections.abc import Iterator, Mapping
 from interlock.core.bundle import Bundle, BundleInvalid, Problem
 from interlock.core.document.kind import key
 from interlock.core.document.tool import Companion, Tool
-from interlock.core.misfit import misfits
-from interlock.core.model import PRODUCTION, EffectClass, Json
+from interlock.core.misfit import UNKNOWN, Shape, misfits
+from interlock.core.model import PRODUCTION, EffectClass
 
 
-def check_undos(bundle: Bundle, schemas: Mapping[str, Mapping[str, Json]]) -> tuple[Problem, ...]:
-    """Return what is wrong; `schemas` are the input schemas of the tools that are registered."""
+def check_undos(bundle: Bundle, shapes: Mapping[str, Shape]) -> tuple[Problem, ...]:
+    """Return what is wrong; `shapes` are those of the tools that are registered."""
     return tuple(
         Problem(document=key(tool), path=("spec", *where, *place), message=message)
         for tool in bundle.documents
         if isinstance(tool, Tool)
         for where, call in _calls(tool)
-        for place, message in _flaws(bundle, tool, call, schemas)
+        for place, message in _flaws(bundle, tool, call, shapes)
     )
 
 
-def require_undos(bundle: Bundle, schemas: Mapping[str, Mapping[str, Json]]) -> tuple[str, ...]:
+def require_undos(bundle: Bundle, shapes: Mapping[str, Shape]) -> tuple[str, ...]:
     """Return in words what is wrong. Raises `BundleInvalid` for it in production."""
-    found = check_undos(bundle, schemas)
+    found = check_undos(bundle, shapes)
     if found and bundle.environment == PRODUCTION:
         raise BundleInvalid(found)
-    return tuple(
-        f"tool {each.document[1]}: its {_what(each.path)} cannot work: {each.message}" for each in found
-    )
+    return tuple(f"tool {each.document[1]}: its {in_words(each)}" for each in found)
+
+
+def in_words(problem: Problem) -> str:
+    """Return what is wrong with which derived call: `undo cannot work: …`."""
+    what = str(problem.path[2] if problem.path[1] == "settlement" else problem.path[1])
+    return f"{what.replace('_', '-')} cannot work: {problem.message}"
 
 
 def _calls(tool: Tool) -> Iterator[tuple[tuple[str, ...], Companion]]:
@@ -50,13 +54,8 @@ def _does(call: Companion, tool: Tool) -> str:
     return "undoing" if call == tool.taken_back_by else "it"
 
 
-def _what(path: tuple[str | int, ...]) -> str:
-    """Return what the problem at `path` is with, in words."""
-    return str(path[2] if path[1] == "settlement" else path[1]).replace("_", "-")
-
-
 def _flaws(
-    bundle: Bundle, tool: Tool, call: Companion, schemas: Mapping[str, Mapping[str, Json]]
+    bundle: Bundle, tool: Tool, call: Companion, shapes: Mapping[str, Shape]
 ) -> list[tuple[tuple[str, ...], str]]:
     found: list[tuple[tuple[str, ...], str]] = []
     compiled = bundle.tools[call.tool]
@@ -65,4 +64,4 @@ def _flaws(
     elif call == tool.taken_back_by and compiled.effect in (EffectClass.ONCE, EffectClass.PROBEABLE):
         said = f"{call.tool} has the effect {compiled.effect.value}: an undo is idempotent"
         found.append((("tool",), said))
-    return found + misfits(call, schemas.get(tool.name), schemas.get(call.tool))
+    return found + misfits(call, shapes.get(tool.name, UNKNOWN), shapes.get(call.tool, UNKNOWN))

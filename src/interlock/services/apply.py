@@ -97,10 +97,9 @@ class Apply:
             )
         author = self._author(order, current)
         known = await self.store.read(documents.last_versions)
-        registered = await self.store.read(pins.all_pins)
         work = await asyncio.to_thread(self._decided, order, author, current, known)
-        schemas = {each.pin.tool: each.schema for each in registered}
-        work = replace(work, undos=() if work.bundle is None else require_undos(work.bundle, schemas))
+        shapes = await self.store.read(pins.shapes)
+        work = replace(work, undos=() if work.bundle is None else require_undos(work.bundle, shapes))
         return await self.store.transact(work.write)
 
     def _decided(

@@ -10,7 +10,7 @@ from interlock.core import version
 from interlock.core.bundle import Bundle, BundleInvalid
 from interlock.core.document.kind import AnyDocument
 from interlock.core.document.workflow import Workflow
-from interlock.core.model import Json
+from interlock.core.misfit import Shape
 from interlock.core.undo_check import require_undos
 from interlock.errors import ManifestError, NotPermitted, SnapshotMoved, StateConflict, UsageError
 from interlock.settings import Settings
@@ -61,9 +61,8 @@ class DecideChange:
         declared = await self.store.read(lambda connection: changes.body(connection, change))
         known = await self.store.read(documents.last_versions)
         versions = version.next_versions(known, declared)
-        registered = await self.store.read(pins.all_pins)
-        schemas = {each.pin.tool: each.schema for each in registered}
-        bundle = _compiled(declared, versions, self.settings.environment, schemas)
+        shapes = await self.store.read(pins.shapes)
+        bundle = _compiled(declared, versions, self.settings.environment, shapes)
 
         def write(transaction: Transaction) -> Decided:
             changes.decide(transaction, change, ChangeState.APPROVED, by=person, reason=reason)
@@ -154,11 +153,11 @@ def _compiled(
     declared: tuple[AnyDocument, ...],
     versions: dict[Name, int],
     environment: str,
-    schemas: dict[str, dict[str, Json]],
+    shapes: dict[str, Shape],
 ) -> Bundle:
     try:
         bundle = version.compiled(declared, versions, environment)
-        require_undos(bundle, schemas)
+        require_undos(bundle, shapes)
         return bundle
     except BundleInvalid as invalid:
         said = "; ".join(problem.message for problem in invalid.problems[:5])

@@ -7,7 +7,7 @@ Later a different one disables it until a person accepts it, because accepting m
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import jsonschema_rs
@@ -19,6 +19,7 @@ from interlock.runtime import Runtime
 from interlock.store import pins
 from interlock.store.database import Store
 from interlock.store.memory import Memory, SchemaCheck
+from interlock.store.pins import PinnedTool
 from interlock.store.transaction import Transaction
 from interlock.upstream.declared import DeclaredServers
 
@@ -28,12 +29,16 @@ _LONGEST_NAME = 128
 
 @dataclass(frozen=True, slots=True)
 class Registrar:
-    """Keeps the pins of this environment in step with what the tool servers list."""
+    """Keeps the pins of this environment in step with what the tool servers list.
+
+    `results` are the schemas of results that are on disk, by tool.
+    """
 
     store: Store
     memory: Memory
     servers: DeclaredServers
     runtime: Runtime
+    results: dict[str, Json] = field(default_factory=dict[str, Json])
 
     async def start(self) -> None:
         """Load the pins and begin to follow the servers of the bundle in force."""
@@ -47,6 +52,7 @@ class Registrar:
         for each in await self.store.read(pins.all_pins):
             if tools is None or each.pin.tool in tools:
                 self.memory.set_pin(each.pin, schema_check(each.schema))
+                self.results[each.pin.tool] = each.result_schema
         for server in sorted({tool.partition(".")[0] for tool in tools or ()}):
             self.servers.tell(server, "", "interlock/registered", {})
 
@@ -117,7 +123,9 @@ class Registrar:
 
     def _moved(self, tool: str, definition: Mapping[str, Json]) -> bool:
         pin = self.memory.pins.get(tool)
-        return pin is None or pin.seen != pin_digest(definition)
+        if pin is None or pin.seen != pin_digest(definition):
+            return True
+        return self.results.get(tool) != _result_schema(definition)
 
     def _write(self, transaction: Transaction, moved: Mapping[str, Mapping[str, Json]]) -> None:
         for tool, definition in moved.items():
@@ -128,10 +136,10 @@ class Registrar:
                 continue
             known = known or pins.find_pin(transaction.connection, tool)
             if known is not None:
-                self._see(transaction, known.pin, pin_digest(definition))
+                self._see(transaction, known, definition)
 
     def _register(self, transaction: Transaction, tool: str, definition: Mapping[str, Json]) -> Pin | None:
-        schema = definition.get("inputSchema")
+        schema, result = definition.get("inputSchema"), _result_schema(definition)
         pin = pins.register(
             transaction,
             tool,
@@ -139,13 +147,19 @@ class Registrar:
             name=str(definition.get("name"))[:_LONGEST_NAME],
             description=str(definition.get("description") or ""),
             schema=schema,
+            result_schema=result,
         )
         check = schema_check(schema)
         if pin is not None:
             transaction.on_commit(lambda: self.memory.set_pin(pin, check))
+            transaction.on_commit(lambda: self.results.update({tool: result}))
         return pin
 
-    def _see(self, transaction: Transaction, pin: Pin, seen: str) -> None:
+    def _see(self, transaction: Transaction, known: PinnedTool, definition: Mapping[str, Json]) -> None:
+        pin, seen, result = known.pin, pin_digest(definition), _result_schema(definition)
+        if known.result_schema != result:
+            pins.learn_result(transaction, pin.tool, result)
+        transaction.on_commit(lambda: self.results.update({pin.tool: result}))
         if pin.seen == seen:
             return
         kind = "tool.restored" if seen == pin.digest else "tool.drifted"
@@ -161,6 +175,11 @@ def pin_digest(definition: Mapping[str, Json]) -> str:
         return digest(said)
     except NotCanonical:
         return f"not-canonical:{digest(repr(sorted(said.items(), key=lambda each: each[0])))}"
+
+
+def _result_schema(definition: Mapping[str, Json]) -> dict[str, Json] | None:
+    said = definition.get("outputSchema")
+    return cast("dict[str, Json]", said) if isinstance(said, dict) else None
 
 
 def schema_check(schema: Json) -> SchemaCheck:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from interlock.core.misfit import Shape
 from interlock.core.model import Json, Pin
 from interlock.store import schema
 from interlock.store.news import Topic
@@ -22,12 +23,13 @@ _ADD = sa.text(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinnedTool:
-    """One row: the pin, and the definition it is a hash of."""
+    """One row: the pin, the definition it is a hash of, and the schema of its results as last listed."""
 
     pin: Pin
     name: str
     description: str
     schema: dict[str, Json]
+    result_schema: dict[str, Json] | None
     registered_at: int
 
 
@@ -42,8 +44,20 @@ def find_pin(connection: sa.Connection, tool: str) -> PinnedTool | None:
     return None if row is None else _read(row)
 
 
+def shapes(connection: sa.Connection) -> dict[str, Shape]:
+    """Return what is known of the values of every registered tool."""
+    return {each.pin.tool: Shape(each.schema, each.result_schema or {}) for each in all_pins(connection)}
+
+
 def register(
-    transaction: Transaction, tool: str, *, digest: str, name: str, description: str, schema: Json
+    transaction: Transaction,
+    tool: str,
+    *,
+    digest: str,
+    name: str,
+    description: str,
+    schema: Json,
+    result_schema: Json = None,
 ) -> Pin | None:
     """Pin a tool as it is now, or return None where another process has just done it."""
     values = {
@@ -55,6 +69,7 @@ def register(
         "schema": json.dumps(schema, sort_keys=True),
         "registered_at": transaction.now,
         "disabled": False,
+        "result_schema": _said(result_schema),
     }
     if transaction.execute(_ADD, values).rowcount == 0:
         return None
@@ -78,6 +93,16 @@ def see(transaction: Transaction, pin: Pin, seen: str) -> Pin:
     return Pin(tool=pin.tool, digest=pin.digest, seen=seen)
 
 
+def learn_result(transaction: Transaction, tool: str, schema: Json) -> None:
+    """Note what the server says now of a tool's results: no part of the pin, nothing is admitted by it."""
+    transaction.execute(sa.update(_PINS).where(_PINS.c.tool == tool).values({"result_schema": _said(schema)}))
+    transaction.tell(Topic.PIN, tool)
+
+
+def _said(schema: Json) -> str | None:
+    return json.dumps(schema, sort_keys=True) if isinstance(schema, dict) else None
+
+
 def _read(row: sa.Row[tuple[object, ...]]) -> PinnedTool:
     columns = row._mapping  # pyright: ignore[reportPrivateUsage] - SQLAlchemy's documented way to columns by name
     return PinnedTool(
@@ -85,5 +110,6 @@ def _read(row: sa.Row[tuple[object, ...]]) -> PinnedTool:
         name=columns["name"],
         description=columns["description"],
         schema=json.loads(columns["schema"]),
+        result_schema=json.loads(columns["result_schema"] or "null"),
         registered_at=columns["registered_at"],
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,7 +12,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from interlock.core import rotation
+from interlock.core.bundle import Problem
 from interlock.core.model import Json
+from interlock.core.undo_check import check_undos, in_words
 from interlock.errors import NotPermitted
 from interlock.services.exercise import TryOut
 from interlock.services.register import pin_digest
@@ -34,12 +37,15 @@ class AcceptBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def listing(request: Request) -> Response:
-    """List every tool the manifest names: its tier, its pin, and whether its server offers it now."""
+    """List every tool the manifest names: its tier, its pin, and what is wrong with its undo, if anything."""
     await person_of(request)
     wired: Wired = request.app.state.wired
     await wired.registrar.look(_PATIENCE)
     bundle = wired.memory.bundle
-    return list_response([] if bundle is None else [_tool(wired, name) for name in bundle.tools])
+    if bundle is None:
+        return list_response([])
+    flaws = check_undos(bundle, await wired.store.read(pins.shapes))
+    return list_response(_tool(wired, name, flaws) for name in bundle.tools)
 
 
 async def serving(request: Request) -> Response:
@@ -120,6 +126,7 @@ def _pin(each: PinnedTool) -> dict[str, Json]:
         "registered_at": each.registered_at,
         "description": each.description,
         "schema": each.schema,
+        "result_schema": each.result_schema,
     }
 
 
@@ -138,7 +145,7 @@ def _credentials(wired: Wired) -> tuple[dict[str, str | None], set[str]]:
     return said, {name for name, validity in found.items() if not validity.usable}
 
 
-def _tool(wired: Wired, name: str) -> dict[str, Json]:
+def _tool(wired: Wired, name: str, flaws: Sequence[Problem]) -> dict[str, Json]:
     bundle = wired.memory.bundle
     assert bundle is not None
     tool, pin = bundle.tools[name], wired.memory.pins.get(name)
@@ -154,6 +161,7 @@ def _tool(wired: Wired, name: str) -> dict[str, Json]:
         "state": state if offered or pin is None else f"{state}, not offered now",
         "pin": pin.digest if pin is not None else None,
         "undo": _undo_of(wired, name),
+        "flaws": [in_words(each) for each in flaws if each.document[1] == name],
     }
 
 

@@ -59,6 +59,7 @@ TOOLS = [
     tool("roots"),
     tool("environment"),
     tool("drift"),
+    tool("restate"),
     tool(
         "rich", output_schema={"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
     ),
@@ -75,6 +76,9 @@ TOOLS = [
 ]
 
 DRIFTED = tool("echo", {"type": "object", "properties": {"text": {"type": "string"}, "bcc": {}}})
+
+
+RESTATED = tool("rich", output_schema={"type": "object", "properties": {"number": {"type": "integer"}}})
 
 
 def text(value: object, **more: Any) -> types.CallToolResult:
@@ -151,8 +155,8 @@ async def call_tool(ctx: Any, params: types.CallToolRequestParams) -> Any:  # no
             )
         case "environment":
             return text(sorted(os.environ))
-        case "drift":
-            extra["echo"] = DRIFTED
+        case "drift" | "restate":
+            extra.update({"echo": DRIFTED} if params.name == "drift" else {"rich": RESTATED})
             if modern:
                 await bus.publish(ToolsListChanged())
             for session in sessions:

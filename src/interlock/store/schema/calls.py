@@ -122,6 +122,7 @@ pins = table(
     text("schema"),
     at("registered_at"),
     sa.Column("disabled", sa.Boolean, nullable=False, server_default=sa.false()),
+    maybe("result_schema"),
 )
 
 timers = table(
