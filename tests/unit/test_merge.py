@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from interlock.core import merge
+from interlock.core.document.tool import Companion
 from interlock.core.document.workflow import Grant
 from interlock.core.merge import NARROWS, NEITHER, WIDENS
 
@@ -20,7 +21,18 @@ def test_plain_values_are_said_briefly() -> None:
 
     assert words(None, ("a", "b")) == "x changed from nothing to a, b"
     assert words(True, False) == "x changed from yes to no"
-    assert words(1, {"a": 1}) == "x changed from 1 to another value"
+    assert words(1, {"a": 1, "b": [True, {}]}) == "x changed from 1 to {a: 1, b: [yes, nothing]}"
+    assert words("a" * 1_000, ("a" * 1_001,)).endswith(f"{'a' * 1_000} … (cut off)")
+
+
+def test_a_changed_undo_says_what_is_called_and_with_what() -> None:
+    old = Companion(tool="crm.restore", arguments={"id": "$args.id"})
+    new = Companion(tool="crm.restore", arguments={"id": "$result.id"}, within=60)
+    _, [change] = merge.value("undo")(old, new)
+    assert change.words == (
+        "undo changed from {tool: crm.restore, arguments: {id: $args.id}}"
+        " to {tool: crm.restore, arguments: {id: $result.id}, within: 60}"
+    )
 
 
 def test_one_name_more_and_one_less_is_two_changes() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from interlock.core.authority import Comparison, Difference, Direction, compare
-from interlock.core.bundle import BundleInvalid, compile_bundle
+from interlock.core.bundle import Bundle, BundleInvalid, compile_bundle
 from interlock.core.document.identity import Person
 from interlock.core.document.kind import AnyDocument, key
 from interlock.core.document.provider import Provider
@@ -46,6 +46,11 @@ class Staged:
 def effective(documents: Iterable[AnyDocument], environment: str) -> tuple[AnyDocument, ...]:
     """Return the documents that apply to `environment`, in a stable order."""
     return tuple(sorted((d for d in documents if d.environment in (None, environment)), key=key))
+
+
+def compiled(documents: Iterable[AnyDocument], environment: str) -> Bundle:
+    """Return the bundle of the documents that apply to `environment`. Raises `BundleInvalid`."""
+    return compile_bundle(effective(documents, environment), environment=environment)
 
 
 def stage(

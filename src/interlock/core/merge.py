@@ -14,6 +14,7 @@ from typing import Any, cast
 from interlock.core import narrowing
 from interlock.core.document.rule import Conditions
 from interlock.core.document.workflow import Grant
+from interlock.core.wording import said
 
 _IDENTITY = frozenset({"name", "environment"})
 
@@ -77,20 +78,10 @@ def _joined(*parts: str) -> str:
     return ".".join(part for part in parts if part)
 
 
-def _said(value: Any) -> str:
-    if value is None or value == () or value == {}:
-        return "nothing"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, tuple):
-        return ", ".join(str(each) for each in cast("tuple[Any, ...]", value))
-    return str(value) if isinstance(value, str | int) else "another value"
-
-
 def value(
     label: str,
     judge: Callable[[Any, Any], Direction] = lambda _old, _new: WIDENS,
-    say: Callable[[Any], str] = _said,
+    say: Callable[[Any], str] = said,
 ) -> Merge:
     """Merge a plain value: the new one unless it widens."""
 
@@ -166,12 +157,12 @@ def entries(label: str) -> Merge:
     def merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> Merged:
         changes = [Change(each, f"{label} {each} removed", NARROWS) for each in old if each not in new]
         changes += [
-            Change(name, f"{label} {name} changed from {_said(old[name])} to {_said(new[name])}", WIDENS)
+            Change(name, f"{label} {name} changed from {said(old[name])} to {said(new[name])}", WIDENS)
             for name in old
             if name in new and not equal(old[name], new[name])
         ]
         changes += [
-            Change(name, f"{label} {name} added: {_said(new[name])}", WIDENS)
+            Change(name, f"{label} {name} added: {said(new[name])}", WIDENS)
             for name in new
             if name not in old
         ]

@@ -25,10 +25,13 @@ def check_undos(bundle: Bundle, shapes: Mapping[str, Shape]) -> tuple[Problem, .
     )
 
 
-def require_undos(bundle: Bundle, shapes: Mapping[str, Shape]) -> tuple[str, ...]:
-    """Return in words what is wrong. Raises `BundleInvalid` for it in production."""
+def require_undos(bundle: Bundle, shapes: Mapping[str, Shape], *, lenient: bool = False) -> tuple[str, ...]:
+    """Return in words what is wrong. Raises `BundleInvalid` for it in production, unless `lenient`.
+
+    A rollback is lenient: going back to what was in force waits for no undo.
+    """
     found = check_undos(bundle, shapes)
-    if found and bundle.environment == PRODUCTION:
+    if found and bundle.environment == PRODUCTION and not lenient:
         raise BundleInvalid(found)
     return tuple(f"tool {each.document[1]}: its {in_words(each)}" for each in found)
 

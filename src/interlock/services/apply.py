@@ -15,6 +15,7 @@ from interlock.core.bundle import Bundle
 from interlock.core.change import Staged
 from interlock.core.document.identity import Person
 from interlock.core.document.kind import AnyDocument
+from interlock.core.misfit import Shape
 from interlock.core.note import notes
 from interlock.core.undo_check import require_undos
 from interlock.errors import SnapshotMoved, StateConflict, UsageError
@@ -97,13 +98,17 @@ class Apply:
             )
         author = self._author(order, current)
         known = await self.store.read(documents.last_versions)
-        work = await asyncio.to_thread(self._decided, order, author, current, known)
         shapes = await self.store.read(pins.shapes)
-        work = replace(work, undos=() if work.bundle is None else require_undos(work.bundle, shapes))
+        work = await asyncio.to_thread(self._decided, order, author, current, known, shapes)
         return await self.store.transact(work.write)
 
     def _decided(
-        self, order: Order, author: str, current: InForce | None, known: dict[Name, tuple[int, str]]
+        self,
+        order: Order,
+        author: str,
+        current: InForce | None,
+        known: dict[Name, tuple[int, str]],
+        shapes: dict[str, Shape],
     ) -> _Work:
         """Compare and compile, which takes long: on no thread that a call waits for."""
         environment = self.settings.environment
@@ -123,6 +128,9 @@ class Apply:
             staged=staged,
             versions=versions,
             bundle=None if staged.acts is None else version.compiled(acts, versions, environment),
+            undos=require_undos(
+                change.compiled(order.declared, environment), shapes, lenient=bool(order.restores)
+            ),
         )
 
     def _author(self, order: Order, current: InForce | None) -> str:
@@ -157,7 +165,7 @@ class _Work:
     staged: Staged
     versions: dict[Name, int]
     bundle: Bundle | None
-    undos: tuple[str, ...] = ()
+    undos: tuple[str, ...]
 
     def write(self, transaction: Transaction) -> Applied:
         """Write what acts and what waits. Raises `SnapshotMoved` when the version in force moved."""

@@ -62,7 +62,7 @@ class DecideChange:
         known = await self.store.read(documents.last_versions)
         versions = version.next_versions(known, declared)
         shapes = await self.store.read(pins.shapes)
-        bundle = _compiled(declared, versions, self.settings.environment, shapes)
+        bundle = _compiled(declared, versions, self.settings.environment, shapes, bool(found.restores))
 
         def write(transaction: Transaction) -> Decided:
             changes.decide(transaction, change, ChangeState.APPROVED, by=person, reason=reason)
@@ -154,10 +154,11 @@ def _compiled(
     versions: dict[Name, int],
     environment: str,
     shapes: dict[str, Shape],
+    restores: bool,
 ) -> Bundle:
     try:
         bundle = version.compiled(declared, versions, environment)
-        require_undos(bundle, shapes)
+        require_undos(bundle, shapes, lenient=restores)
         return bundle
     except BundleInvalid as invalid:
         said = "; ".join(problem.message for problem in invalid.problems[:5])

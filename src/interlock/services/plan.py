@@ -8,9 +8,10 @@ from interlock.core import change, version
 from interlock.core.authority import Difference
 from interlock.core.document.kind import AnyDocument
 from interlock.core.note import notes
+from interlock.core.undo_check import require_undos
 from interlock.runtime import Runtime
 from interlock.settings import Settings
-from interlock.store import documents
+from interlock.store import documents, pins
 from interlock.store.database import Store
 
 
@@ -36,7 +37,7 @@ class Plan:
 async def plan(
     *, store: Store, settings: Settings, runtime: Runtime, declared: tuple[AnyDocument, ...], author: str
 ) -> Plan:
-    """Return the plan for `declared`. Raises `BundleInvalid` when it does not make a bundle."""
+    """Return the plan for `declared`. Raises `BundleInvalid` as `Apply` does."""
     environment = settings.environment
     current = await store.read(lambda connection: documents.in_force(connection, environment))
     known = await store.read(documents.last_versions)
@@ -44,6 +45,7 @@ async def plan(
     agreed = current is None or (settings.self_approve and environment == "dev")
     staged = change.stage(old, declared, environment=environment, agreed=agreed)
     versions = version.next_versions(known, change.effective(declared, environment))
+    undos = require_undos(change.compiled(declared, environment), await store.read(pins.shapes))
     moved = {
         name[1]: each
         for name, each in versions.items()
@@ -58,7 +60,10 @@ async def plan(
         together=staged.together,
         waits_for=change.may_decide(author, staged.waiting, old) if staged.waits else (),
         workflows=moved,
-        notes=notes(old, declared, environment=environment, now=runtime.clock.now()),
+        notes=(
+            *notes(old, declared, environment=environment, now=runtime.clock.now()),
+            *undos,
+        ),
     )
 
 
