@@ -10,6 +10,7 @@ promise could not be kept. Each edge (MCP, HTTP, command line) turns `code` into
         StateConflict         the thing exists, but not in a state that allows this
       NotPermitted            the person may not do this
       TokenInvalid            a credential does not verify
+        RunHalted             a kill that is in force ended the run of a run token
       GrantRefused            the token endpoint gives no run token for what was presented
       StoreError
         StoreInUse            another process owns the data directory
@@ -89,6 +90,19 @@ class TokenInvalid(InterlockError):
     """A credential is missing, expired, revoked, forged or of another environment."""
 
     code = "token_invalid"
+
+
+class RunHalted(TokenInvalid):
+    """The run of a token was ended by `kill`, which is in force until two people resume it."""
+
+    code = "run_halted"
+
+    def __init__(self, kill: str) -> None:
+        super().__init__(
+            f"The run of this token was stopped by the kill {kill}.",
+            hint=f"A person decides about it: interlock kill show {kill}",
+        )
+        self.kill = kill
 
 
 class GrantRefused(InterlockError):

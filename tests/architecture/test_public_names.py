@@ -30,6 +30,7 @@ PUBLIC = {
         "NotPermitted",
         "OutcomeUnknown",
         "Pending",
+        "RunHalted",
         "SnapshotMoved",
         "StateConflict",
         "StoreError",

@@ -24,8 +24,15 @@ def test_a_loop_of_model_calls_is_halted_at_its_kill_ceiling_and_somebody_is_pag
             while len(said) < ENOUGH and (not said or said[-1] == 200):
                 said.append(client.post("/v1/chat/completions", json=body).status_code)
         assert said.count(200) > 3, said
-        assert said[-1] in (401, 402, 403), said
+        assert said[-1] == 402, said
         (kill,) = until(lambda: world.server.api("kills")["items"])
+        until(lambda: world.server.api(f"runs/{kill['subject'].removeprefix('run:')}")["state"] == "ended")
+        later = httpx2.post(
+            f"{world.server.url}/v1/chat/completions", json=body, headers=world.headers, timeout=30
+        )
+        assert (later.status_code, later.headers["x-should-retry"]) == (402, "false"), later.text
+        assert later.json()["error"]["code"] == "run_halted"
+        assert later.json()["error"]["interlock"]["link"].endswith(f"/api/v1/kills/{kill['id']}"), later.text
         assert (kill["source"], kill["level"], kill["subject"][:4]) == ("budget", "stop", "run:")
         (incident,) = world.server.api("incidents")["items"]
         assert incident["id"] == kill["incident"]

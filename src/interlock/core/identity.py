@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 
 from interlock.core.model import Gate, Principal, Reason, Verdict
 
+RUN_REVOKED = "run_revoked"
+"""The code of a token whose run was ended."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revocations:
@@ -71,6 +74,6 @@ def _refusal(code: str, message: str) -> Reason:
 
 _EXPIRED = _refusal("token_expired", "The run token has expired; ask for a fresh one.")
 _TOKEN_REVOKED = _refusal("token_revoked", "The run token was revoked.")
-_RUN_REVOKED = _refusal("run_revoked", "The run was ended; its tokens no longer count.")
+_RUN_REVOKED = _refusal(RUN_REVOKED, "The run was ended; its tokens no longer count.")
 _AGENT_REVOKED = _refusal("agent_revoked", "The agent was suspended or retired after this token was issued.")
 _KEY_REVOKED = _refusal("key_revoked", "The key that signed the token was revoked.")

@@ -111,11 +111,7 @@ class ModelCall:
             life.task = None
 
     def _kill(self) -> str:
-        """Return the strictest kill that reaches this call, "" where none does."""
-        memory = self._engine.memory
-        reached = memory.subjects(self.request.principal)
-        found = ((level.rank, kill) for kill, (subject, level) in memory.kills.items() if subject in reached)
-        return max(found, default=(0, ""))[1]
+        return self._engine.memory.kill_of(self.request.principal)
 
     def _decide(self) -> tuple[Decision, tuple[Route, ...]]:
         engine, request = self._engine, self.request

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from interlock.core.identity import check_principal
+from interlock.core.identity import RUN_REVOKED, check_principal
 from interlock.core.model import SECOND, Principal
 from interlock.core.throttle import Throttle
 from interlock.core.token import TYPE, Refused, read_claims
-from interlock.errors import TokenInvalid
+from interlock.errors import RunHalted, TokenInvalid
 from interlock.runtime import Runtime
 from interlock.store.database import JournalEntry, Store
 from interlock.store.keyring import Keyring
@@ -70,7 +70,10 @@ class Authenticator:
             await self._catch_up()
 
     def verify(self, token: str) -> Principal:
-        """Return whom a run token speaks for. Raises `TokenInvalid`, which says why and what to do."""
+        """Return whom a run token speaks for. Raises `TokenInvalid`, which says why and what to do:
+
+        `RunHalted` where a kill that is in force ended the run.
+        """
         principal = self._known.get(token)
         if principal is None:
             principal = self._read(token)
@@ -79,15 +82,26 @@ class Authenticator:
         )
         if reason is not None:
             self._known.pop(token, None)
-            raise self.refused(Refused(code=reason.code, message=reason.message), principal=principal)
+            why = Refused(code=reason.code, message=reason.message)
+            over = reason.code == RUN_REVOKED
+            raise self._over(principal, why) if over else self.refused(why, principal=principal)
         facts = self._memory.runs.get(principal.run)
         if facts is None or not facts.open:
             self._known.pop(token, None)
             ended = Refused(
                 code="run_ended", message="The run of this token has ended.", hint="Open a new run."
             )
-            raise self.refused(ended, principal=principal)
+            raise self._over(principal, ended)
         return principal
+
+    def _over(self, principal: Principal, why: Refused) -> TokenInvalid:
+        """Audit a token whose run has ended; return the error, `RunHalted` where a kill keeps it so."""
+        kill = self._memory.kill_of(principal)
+        if not kill:
+            return self.refused(why, principal=principal)
+        halted = RunHalted(kill)
+        self.refused(Refused(code="run_halted", message=halted.message), principal=principal)
+        return halted
 
     def refused(self, why: Refused, *, principal: Principal | None = None) -> TokenInvalid:
         """Audit a refused credential, beyond 20 a second as a count only; return the error to raise."""

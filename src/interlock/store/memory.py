@@ -273,6 +273,12 @@ class Memory:
             above=() if run is None else run.above,
         )
 
+    def kill_of(self, principal: Principal) -> str:
+        """Return the strictest kill that reaches the calls of `principal`, "" where none does."""
+        reached = self.subjects(principal)
+        found = ((level.rank, kill) for kill, (subject, level) in self.kills.items() if subject in reached)
+        return max(found, default=(0, ""))[1]
+
     def lift_kill(self, kill: str) -> None:
         """Refuse no more by this kill; what others stop stays stopped."""
         self.kills.pop(kill, None)

@@ -14,11 +14,11 @@ from functools import partial
 from typing import Any
 
 from interlock.core.model import Principal, WireFamily
-from interlock.errors import TokenInvalid, UpstreamError
+from interlock.errors import RunHalted, TokenInvalid, UpstreamError
 from interlock.gateway.llm.errors import Fault, Refused, faulty, refused, stream_error
 from interlock.gateway.llm.header import comment, encoded, foreign, inward, outward, own
 from interlock.gateway.llm.listing import listed
-from interlock.model_call.answer import Told
+from interlock.model_call.answer import Told, halted
 from interlock.model_call.engine import ModelCall
 from interlock.model_call.life import ModelRequest
 from interlock.runtime import Scheduler
@@ -65,6 +65,8 @@ class LlmGateway:
             await self._call(scope, headers, receive, send, surface, principal)
         except _Wrong as wrong:
             await _send(send, faulty(family, wrong.fault, str(wrong)))
+        except RunHalted as error:
+            await _send(send, refused(family, halted(error.kill, error.message), base=self._base(scope)))
         except TokenInvalid as error:
             await _send(send, faulty(family, Fault.NO_TOKEN, f"{error.message} {error.hint}".strip()))
 
