@@ -104,7 +104,9 @@ def test_a_server_that_waits_for_the_directory_ends_at_the_first_signal(
     _make(tmp_path, environment)
     held = DirectoryLock.take(tmp_path / "data")
     with subprocess.Popen((*COMMAND, "serve", "--quiet"), env=environment, stderr=subprocess.PIPE) as server:
-        time.sleep(3)  # it has been refused the directory by now, and tries again four times a second
+        assert server.stderr is not None
+        assert b"another process has the data directory" in server.stderr.readline()
+        time.sleep(0.6)  # it tries again four times a second
         server.send_signal(number)
         try:
             complaint = server.communicate(timeout=10)[1]

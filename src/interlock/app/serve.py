@@ -20,6 +20,7 @@ from interlock.settings import Settings
 
 OnStarted = Callable[[int | None], None]
 """Told the TCP port, or None, once requests are taken."""
+log = logging.getLogger(__name__)
 _START_TIMEOUT = 60.0
 _PATIENCE, _LONG_PATIENCE = 5.0, 30.0
 """Seconds to wait for a process that has the data directory: for a server, and for a command, which ends."""
@@ -77,8 +78,11 @@ async def _patiently(settings: Settings, on_started: OnStarted) -> None:
                 settings, tcp=True, place=place, agents=True, on_started=ready, stop=stop, roles=roles
             )
         except StoreInUse:
-            if waited >= (_PATIENCE if settings.socket.exists() else _LONG_PATIENCE):
+            longest = _PATIENCE if settings.socket.exists() else _LONG_PATIENCE
+            if waited >= longest:
                 raise
+            if not waited:
+                log.info("another process has the data directory: waiting for it, %.0f s at most", longest)
         with suppress(TimeoutError):
             async with asyncio.timeout(_PAUSE):
                 await stop.wait()
