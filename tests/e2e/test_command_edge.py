@@ -102,6 +102,25 @@ def test_an_interrupted_command_says_so_and_ends_with_130(tmp_path: Path) -> Non
     assert "Traceback" not in error
 
 
+def test_a_command_that_is_interrupted_while_it_loads_says_so_too(tmp_path: Path) -> None:
+    """The interpreter says which module it loads; when `typer` begins, most of ours is still to come."""
+    loading = subprocess.Popen(
+        [sys.executable, "-v", *CLI[1:], "runs", "list"],
+        env=environment(tmp_path),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert loading.stderr is not None
+    while "import 'typer" not in loading.stderr.readline():
+        assert loading.poll() is None
+    loading.send_signal(signal.SIGINT)
+    _, error = loading.communicate(timeout=30)
+    assert loading.returncode == 130
+    assert "Interrupted." in error.splitlines()
+    assert "Traceback" not in error
+
+
 def test_a_database_elsewhere_makes_no_data_directory_in_a_new_folder(
     tmp_path: Path, postgres_url: str
 ) -> None:

@@ -1,5 +1,5 @@
 """`python -m interlock.cli`: the command where its script is not on the path."""
 
-from interlock.cli.main import main
+from interlock.cli.begin import main
 
 main()

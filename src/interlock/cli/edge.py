@@ -15,6 +15,7 @@ from typing import Any
 from typer.core import TyperGroup
 
 from interlock import errors
+from interlock.cli import interrupt
 
 _AGAIN = "To see where: interlock --debug, then the command."
 _DATABASES = ("sqlalchemy", "sqlite3", "psycopg")
@@ -47,6 +48,7 @@ class Root(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command and see its output through."""
+        interrupt.raises()
         try:
             try:
                 return super().invoke(ctx)
@@ -66,6 +68,8 @@ def ending_of(error: BaseException) -> Ending:
         case KeyboardInterrupt():
             hint = "What was asked of the server before may be carried out all the same."
             return Ending(code=130, message="Interrupted.", hint=hint)
+        case RuntimeError() if isinstance(error.__cause__, KeyboardInterrupt):  # in a class being made
+            return ending_of(error.__cause__)
         case BrokenPipeError():
             return Ending(code=3, message="The reader of the output has gone; the rest was not printed.")
         case ModuleNotFoundError() if not str(error.name).startswith("interlock"):
