@@ -121,6 +121,18 @@ def test_a_schema_without_end_is_given_up_soon(choices: int) -> None:
     assert time.perf_counter() - started < 2
 
 
+def test_a_schema_with_very_many_keywords_and_members_is_read_soon() -> None:
+    unknown = {str(each): each for each in range(100_000)}
+    schema: dict[str, Any] = {"anyOf": [{"$ref": "#"}] * 100_000, **unknown}
+    started = time.perf_counter()
+    assert kinds(schema, schema) == frozenset()
+    assert member({"allOf": [{"properties": unknown}] * 100}, ROOT, "7") == {}
+    assert member({"allOf": [{"properties": unknown}] * 101}, ROOT, "no") == {}
+    assert kinds({"enum": ["a"] * 1_001}, ROOT) == frozenset()
+    assert member({"$ref": "#" + "/$defs" * 1_000}, ROOT, "no") == {}
+    assert time.perf_counter() - started < 2
+
+
 _JSON = st.recursive(
     st.none()
     | st.booleans()

@@ -68,3 +68,11 @@ def test_a_part_that_may_repeat_makes_the_text_long_enough(pattern: str, least: 
 @given(st.text(alphabet="ab\\[](){}|?*+^$.,:<=!P1-", max_size=20), st.integers(0, 30))
 def test_no_pattern_breaks_it(pattern: str, least: int) -> None:
     assert len(matching(pattern, least)) <= LONGEST
+
+
+@pytest.mark.parametrize(
+    "pattern", ["(" * 1_000, "(" * 499 + "a" + ")" * 499, "(" * 160 + "a" + "){99}" * 160]
+)
+def test_groups_within_groups_without_end_are_given_up(pattern: str) -> None:
+    assert isinstance(matching(pattern, 5), str)
+    assert matching("(" * 19 + "a" + ")" * 19) == "a"

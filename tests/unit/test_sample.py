@@ -119,6 +119,16 @@ def test_no_schema_breaks_it(schema: dict[str, Any], one: Any) -> None:
     assert len(samples(one if isinstance(one, dict) else {}, schema)) <= 6
 
 
+def test_a_schema_with_very_many_parts_is_looked_into_only_so_far() -> None:
+    many = [str(each) for each in range(20_000)]
+    inner = {"type": "object", "properties": {key: {"$ref": "#/x"} for key in many}, "required": many}
+    schema = inner | {"x": {"anyOf": [{"$ref": "#/y"}] * 6}, "y": {"anyOf": [inner] * 6}}
+    started = time.perf_counter()
+    made = required(schema)
+    assert time.perf_counter() - started < 2
+    assert list(made) == many, "every argument that is required gets a value"
+
+
 def test_a_schema_of_choices_without_end_is_read_as_fast_as_any() -> None:
     schema: dict[str, Any] = {"anyOf": [{"$ref": "#"}] * 1000}
     started = time.perf_counter()

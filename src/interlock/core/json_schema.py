@@ -6,6 +6,7 @@ says nothing.
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -14,6 +15,40 @@ from interlock.core.model import Json
 Schema = Mapping[str, Json]
 
 _STEPS = 100
+_LONGEST = 1_000
+"""Characters of a reference, and values of an enumeration: longer ones say nothing."""
+_READ = (
+    "$ref",
+    "additionalProperties",
+    "allOf",
+    "anyOf",
+    "const",
+    "default",
+    "dependentSchemas",
+    "enum",
+    "examples",
+    "exclusiveMaximum",
+    "exclusiveMinimum",
+    "format",
+    "if",
+    "items",
+    "maxItems",
+    "maxLength",
+    "maximum",
+    "minItems",
+    "minLength",
+    "minimum",
+    "multipleOf",
+    "oneOf",
+    "pattern",
+    "patternProperties",
+    "properties",
+    "required",
+    "type",
+    "unevaluatedProperties",
+    "uniqueItems",
+)
+"""The keywords that anybody here reads: no others are carried along, however many there are."""
 _OPEN = ("additionalProperties", "unevaluatedProperties", "patternProperties", "dependentSchemas", "if")
 """Where one of these says something, a value may have properties beside those that are listed."""
 _JSON = {str: "string", int: "integer", float: "number", bool: "boolean", dict: "object", list: "array"}
@@ -26,20 +61,15 @@ def parts(schema: Schema, root: Schema, most: int) -> list[Schema]:
     References lead within `root`. Of alternatives the first `most` are returned.
     """
     if isinstance(schema.get("$ref"), str):
-        beside = {key: value for key, value in schema.items() if key != "$ref"}
-        return [{**_referred(str(schema["$ref"]), root), **beside}]
+        return [{**_read(_referred(str(schema["$ref"]), root)), **_read(schema, "$ref")}]
     for key in ("anyOf", "oneOf"):
-        if choices := [mapping(each) for each in listed(schema.get(key))[:most]]:
-            beside = {name: value for name, value in schema.items() if name != key}
-            return [{**beside, **each} for each in choices]
-    if together := [mapping(each) for each in listed(schema.get("allOf"))]:
-        merged = {name: value for name, value in schema.items() if name != "allOf"}
-        inner = [mapping(each.get("properties")) for each in (merged, *together)]
-        for each in together:
-            merged |= each
-        properties = {name: value for each in inner for name, value in each.items()}
-        return [merged | {"properties": properties} if properties else merged]
-    return []
+        if choices := listed(schema.get(key))[:most]:
+            beside = _read(schema, key)
+            return [{**beside, **_read(mapping(each))} for each in choices]
+    together = listed(schema.get("allOf"))
+    if len(together) > _STEPS:
+        return [{}]
+    return [_merged(_read(schema, "allOf"), [_read(mapping(each)) for each in together])] if together else []
 
 
 def plain(schema: Schema, root: Schema) -> tuple[Schema, ...]:
@@ -96,6 +126,18 @@ def listed(value: Json) -> list[Json]:
     return cast("list[Json]", value) if isinstance(value, list) else []
 
 
+def _read(schema: Schema, *but: str) -> dict[str, Json]:
+    return {key: schema[key] for key in _READ if key in schema and key not in but}
+
+
+def _merged(schema: dict[str, Json], together: list[dict[str, Json]]) -> Schema:
+    """Return one schema that says what all of them say; of a keyword but `properties` the last one counts."""
+    inner = [cast("dict[str, Json]", mapping(each.get("properties"))) for each in (schema, *together)]
+    for each in together:
+        schema |= each
+    return schema | {"properties": ChainMap(*reversed(inner))} if any(inner) else schema
+
+
 def _member(schema: Schema, step: str) -> Schema | None:
     said, properties = _kinds(schema), mapping(schema.get("properties"))
     if said and not said & _INNER:
@@ -111,14 +153,14 @@ def _kinds(schema: Schema) -> frozenset[str]:
     if isinstance(said, str):
         return frozenset({said})
     if isinstance(said, list):
-        return frozenset(str(each) for each in listed(said))
+        return frozenset(each for each in listed(said)[:_STEPS] if isinstance(each, str))
     values = [schema["const"]] if "const" in schema else listed(schema.get("enum"))
-    return frozenset(map(kind_of, values))
+    return frozenset(map(kind_of, values)) if len(values) <= _LONGEST else frozenset()
 
 
 def _referred(reference: str, root: Schema) -> Schema:
     """Return what a reference within the schema leads to; an empty schema for any other."""
-    found: Schema = root if reference.startswith("#") else {}
+    found: Schema = root if reference.startswith("#") and len(reference) <= _LONGEST else {}
     for step in reference.split("/")[1:]:
         found = mapping(found.get(step.replace("~1", "/").replace("~0", "~")))
     return found

@@ -8,6 +8,7 @@ check has the last word.
 from __future__ import annotations
 
 LONGEST = 1000
+_DEPTH = 20
 _CLASSES = {
     "d": "0",
     "w": "x",
@@ -33,9 +34,13 @@ class _Maker:
 
     def __init__(self, spare: int) -> None:
         self._spare = spare
+        self._depth = 0
 
     def text(self, pattern: str) -> str:
-        """Return a text that the first alternative of `pattern` matches."""
+        """Return a text that the first alternative of `pattern` matches; of groups too deep, nothing."""
+        if self._depth > _DEPTH:
+            return ""
+        self._depth += 1
         text, made, at = list(_first_choice(pattern[:LONGEST])), "", 0
         while at < len(text) and len(made) < LONGEST:
             part, at = self._part(text, at)
@@ -43,6 +48,7 @@ class _Maker:
             more = max(min(-(-self._spare // max(len(part), 1)), most - least), 0) if part else 0
             self._spare -= more * len(part)
             made += part * (least + more)
+        self._depth -= 1
         return made[:LONGEST]
 
     def _part(self, text: list[str], at: int) -> tuple[str, int]:

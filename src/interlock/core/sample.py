@@ -8,6 +8,7 @@ word on what comes out.
 from __future__ import annotations
 
 import math
+from itertools import islice
 
 from interlock.core.json_schema import Schema, listed, mapping, parts
 from interlock.core.model import Json
@@ -20,6 +21,8 @@ _DEPTH = 6
 _MOST = 6
 _ITEMS = 100
 _INNER = 10
+_CHOICES = 1_000
+_EFFORT = 5_000
 _LARGEST = 2**63
 _FORMATS = {
     "date": "2100-01-01",
@@ -36,31 +39,14 @@ _FORMATS = {
 }
 
 
-def required(schema: Schema, root: Schema | None = None, depth: int = 0) -> dict[str, list[Json]]:
+def required(schema: Schema) -> dict[str, list[Json]]:
     """Return, for each required property of an object schema, values that it accepts, the widest first."""
-    top = schema if root is None else root
-    declared = mapping(schema.get("properties"))
-    names = [each for each in listed(schema.get("required")) if isinstance(each, str)]
-    few = names if depth == 0 else names[:_INNER]
-    return {name: samples(mapping(declared.get(name)), top, depth) for name in few}
+    return _Sampler(schema).required(schema, 0)
 
 
-def samples(schema: Schema, root: Schema, depth: int = 0) -> list[Json]:
+def samples(schema: Schema, root: Schema) -> list[Json]:
     """Return at most six values that `schema` accepts; `root` is where its references lead."""
-    if depth > _DEPTH:
-        return ["x"]
-    if found := listed(schema.get("enum")):
-        return sorted(found, key=_far, reverse=True)[:_MOST]
-    if "const" in schema:
-        return [schema["const"]]
-    if made_of := parts(schema, root, _MOST):
-        return [each for part in made_of for each in samples(part, root, depth + 1)][:_MOST]
-    kinds = schema.get("type")
-    several = listed(kinds) if isinstance(kinds, list) else [kinds]
-    made = [each for kind in several for each in _of_kind(kind, schema, root, depth)]
-    hints = [*listed(schema.get("examples")), *([schema["default"]] if "default" in schema else [])]
-    words = all(isinstance(each, str) for each in made)  # a text that is shown is likelier to be a good one
-    return ([*hints, *made] if words else [*made, *hints])[:_MOST]
+    return _Sampler(root).samples(schema, 0)
 
 
 def capped(bound: int, schema: Schema) -> Json:
@@ -81,21 +67,65 @@ def _far(value: Json) -> tuple[int, float]:
     return (1, value) if number else (0, 0)
 
 
-def _of_kind(kind: Json, schema: Schema, root: Schema, depth: int) -> list[Json]:
-    match kind:
-        case "integer" | "number":
-            return [_number(schema)]
-        case "boolean":
-            return [True, False]
-        case "null":
-            return [None]
-        case "array":
-            return [_array(schema, root, depth)]
-        case "object":
-            inner = required(schema, root, depth + 1)
-            return [{name: values[0] for name, values in inner.items() if values}]
-        case _:
-            return [_text(schema)]
+class _Sampler:
+    """Makes values of one schema. `_left` is how many schemas within it are still looked into."""
+
+    __slots__ = ("_left", "_root")
+
+    def __init__(self, root: Schema) -> None:
+        self._root = root
+        self._left = _EFFORT
+
+    def required(self, schema: Schema, depth: int) -> dict[str, list[Json]]:
+        """Return values of each required property; within another value of the first ten."""
+        declared = mapping(schema.get("properties"))
+        names = (each for each in listed(schema.get("required")) if isinstance(each, str))
+        few = islice(names, None if depth == 0 else _INNER)
+        return {name: self.samples(mapping(declared.get(name)), depth) for name in few}
+
+    def samples(self, schema: Schema, depth: int) -> list[Json]:
+        """Return values that `schema` accepts, a plain one where it has been looked at for long enough."""
+        self._left -= 1
+        if depth > _DEPTH or self._left < 0:
+            return ["x"]
+        if found := listed(schema.get("enum"))[:_CHOICES]:
+            return sorted(found, key=_far, reverse=True)[:_MOST]
+        if "const" in schema:
+            return [schema["const"]]
+        if made_of := parts(schema, self._root, _MOST):
+            return [each for part in made_of for each in self.samples(part, depth + 1)][:_MOST]
+        kinds = schema.get("type")
+        several = listed(kinds)[:_MOST] if isinstance(kinds, list) else [kinds]
+        made = [each for kind in several for each in self._of_kind(kind, schema, depth)]
+        hints = listed(schema.get("examples"))[:_MOST]
+        hints = [*hints, *([schema["default"]] if "default" in schema else [])]
+        words = all(isinstance(each, str) for each in made)  # a shown text is likelier to be a good one
+        return ([*hints, *made] if words else [*made, *hints])[:_MOST]
+
+    def _of_kind(self, kind: Json, schema: Schema, depth: int) -> list[Json]:
+        match kind:
+            case "integer" | "number":
+                return [_number(schema)]
+            case "boolean":
+                return [True, False]
+            case "null":
+                return [None]
+            case "array":
+                return [self._array(schema, depth)]
+            case "object":
+                inner = self.required(schema, depth + 1)
+                return [{name: values[0] for name, values in inner.items() if values}]
+            case _:
+                return [_text(schema)]
+
+    def _array(self, schema: Schema, depth: int) -> list[Json]:
+        each = self.samples(mapping(schema.get("items")), depth + 1)
+        least = min(_whole(schema.get("minItems"), 0), _ITEMS // (depth + 1) ** 3)
+        most = _whole(schema.get("maxItems"), max(3, least))
+        if schema.get("uniqueItems") is True:
+            distinct = [value for index, value in enumerate(each) if value not in each[:index]]
+            return distinct[: max(most, 0)]
+        return [each[index % len(each)] for index in range(max(min(most, max(len(each), least)), 0))]
 
 
 def _number(schema: Schema) -> int | float:
@@ -119,16 +149,6 @@ def _bound(schema: Schema, closed: str, opened: str, *, up: bool) -> int:
         beyond = _finite(schema[opened], -toward * (UNBOUNDED + 1))
         bounds.append(rounded(beyond) + toward * (rounded(beyond) == beyond))
     return (max if up else min)(bounds, default=-toward * UNBOUNDED)
-
-
-def _array(schema: Schema, root: Schema, depth: int) -> list[Json]:
-    each = samples(mapping(schema.get("items")), root, depth + 1)
-    least = min(_whole(schema.get("minItems"), 0), _ITEMS // (depth + 1) ** 3)
-    most = _whole(schema.get("maxItems"), max(3, least))
-    if schema.get("uniqueItems") is True:
-        distinct = [value for index, value in enumerate(each) if value not in each[:index]]
-        return distinct[: max(most, 0)]
-    return [each[index % len(each)] for index in range(max(min(most, max(len(each), least)), 0))]
 
 
 def _text(schema: Schema) -> str:

@@ -20,6 +20,7 @@ __all__ = ["ARGS", "UNBOUNDED", "Schema", "arguments"]
 
 ARGS = "args."
 _COMBINATIONS = 128
+_EFFORT = 20_000
 _MOST = 6
 
 
@@ -31,7 +32,7 @@ def arguments(
     measures: Iterable[str],
     sinks: Iterable[str],
 ) -> Iterator[dict[str, Json]]:
-    """Yield argument objects that satisfy `where`, at most 128, those that reach furthest first.
+    """Yield argument objects that satisfy `where`, at most 128 and fewer very large ones, the furthest first.
 
     `measures` and `sinks` name arguments that decide how far a call reaches: a number, and who is reached.
     """
@@ -44,7 +45,8 @@ def arguments(
             more = choices.get(name) or _declared(schema, name)
             choices[name] = _choices(asked, scope, property_of(schema, name.removeprefix(ARGS)), more)
     names = [name for name in choices if choices[name]]
-    for values in islice(product(*(choices[name] for name in names)), _COMBINATIONS):
+    few = max(min(_COMBINATIONS, _EFFORT // (len(names) or 1)), 1)
+    for values in islice(product(*(choices[name] for name in names)), few):
         yield _nested(zip(names, values, strict=True))
 
 
