@@ -37,7 +37,7 @@ ROLES = {
     "ops": ("operator",),
 }
 AGENTS = {"program of orders": "bot", "program of audits": "other-bot"}
-NEXT = ("use a new key", "Name one that this run was given")
+NEXT = ("use a new key", "Name one that this run was given", "length <= 2000")
 WHY = {"reason": "because"}
 MARIA = Decider(name="maria", roles=frozenset({"approver"}))
 
@@ -175,6 +175,10 @@ async def the_acts(shop: Shop) -> list[Try]:
             words="not among the approvers", audited=p, body=WHY),
         Try(what="rejecting without a reason", who="deng", path=f"approvals/{w}/reject", status=400,
             words="needs a reason", audited=p, body={"reason": " "}),
+        Try(what="rejecting with a book", who="deng", path=f"approvals/{w}/reject", status=400,
+            words="2000", audited="person.refused", body={"reason": "x" * 2001}),
+        Try(what="cancelling with a book", who="ops", path=f"actions/{waiting['action']}/cancel", status=400,
+            words="2000", audited="person.refused", body={"reason": "x" * 2001}),
         Try(what="deciding on nothing", who="deng", path="approvals/apr_none/approve", status=404,
             words="no approval", audited="person.refused", body=WHY),
         Try(what="undoing what never ran", who="maria", path=f"actions/{rejected['action']}/undo",

@@ -56,7 +56,7 @@ class Api:
             return await client.request(method, f"/api/v1/actions/{path}", json=body)
 
     async def refused(self) -> list[tuple[str, str]]:
-        kinds = ("second_step.refused", "approval.refused")
+        kinds = ("second_step.refused", "approval.refused", "person.refused")
         query = sa.select(audit.c.kind, audit.c.person).where(audit.c.kind.in_(kinds)).order_by(audit.c.seq)
         return [tuple(each) for each in await self.world.store.read(lambda found: found.execute(query).all())]
 

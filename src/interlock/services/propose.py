@@ -56,6 +56,7 @@ class Propose:
         await self.store.transact(
             lambda each: each.audit("second_step.refused", action=name[:64], person=person, body=body)
         )
+        error.on_record = True
 
     def _asked(self, transaction: Transaction, name: str, kind: StepKind, person: str, reason: str) -> Action:
         action = actions.get(transaction.connection, name)

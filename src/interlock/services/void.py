@@ -56,6 +56,7 @@ class Void:
         await self.store.transact(
             lambda each: each.audit("second_step.refused", action=name[:64], person=person, body=body)
         )
+        error.on_record = True
 
     def _action(self, transaction: Transaction, name: str, person: str, reason: str) -> Action:
         action = actions.held(transaction, name)

@@ -20,7 +20,7 @@ from interlock.services.resolve import Resolve
 from interlock.store import actions, agents, approvals, runs, timers
 from interlock.store.run_rows import RunState
 from interlock.web.auth import READERS, Person, in_their_own_name, person_of
-from interlock.web.body import read_body
+from interlock.web.body import Reason, read_body
 from interlock.web.choice import one_of
 from interlock.web.errors import json_response
 from interlock.web.page import list_response, page_of
@@ -33,14 +33,14 @@ _STEERERS = ("approver", "agent_owner", "operator", "admin")
 class CancelBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Why it is stopped."""
 
-    reason: str
+    reason: Reason
 
 
 class ResolveBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What was found out, and how."""
 
     happened: bool
-    reason: str
+    reason: Reason
 
 
 async def listing(request: Request) -> Response:

@@ -21,7 +21,7 @@ from interlock.errors import InterlockError, UsageError
 from interlock.store import actions, approvals
 from interlock.web.approval_view import approved, decider, may_see, plain, use
 from interlock.web.auth import Person, in_their_own_name, person_of
-from interlock.web.body import read_body
+from interlock.web.body import Reason, read_body
 from interlock.web.page import list_response
 from interlock.wiring import Wired
 
@@ -41,7 +41,7 @@ class DecisionsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     act: Literal["approve", "reject"]
     items: list[Item]
-    reason: str = ""
+    reason: Reason = ""
 
 
 async def digest(request: Request) -> Response:

@@ -21,7 +21,7 @@ from interlock.web import approval_batches
 from interlock.web.actions import summary
 from interlock.web.approval_view import approved, decider, may_see, plain, use
 from interlock.web.auth import in_their_own_name, person_of
-from interlock.web.body import ReasonBody, read_body
+from interlock.web.body import Reason, read_body
 from interlock.web.choice import one_of
 from interlock.web.errors import json_response
 from interlock.web.page import list_response, page_of
@@ -31,17 +31,23 @@ _LONGEST = 60.0
 _EARLIER = 20
 
 
+class ApproveBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why, if anything is to be said."""
+
+    reason: Reason = ""
+
+
 class RejectBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Why; the agent is told."""
 
-    reason: str
+    reason: Reason
 
 
 class ModifyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The arguments as they shall be, and why. With `four_eyes` another person approves them."""
 
     arguments: msgspec.Raw
-    reason: str
+    reason: Reason
     four_eyes: bool = False
 
 
@@ -49,7 +55,7 @@ class AnswerBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The answer to a question: words, or a value that fits its schema."""
 
     answer: msgspec.Raw
-    reason: str = ""
+    reason: Reason = ""
 
 
 async def listing(request: Request) -> Response:
@@ -103,7 +109,7 @@ async def approve(request: Request) -> Response:
     person = await person_of(request)
     in_their_own_name(person, "approver")
     wired: Wired = request.app.state.wired
-    body = await read_body(request, ReasonBody)
+    body = await read_body(request, ApproveBody)
     done = await use(wired).approve(request.path_params["id"], decider(person), reason=body.reason)
     wired.calls.decided(done.action)
     return json_response(await approved(wired, done))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -11,6 +11,8 @@ from interlock.errors import UsageError
 from interlock.wiring import Wired
 
 T = TypeVar("T")
+Reason = Annotated[str, msgspec.Meta(max_length=2000)]
+"""Why something is done, where it is kept and told as it is: whoever reads it is spared a book."""
 
 
 class ReasonBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
