@@ -154,3 +154,30 @@ def test_a_result_says_its_texts_or_its_structure() -> None:
     assert text_of(said("a", "b")) == "a\nb"
     assert text_of({"structuredContent": {"a": 1}}) == '{"a":1}'
     assert text_of({"content": [{"type": "image"}]}) == ""
+
+
+def test_an_object_of_very_many_members_and_very_many_texts_are_made_small_too() -> None:
+    rule = a_rule(4_096)
+    wide = said("", structuredContent={str(each): "y" * 20 for each in range(20_000)})
+    small = shorten(wide, rule)
+    assert small is not None
+    members = small.payload["structuredContent"]
+    assert small.after < 20_000
+    assert list(members) == [str(each) for each in range(len(members))], "the first ones stay, in their order"
+    fits = {str(each): "y" * 500 for each in range(1_001)}
+    room = shorten(said("", structuredContent=fits), a_rule(50_000))
+    assert room is not None
+    assert room.payload["structuredContent"].keys() == fits.keys()
+    blocks = [{"type": "text", "text": f"{each:05}" * 4} for each in range(20_000)]
+    done = shorten({"content": [{"type": "image"}, *blocks]}, rule)
+    assert done is not None
+    assert done.after < 8_192
+    kept = done.payload["content"]
+    assert kept[0] == {"type": "image"}
+    assert (kept[1], kept[-1]) == (blocks[0], blocks[-1])
+    (gone,) = [each["text"] for each in kept[1:] if "left out" in each["text"]]
+    assert gone == f"[… {20_000 - (len(kept) - 2)} texts left out …]"
+    for to in (1, 100):
+        tiny = shorten({"content": blocks}, a_rule(to))
+        assert tiny is not None
+        assert len(tiny.payload["content"]) <= 4

@@ -89,6 +89,7 @@ def test_structured_content_goes_before_text() -> None:
         ({"money": float("nan")}, "its money is no such measure"),
         ({"money": float("inf")}, "its money is no such measure"),
         ({"records": 2**63}, "its records is no such measure"),
+        ({"records": 10**400}, "its records is no such measure"),
         ({"services": -1}, "its services is no such measure"),
         ({"services": ["a", 5]}, "its services is no such measure"),
         ({"services": ["a"] * 33}, "its services is no such measure"),

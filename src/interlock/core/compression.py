@@ -1,7 +1,8 @@
 """How a large tool result is made smaller before it enters a model's context (B7).
 
-Text keeps its head and tail. JSON keeps its shape: every member stays, long lists lose their middle and long
-texts theirs, so that whoever reads the result still can. What is no text (images, sound) is left alone. The
+Text keeps its head and tail. JSON keeps its shape: every member stays, unless they are very many,
+long lists lose their middle and long texts theirs, so that whoever reads the result still can. Of very many
+texts the middle ones go. What is no text (images, sound) is left alone. The
 first rule of the workflow that names the tool counts.
 """
 
@@ -18,6 +19,12 @@ from interlock.core.model import Json
 ANY = "*"
 _LEAST = 48
 """Bytes below which a text is not worth cutting: what says that it was cut takes about as many."""
+
+_MANY = 1_000
+"""Members of an object beyond which it is a list by another name."""
+
+_SMALLEST = 4
+"""Bytes of the smallest member beside its name."""
 
 _DEEPEST = 64
 _STARTS = ("{", "[")
@@ -46,7 +53,7 @@ def shorten(payload: Mapping[str, Json], rule: Compression) -> Shortened | None:
     before = size_of(payload)
     if before <= rule.above:
         return None
-    blocks = cast(list[Json], payload.get("content") or [])
+    blocks = _fewer_texts(cast(list[Json], payload.get("content") or []), rule.to // _LEAST)
     said = [index for index, block in enumerate(blocks) if _is_text(block)]
     shares = _shares([_size(blocks[index]["text"]) for index in said], rule.to)
     given = dict(zip(said, shares, strict=True))
@@ -123,7 +130,7 @@ def _fit(value: Json, budget: int, room: int) -> Json:
     if isinstance(value, list):
         return _fewer(cast(list[Json], value), budget, room - 1)
     if isinstance(value, dict):
-        members = cast(dict[str, Json], value)
+        members = _named(cast(dict[str, Json], value), budget)
         names = sum(_weight(name) + 2 for name in members)
         shares = _shares([_weight(each) for each in members.values()], budget - names)
         return {
@@ -131,6 +138,34 @@ def _fit(value: Json, budget: int, room: int) -> Json:
             for (name, each), share in zip(members.items(), shares, strict=True)
         }
     return value
+
+
+def _named(members: dict[str, Json], budget: int) -> dict[str, Json]:
+    """Return all members but of very many: then the first whose names leave room for their values."""
+    if len(members) <= _MANY:
+        return members
+    kept: dict[str, Json] = {}
+    for name, value in members.items():
+        budget -= _weight(name) + _SMALLEST
+        if budget < 0:
+            break
+        kept[name] = value
+    return kept
+
+
+def _fewer_texts(blocks: list[Json], most: int) -> list[Json]:
+    """Return blocks with about `most` texts: the first and the last, and how many are missing between."""
+    said = [index for index, block in enumerate(blocks) if _is_text(block)]
+    if len(said) <= max(most, 2):
+        return blocks
+    tail = max(most // 3, 1)
+    first, gone = said[max(most - tail, 1)], frozenset(said[max(most - tail, 1) : -tail])
+    word: Json = {"type": "text", "text": f"[… {len(gone)} texts left out …]"}
+    return [
+        word if index == first else block
+        for index, block in enumerate(blocks)
+        if index == first or index not in gone
+    ]
 
 
 def _fewer(items: list[Json], budget: int, room: int) -> list[Json]:
