@@ -56,7 +56,7 @@ async def call_tool(_ctx: Any, params: types.CallToolRequestParams) -> Any:
         case "hang":
             await asyncio.sleep(60)
         case "fail":
-            text = types.TextContent(type="text", text="no segment 4711")
+            text = types.TextContent(type="text", text="no segment xyz-4711")
             return types.CallToolResult(content=[text], is_error=True)
         case "die":
             os._exit(3)
