@@ -31,7 +31,7 @@ demo: .venv/.ready ## Run the story: what agents may do, and what they may spend
 
 # Tests wait for servers that start and leases that end: on two cores a third worker uses that time.
 test: .venv/.ready ## Run the tests a contributor needs to trust a change (SQLite and PostgreSQL)
-	$(BIN)/python -m pytest -n 3 --dist worksteal tests --ignore=tests/conformance
+	$(BIN)/python -m pytest -n 4 --dist worksteal tests --ignore=tests/conformance
 
 # The model's server has no wheel: it is compiled here, once, with what lock/live-build.txt pins.
 $(LIVE)/.ready: $(UV) lock/live.txt lock/live-build.txt
