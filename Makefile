@@ -29,7 +29,7 @@ demo: .venv/.ready ## Run the story: what agents may do, and what they may spend
 	rm -rf .demo
 	$(BIN)/interlock demo --once --keep .demo
 
-# Tests wait for servers that start and leases that end: on two cores a third worker uses that time.
+# Tests wait for servers that start and leases that end: on two cores two more workers use that time.
 test: .venv/.ready ## Run the tests a contributor needs to trust a change (SQLite and PostgreSQL)
 	$(BIN)/python -m pytest -n 4 --dist worksteal tests --ignore=tests/conformance
 
