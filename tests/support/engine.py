@@ -306,11 +306,16 @@ class World:
         """Wait until an action is in one of `states` on disk; a final one is known in memory by then, too."""
         known = await self.action(action)
         for _ in range(1000):
-            if known.state.value in states and not (known.state.final and self.calls.flights.aloft(action)):
+            if known.state.value in states and not (known.state.final and self._behind(known)):
                 return known
             await asyncio.sleep(0.01)
             known = await self.action(action)
         raise AssertionError(f"{action} is {known.state}, not {states}")
+
+    def _behind(self, known: Action) -> bool:
+        """Whether memory does not know yet how an action ended: what a commit brings about comes after it."""
+        live = self.memory.actions.get(known.id)
+        return self.calls.flights.aloft(known.id) or (live is not None and live.state is not known.state)
 
     async def approve(self, approval: str, person: Decider = MARIA) -> None:
         """Let a person approve, and the engine know."""
