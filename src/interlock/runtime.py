@@ -74,15 +74,15 @@ class TimeOrderedIds:
 
     clock: Clock
     _random: list[str] = field(default_factory=list[str], repr=False, compare=False)
-    _moment: list[tuple[int, str]] = field(default_factory=lambda: [(-1, "")], repr=False, compare=False)
+    _second: list[tuple[int, str]] = field(default_factory=lambda: [(-1, "")], repr=False, compare=False)
 
     def new(self, prefix: str) -> str:
-        moment = self.clock.now() // 1000
-        known, letters = self._moment[0]
-        if known != moment:
-            letters = "".join([_PAIRS[(moment >> shift) & 1023] for shift in (40, 30, 20, 10, 0)])
-            self._moment[0] = moment, letters
-        return f"{prefix}_{letters}{self._drawn()}"
+        second, rest = divmod(self.clock.now() // 1000, 1024)
+        known, letters = self._second[0]
+        if known != second:
+            letters = "".join([_PAIRS[(second >> shift) & 1023] for shift in (30, 20, 10, 0)])
+            self._second[0] = second, letters
+        return f"{prefix}_{letters}{_PAIRS[rest]}{self._drawn()}"
 
     def _drawn(self) -> str:
         """Return sixteen random letters that nobody was given before, whichever thread asks."""

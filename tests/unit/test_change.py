@@ -11,6 +11,7 @@ from interlock.core.authority import Direction
 from interlock.core.bundle import BundleInvalid
 from interlock.core.change import (
     affected,
+    compiled,
     effective,
     may_decide,
     stage,
@@ -46,6 +47,12 @@ ADMIN = Person(name="root", email="r@example.com", roles=("admin",))
 def test_the_same_documents_change_nothing() -> None:
     staged = stage(declared(), declared(), environment=ENV)
     assert (staged.differences, staged.acts, staged.waits) == ((), None, False)
+
+
+def test_a_bundle_is_of_the_documents_of_its_environment_alone() -> None:
+    elsewhere = replace(ADMIN, name="eve", environment="staging")
+    bundle = compiled([*declared(), ADMIN, elsewhere], ENV)
+    assert (bundle.environment, bundle.documents) == (ENV, effective([*declared(), ADMIN], ENV))
 
 
 def test_a_narrowing_acts_at_once_as_a_whole() -> None:

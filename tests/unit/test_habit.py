@@ -79,3 +79,11 @@ def test_the_longest_unused_habits_are_forgotten() -> None:
     habits.of("c")
     assert habits.of("a") is kept
     assert habits.of("b") == Habit()
+
+
+def test_how_long_answers_are_is_looked_up_after_each_of_the_first_calls_then_now_and_then() -> None:
+    habit = learned(*[(1_000, 250)] * 15)
+    usual = habit.output
+    for _ in range(32):
+        habit.learn(size=1_000, input=250, cached=0, output=4_000, reasoning=0)
+    assert usual < 4_000 <= habit.expect(1_000).output

@@ -23,6 +23,8 @@ _WEIGHT = 4
 _PER_MILLE = 1_000
 _NINETY = 900
 _REMEMBERED = 512
+_AGAIN = 16
+"""After so many calls, how long answers usually are is looked up anew: once for each of the first of them."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,6 +35,8 @@ class Habit:
     cached: int = 0
     reasoning: int = 0
     calls: int = 0
+    output: int = USUAL_OUTPUT
+    """As long as nine in ten answers were."""
     outputs: Sketch = field(default_factory=Sketch)
 
     def learn(
@@ -51,6 +55,8 @@ class Habit:
         self.reasoning = _towards(self.reasoning, reasoning * _PER_MILLE // max(output, 1), at_once=first)
         self.outputs.add(output)
         self.calls += 1
+        if self.calls < _AGAIN or self.calls % _AGAIN == 0:
+            self.output = self.outputs.percentile(_NINETY)
         if self.calls % _REMEMBERED == 0:
             self.outputs.halve()
 
@@ -61,15 +67,14 @@ class Habit:
     def expect(self, size: int, *, media: int = 0, ratio: int | None = None) -> Expected:
         """Return what a call is expected to come to: `size` bytes of text and `media` tokens of other things.
 
-        The answer is as long as nine in ten were. A `ratio` that was counted on this very text counts.
+        A `ratio` that was counted on this very text counts.
         """
         read = self.tokens(size, ratio) + media
-        output = self.outputs.percentile(_NINETY) if self.calls else USUAL_OUTPUT
         return Expected(
             input=read,
-            output=output,
+            output=self.output,
             cached=read * self.cached // _PER_MILLE,
-            reasoning=output * self.reasoning // _PER_MILLE if self.calls else None,
+            reasoning=self.output * self.reasoning // _PER_MILLE if self.calls else None,
         )
 
 

@@ -58,17 +58,19 @@ class Attempts:
         answer: Refusal | _Next | None = None
         tries = 0
         for route in routes:
-            try:
-                slot = await self.providers.slot(route.provider, patience=PATIENCE)
-            except TimeoutError:
-                answer = _Next(busy(route))
-                continue
+            slots = self.providers.slots(route.provider)
+            if not slots.take():
+                try:
+                    await slots.wait(PATIENCE)
+                except TimeoutError:
+                    answer = _Next(busy(route))
+                    continue
             tries += 1
             try:
                 ask = self._ask(life, tries)
                 answer = await self._attempt(ask, route, life, caller, last=route is routes[-1])
             finally:
-                slot.release()
+                slots.release()
             if not isinstance(answer, _Next):
                 return answer
         return answer.refusal if isinstance(answer, _Next) else None

@@ -93,12 +93,13 @@ class ModelCall:
         decision, routes = self._decide()
         task = life.task = asyncio.current_task()
         try:
+            entry = self._entry(decision, routes)
             if decision.denied:
-                return await self._recorded(decision, routes) or refused(decision, kill=self._kill())
+                return await self._recorded(entry) or refused(decision, kill=self._kill())
             flight = self._flight(routes[0])
             flights.begin(flight)  # before it waits for anything
             try:
-                unwritten = await self._recorded(decision, routes)
+                unwritten = None if self._engine.store.offer(entry) else await self._recorded(entry)
                 return unwritten or await self._engine.attempts.along(routes, life, caller)
             finally:
                 flights.end(flight)
@@ -125,10 +126,10 @@ class ModelCall:
             engine.runtime.clock.now(),
         )
 
-    async def _recorded(self, decision: Decision, routes: tuple[Route, ...]) -> Refusal | None:
-        """Put the decision on record, or say why it cannot be; nothing is sent then."""
-        principal, store = self.request.principal, self._engine.store
-        entry = JournalEntry(
+    def _entry(self, decision: Decision, routes: tuple[Route, ...]) -> JournalEntry:
+        """Return what goes on record of the decision."""
+        principal = self.request.principal
+        return JournalEntry(
             at=decision.decided_at,
             kind="model.denied" if decision.denied else "model.allowed",
             body={
@@ -144,9 +145,11 @@ class ModelCall:
             agent=principal.agent,
             workflow=principal.workflow,
         )
+
+    async def _recorded(self, entry: JournalEntry) -> Refusal | None:
+        """Wait for room on record, or say why there is none; nothing is sent then."""
         try:
-            if not store.offer(entry):
-                await store.journal(entry)
+            await self._engine.store.journal(entry)
         except StoreError as error:
             return unrecorded(error)
         return None

@@ -192,20 +192,16 @@ class Relay:
 
 def _told(life: Life, paid: Attempt) -> Told:
     """Return what the caller is told of an answer, before its first byte."""
-    usage, tightest, used = paid.usage, None, -1
-    for account in paid.held.accounts:
-        permille = (account.spent + account.held_exp) * 1_000 // (account.limit or 1)
-        if permille > used:
-            tightest, used = account, permille
+    usage, (scope, used) = paid.usage, paid.held.tightest()
     return Told(
         call=life.id,
         run=life.request.principal.run,
         requested=paid.ask.requested,
         served=paid.route.model.name,
         cost=paid.cost,
-        scope="" if tightest is None else tightest.scope,
+        scope=scope,
         state=paid.held.state,
-        used=max(used, 0),
+        used=used,
         degraded=paid.degraded,
         context=paid.quote.likely.input if usage is None else usage.input,
     )

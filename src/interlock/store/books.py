@@ -188,7 +188,7 @@ class Books:
             self._stale, *(held.accounts for held in asked), *(held.accounts for held, _, _ in settled)
         )
         for each in idle:
-            each.leased = min(each.leased, each.due + each.held_max)
+            each.give_back()
             each.quiet = False
         return Round(
             environment=self._environment,
@@ -196,9 +196,7 @@ class Books:
             lease=self._lease,
             payers={each.id: each.payer for each in touched},
             new=frozenset(each.id for each in touched if not each.stored),
-            needed={
-                each.id: each.due - costs[each.id] + each.held_max - waiting[each.id] for each in touched
-            },
+            needed={each.id: each.open - costs[each.id] - waiting[each.id] for each in touched},
             asked=tuple(_asked(held) for held in asked),
             ended=ended,
             idle=frozenset(each.id for each in idle),
@@ -228,7 +226,7 @@ class Books:
         lost, self.epoch = self.epoch, await self._begin(sole=False)
         log.warning("this process was given up for dead; its budgets begin anew")
         for account in self.accounts.values():
-            account.leased = account.due = 0
+            account.begin_anew()
             self._stale.add(account)
         for held in self.holds.values():
             if held.attempt in self._asked:

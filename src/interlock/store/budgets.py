@@ -55,10 +55,11 @@ Event = Crossed | Overrun
 class _Standing:
     """The accounts of one run, good for one policy and until one of their windows closes."""
 
-    __slots__ = ("accounts", "bundle", "since", "strict", "until")
+    __slots__ = ("accounts", "bundle", "paying", "since", "strict", "until")
 
     def __init__(self, accounts: tuple[LiveAccount, ...], bundle: object) -> None:
         self.accounts = accounts
+        self.paying = accounts, tuple([each.id for each in accounts])
         self.bundle = bundle
         self.strict = any(each.strict for each in accounts)
         keys = [each.payer.key for each in accounts]
@@ -127,22 +128,21 @@ class Budgets:
         if not isinstance(said, Granted):
             self._out_of_room(said, principal.run)
             return refused(said)
-        return self._note(self._put(standing, principal.run, attempt, exp, most, now), said)
+        held = self._put(standing, principal.run, attempt, exp, most, now)
+        held.covered = all(each.open <= each.leased for each in standing.accounts)
+        return self._note(self._asked(held, standing), said)
 
     def hold_easily(
         self, principal: Principal, attempt: str, *, exp: int, most: int, now: int
     ) -> Held | None:
-        """Do what `hold` does where every account is far from its limits; None where one is not."""
+        """Do what `hold` does where no account comes near its limits, or leaves its slice; else None."""
         if attempt in self._books.holds or not 0 <= exp <= most:
             raise ValueError("an attempt is held once, for at least nothing and at most what it can cost")
         standing = self._standing(principal, now)
         for each in standing.accounts:
-            if (
-                each.spent + each.held_exp + exp >= each.calm
-                or each.spent + each.held_max + each.elsewhere + most > each.ceiling
-            ):
+            if each.likely + exp >= each.calm or each.open + most > each.reach:
                 return None
-        return self._put(standing, principal.run, attempt, exp, most, now)
+        return self._asked(self._put(standing, principal.run, attempt, exp, most, now), standing)
 
     def look(
         self, principal: Principal, *, exp: int, most: int, now: int, least: int | None = None
@@ -219,15 +219,19 @@ class Budgets:
         await self._books.flush()
 
     def _put(self, standing: _Standing, run: str, attempt: str, exp: int, most: int, now: int) -> Held:
-        books = self._books
-        held = books.holds[attempt] = Held(attempt, run, standing.accounts, exp, most, books.epoch, now)
+        held = Held(attempt, run, standing.paying, exp, most, self._books.epoch, now)
+        self._books.holds[attempt] = held
+        return held
+
+    def _asked(self, held: Held, standing: _Standing) -> Held:
+        """Have a hold written down, or covered by larger slices, where it must be."""
         if standing.strict or not held.covered:
             held.journaled = standing.strict
-            self._answers[attempt] = books.ask(held)
+            self._answers[held.attempt] = self._books.ask(held)
         return held
 
     def _note(self, held: Held, said: Granted) -> Held:
-        """Keep how the accounts stand with a hold that brought one near its limits."""
+        """Keep how the accounts stand with a hold that brought one near its limits, or out of its slice."""
         held.state, held.would = said.state, said.would
         self._watch(held)
         return held
@@ -249,7 +253,7 @@ class Budgets:
 
     def _watch(self, held: Held) -> None:
         for each in held.accounts:
-            if each.spent + each.held_exp >= each.alarm and (state := each.crossed()) is not None:
+            if each.likely >= each.alarm and (state := each.crossed()) is not None:
                 self._tell(Crossed(account=each.freeze(), state=state, run=held.run))
 
     def _out_of_room(self, said: Refusal, run: str) -> None:

@@ -39,6 +39,9 @@ _SOON = 0.02
 
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,255}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
 _ANTHROPIC_ONLY = "anthropic-version"
+_AUTHORIZATION = b"authorization"
+_JSON = b"application/json"
+_KEYS = frozenset({_AUTHORIZATION, b"x-api-key"})
 
 
 class LlmGateway:
@@ -263,13 +266,13 @@ def _token(raw: RawHeaders) -> str:
     Of two keys that disagree none counts: whoever stands before us may have believed the other one.
     """
     given: set[str] = set()
-    for name, value in raw:
-        if name == b"x-api-key":
-            given.add(value.decode("latin-1").strip())
-        elif name == b"authorization":
-            scheme, _, token = value.decode("latin-1").partition(" ")
-            if scheme.lower() == "bearer":
-                given.add(token.strip())
+    for name, value in [each for each in raw if each[0] in _KEYS]:
+        said = value.decode("latin-1")
+        if name == _AUTHORIZATION:
+            scheme, _, said = said.partition(" ")
+            if scheme.lower() != "bearer":
+                continue
+        given.add(said.strip())
     given.discard("")
     if len(given) == 1:
         return given.pop()
@@ -341,8 +344,10 @@ def _resumed(work: Coroutine[Any, Any, bytes], waits_for: Any) -> Generator[Any,
 
 async def _body(headers: dict[bytes, bytes], receive: Receive, limit: int) -> bytes:
     """Return the whole body."""
-    kind = headers.get(b"content-type", b"application/json").partition(b";")[0].strip().lower()
-    if kind != b"application/json" or headers.get(b"content-encoding", b"identity") != b"identity":
+    kind = headers.get(b"content-type", _JSON)
+    if kind != _JSON:
+        kind = kind.partition(b";")[0].strip().lower()
+    if kind != _JSON or headers.get(b"content-encoding", b"identity") != b"identity":
         raise _Wrong(Fault.MEDIA, "Send the body as application/json, not compressed.")
     said = headers.get(b"content-length", b"0")
     if not said.isdigit() or int(said) > limit:

@@ -106,7 +106,7 @@ class Attempt:
     def _slack(self, *, shadow: bool) -> int:
         """Return the money left until the kill on the tightest account, without this attempt."""
         left = (
-            each.payer.limits.ceiling - each.spent - each.held_exp + self.held.exp
+            each.payer.limits.ceiling - each.likely + self.held.exp
             for each in self.held.accounts
             if each.payer.limits.shadow is shadow
         )

@@ -65,7 +65,7 @@ class Spend:
                 ask = await self._counted(ask, said)
                 said = said if ask.ratio is None else self.stepwise(ask, route, ladder)
             if isinstance(said, Attempt):
-                return await self.durable(said)
+                return said if said.held.at_once else await self.durable(said)
             if not isinstance(said, Refused) or not said.transient:
                 return said
             now = self._clock.monotonic()
@@ -163,9 +163,7 @@ class Spend:
             return True
         if attempt.held.state is BudgetState.OK:
             return False
-        left = (
-            each.payer.limits.hard_at - each.spent - each.held_exp + exp for each in attempt.held.accounts
-        )
+        left = (each.payer.limits.hard_at - each.likely + exp for each in attempt.held.accounts)
         return any(room > 0 and near(exp, room) for room in left)
 
     async def _counted(self, ask: Ask, attempt: Attempt) -> Ask:

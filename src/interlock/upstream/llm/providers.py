@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -12,6 +11,7 @@ from interlock.core.model_route import Route
 from interlock.core.rotation import refusal
 from interlock.errors import UpstreamUnavailable
 from interlock.runtime import Clock
+from interlock.upstream.llm.slots import Slots
 from interlock.upstream.llm.surface import Surface
 from interlock.upstream.llm.transport import Incoming, Outgoing, RawHeaders, Transport
 
@@ -31,7 +31,7 @@ class Providers:
         self._transport: Transport | None = None
         self._secret = secret
         self._clock = clock
-        self._slots: dict[tuple[str, int], asyncio.Semaphore] = {}
+        self._slots: dict[tuple[str, int], Slots] = {}
 
     async def send(
         self, route: Route, surface: Surface, *, query: str, headers: RawHeaders, body: bytes
@@ -71,18 +71,13 @@ class Providers:
         if self._transport is not None:
             await self._transport.close()
 
-    async def slot(self, provider: Provider, *, patience: float) -> asyncio.Semaphore:
-        """Take a slot, which the caller releases. Raises `TimeoutError` after `patience` seconds."""
+    def slots(self, provider: Provider) -> Slots:
+        """Return the slots of a provider: as many as its document allows."""
         key = (provider.name, provider.concurrency)
-        slots = self._slots.get(key)
-        if slots is None:
-            slots = self._slots[key] = asyncio.Semaphore(provider.concurrency)
-        if slots.locked():
-            async with asyncio.timeout(patience):
-                await slots.acquire()
-        else:
-            await slots.acquire()
-        return slots
+        found = self._slots.get(key)
+        if found is None:
+            found = self._slots[key] = Slots(provider.concurrency)
+        return found
 
     def _credentials(self, provider: Provider, family: WireFamily) -> RawHeaders:
         given = provider.credentials
