@@ -313,9 +313,13 @@ class World:
         raise AssertionError(f"{action} is {known.state}, not {states}")
 
     def _behind(self, known: Action) -> bool:
-        """Whether memory does not know yet how an action ended: what a commit brings about comes after it."""
+        """Whether memory does not know yet how an action ended: what a commit brings about comes after it.
+
+        How one ended that another process carried out is not known before the next look at the database.
+        """
         live = self.memory.actions.get(known.id)
-        return self.calls.flights.aloft(known.id) or (live is not None and live.state is not known.state)
+        unknown = self.store.alone and live is not None and live.state is not known.state
+        return unknown or self.calls.flights.aloft(known.id)
 
     async def approve(self, approval: str, person: Decider = MARIA) -> None:
         """Let a person approve, and the engine know."""
