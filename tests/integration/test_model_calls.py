@@ -278,6 +278,26 @@ async def test_a_fallback_answers_where_the_first_provider_fails(
     ]
 
 
+@pytest.mark.parametrize("asked", [GPT, f"acme/{GPT}"])
+async def test_a_degraded_call_whose_provider_fails_is_answered_by_its_fallback(
+    upstreams: Upstreams, tmp_path: Path, asked: str
+) -> None:
+    upstreams.acme.script(Reply(status=503, text="no"))
+    upstreams.claude.script(Reply(input_tokens=1_000, output_tokens=1_000))
+    backup = a_provider("backup", f"{upstreams.claude.url}/v1", a_model("other-test"))
+    serving = providers(upstreams.acme, upstreams.claude, fallbacks={GPT: ("backup/other-test",)})
+    documents = manifest((*serving, backup), Budget(run=10_000_000, kill=5_000), models=SWAP)
+    async with a_model_gateway(documents, tmp_path) as running:
+        token = await running.token()
+        answers = [await running.ask(token, model=asked, max_tokens=1_000) for _ in range(2)]
+        rows = await running.rows(run_of(running))
+    assert [each.status_code for each in answers] == [200, 200]
+    assert answers[1].headers["x-interlock-budget-state"] == "degraded"
+    assert answers[1].headers["x-interlock-served-model"] == "other-test"
+    assert (rows[2].provider, rows[2].served_model) == ("acme", SMALL), "the cheaper model was tried first"
+    assert (rows[3].provider, rows[3].ending) == ("backup", "answered")
+
+
 ERRORS = [
     (Reply(status=429, text="slow down", headers={"retry-after": "3"}), False),
     (Reply(status=400, text="bad"), False),

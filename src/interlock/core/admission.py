@@ -147,7 +147,8 @@ def decide_model(
 ) -> tuple[Decision, tuple[Route, ...]]:
     """Decide a call of `model` in one wire format at `now`; return where it goes too, none when denied (B5).
 
-    What it may cost is not decided here: that depends on the other calls under way, and holds money.
+    What it may cost is not decided here: that depends on the other calls under way, and holds money. What was
+    read is not kept with it: a call that no person decides is never decided again.
     """
     case = Case(Request(tool="", arguments={}, digest="", principal=principal), snapshot, now)
     case.tier, case.effect = RiskTier.READ_ONLY, EffectClass.READ
@@ -162,14 +163,15 @@ def decide_model(
             routes = found
         return (refusal.MODEL_GRANTED,)
 
-    decision = _decide((*CAPABILITY_GATES, (Gate.SCOPE, routed)), case)
+    decision = _decide((*CAPABILITY_GATES, (Gate.SCOPE, routed)), case, kept=False)
     return decision, routes
 
 
-def _decide(gates: Gates, case: Case) -> Decision:
+def _decide(gates: Gates, case: Case, *, kept: bool = True) -> Decision:
+    """Ask the gates; what they read is part of the decision where it is `kept`."""
     try:
         reasons = _ask(gates, case)
-        return _decision(case, _answered(case, reasons), read(case))
+        return _decision(case, _answered(case, reasons), read(case) if kept else {})
     except Exception as error:  # noqa: BLE001 - the one place where an error while deciding becomes a denial
         return _failed(case, error)
 

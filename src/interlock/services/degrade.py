@@ -6,7 +6,7 @@ shadow nothing is changed, and what would have been done is told all the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from interlock.core.bundle import Bundle
@@ -59,28 +59,30 @@ class Degrade:
         return run in self._kept
 
     def down(self, ask: Ask, route: Route, *, slack: int | None, shadow: bool = False) -> Stepped:
-        """Return what becomes of a call. `slack` is the money left until the kill, None below every limit.
+        """Return what becomes of an attempt along `route`, whether that is a fallback or not.
 
-        In `shadow` it stays as it is, and what would become of it is told.
+        `slack` is the money left until the kill, None below every limit. In `shadow` it stays as it is, and
+        what would become of it is told.
         """
         bundle, form, run = self._memory.bundle, ask.surface.form, ask.principal.run
         budget = None if bundle is None else _budget(bundle, ask.principal.workflow)
         if bundle is None or form is None or budget is None:
             return Stepped(ask=ask, route=route)
         made = self._made(run, ask.call)
-        terms = replace(terms_of(ask.models, budget), shadow=shadow)
+        declared, asked = terms_of(ask.models, budget), ask.body.model
+        swap = self._swap(bundle, ask, route, declared.swaps)
+        routes = {asked: route} if swap is None else {asked: route, swap[0]: swap[1]}
+        terms = replace(declared, swaps={} if swap is None else {asked: swap[0]}, shadow=shadow)
         remembered = self._kept.get(run, Remembered())
-        swap = terms.swaps.get(ask.body.model)
-        kept = swap if ask.body.model in remembered.swapped else None
-        serving = None if kept is None else self._route(bundle, ask, kept)
+        serving = None if swap is None or asked not in remembered.swapped else swap[1]
         treated = treat(
             decoded(ask.body),
             form,
             expected=self._expected(ask, route, serving),
             situation=Situation(
                 terms=terms,
-                models=self._facts(bundle, ask, swap),
-                price=lambda call: self._cost(bundle, ask, call),
+                models={name: self._known(ask, each) for name, each in routes.items()},
+                price=lambda call: self._cost(routes, ask, call),
                 allowance=None
                 if slack is None
                 else allowance(slack=slack, calls_made=made, usual_calls=USUAL_CALLS),
@@ -95,9 +97,8 @@ class Degrade:
             return Stepped(ask=ask, route=route)
         if treated.remembered:
             self._kept[run] = treated.remembered
-        served = self._route(bundle, ask, treated.plan.call.model) or route
         changed = replace(ask, body=rewritten(treated.body, ask.surface))
-        return Stepped(ask=changed, route=served, degraded=names)
+        return Stepped(ask=changed, route=routes[treated.plan.call.model], degraded=names)
 
     def _made(self, run: str, call: str) -> int:
         """Return which of its run's calls this is, however often it is tried; late ones count as the last."""
@@ -115,15 +116,27 @@ class Degrade:
             habit = known if known.calls else habit
         return habit.expect(size.text, media=size.media * MEDIA_TOKENS, ratio=ask.ratio)
 
-    def _route(self, bundle: Bundle, ask: Ask, model: str) -> Route | None:
-        found = bundle.routes.choose(ask.models, model, ask.surface.family)
-        return None if isinstance(found, Reason) else found[0]
+    def _swap(
+        self, bundle: Bundle, ask: Ask, route: Route, swaps: Mapping[str, str]
+    ) -> tuple[str, Route] | None:
+        """Return which model may take the place of the one asked for, and where it goes; None where none may.
 
-    def _facts(self, bundle: Bundle, ask: Ask, swap: str | None) -> dict[str, ModelFacts]:
-        """Return what is known of the model asked for, and of the one that may take its place."""
-        names = [ask.body.model] if swap is None else [ask.body.model, swap]
-        routes = {name: self._route(bundle, ask, name) for name in names}
-        return {name: self._known(ask, route) for name, route in routes.items() if route is not None}
+        The map may name a model with its provider or without, whichever way the caller does. A fallback is
+        there because another provider failed: what takes its place is of its own provider.
+        """
+        first, *_ = *self._chosen(bundle, ask, ask.body.model), route
+        names = (ask.body.model, *first.names, *route.names)
+        swap = next((swaps[name] for name in names if name in swaps), None)
+        if swap is None or swap in route.names:
+            return None
+        found = self._chosen(bundle, ask, swap)
+        if route.label != first.label:
+            found = tuple(each for each in found if each.provider.name == route.provider.name)
+        return (swap, found[0]) if found else None
+
+    def _chosen(self, bundle: Bundle, ask: Ask, model: str) -> tuple[Route, ...]:
+        found = bundle.routes.choose(ask.models, model, ask.surface.family)
+        return () if isinstance(found, Reason) else found
 
     def _known(self, ask: Ask, route: Route) -> ModelFacts:
         """Return what the model's document says, and what its price row says beside it."""
@@ -132,10 +145,9 @@ class Degrade:
             return facts_of(route.model)
         return facts_of(route.model, window=price.window, max_output=price.max_output)
 
-    def _cost(self, bundle: Bundle, ask: Ask, call: Call) -> int | None:
-        route = self._route(bundle, ask, call.model)
-        price = None if route is None else self._price(ask.principal, route)
-        if price is None or isinstance(price, Unpriced):
+    def _cost(self, routes: Mapping[str, Route], ask: Ask, call: Call) -> int | None:
+        price = self._price(ask.principal, routes[call.model])
+        if isinstance(price, Unpriced):
             return None
         return expected(
             price,

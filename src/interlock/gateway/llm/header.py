@@ -126,9 +126,10 @@ def fitting(value: str) -> bytes:
 def _passed(headers: RawHeaders, dropped: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
     """Return the headers whose names are not dropped, not ours, and not of this connection only."""
     kept = [each for each in headers if each[0] not in dropped and not each[0].startswith(_OURS)]
-    said = [value for name, value in headers if name == b"connection"]
-    named = _named(said) if said else ()
-    return [each for each in kept if each[0] not in named] if named else kept
+    if b"connection" not in dict(headers):
+        return kept
+    named = _named(value for name, value in headers if name == b"connection")
+    return [each for each in kept if each[0] not in named]
 
 
 def _named(said: Iterable[bytes]) -> frozenset[bytes]:
