@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from interlock.listen import Listener, server_config
 from interlock.store.model_calls import LedgerRow
 from interlock.testing import ModelServer, Reply, UsageAt
 from support.model_gateway import (
+    CHEAP,
     CLAUDE,
     GPT,
     SMALL,
@@ -296,6 +298,25 @@ async def test_a_degraded_call_whose_provider_fails_is_answered_by_its_fallback(
     assert answers[1].headers["x-interlock-served-model"] == "other-test"
     assert (rows[2].provider, rows[2].served_model) == ("acme", SMALL), "the cheaper model was tried first"
     assert (rows[3].provider, rows[3].ending) == ("backup", "answered")
+
+
+async def test_a_cheaper_model_of_another_provider_is_called_by_no_more_at_once_than_that_one_takes(
+    upstreams: Upstreams, tmp_path: Path
+) -> None:
+    upstreams.acme.script(Reply(input_tokens=1_000, output_tokens=1_000))
+    upstreams.claude.script(Reply(wait=0.2))
+    tiny = a_provider("tiny", f"{upstreams.claude.url}/v1", a_model("tiny", CHEAP), concurrency=1)
+    serving = providers(upstreams.acme, upstreams.claude)
+    models = Models(allow=("*",), degrade={GPT: "tiny"})
+    documents = manifest((*serving, tiny), Budget(run=10_000_000, kill=5_000), models=models)
+    async with a_model_gateway(documents, tmp_path) as running:
+        token = await running.token()
+        await running.ask(token, max_tokens=1_000)
+        began = time.monotonic()
+        answers = await asyncio.gather(*(running.ask(token, max_tokens=1_000) for _ in range(3)))
+        took = time.monotonic() - began
+    assert [each.headers["x-interlock-served-model"] for each in answers] == ["tiny"] * 3
+    assert took >= 0.6
 
 
 ERRORS = [

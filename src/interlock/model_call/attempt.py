@@ -25,6 +25,7 @@ from interlock.store.memory import Memory
 from interlock.upstream.llm.ask import Ask
 from interlock.upstream.llm.body import write
 from interlock.upstream.llm.providers import Providers, cap_field
+from interlock.upstream.llm.slots import Slots
 from interlock.upstream.span import Spans
 
 PATIENCE = 30.0
@@ -104,8 +105,18 @@ class Attempts:
         if not isinstance(paid, Attempt):
             return unpaid(paid)
         relay = Relay(life, paid, caller, spend=self.spend, scheduler=self.scheduler, spans=self.spans)
+        slots = self._elsewhere(route, paid.route)
         try:
-            return await self._sent(relay, life.request, last=last)
+            if slots is None:
+                return await self._sent(relay, life.request, last=last)
+            await slots.wait(PATIENCE)
+            try:
+                return await self._sent(relay, life.request, last=last)
+            finally:
+                slots.release()
+        except TimeoutError:
+            relay.stop(Ending.NOT_SENT)
+            return _Next(busy(paid.route))
         except UpstreamUnavailable as error:
             relay.stop(Ending.NOT_SENT)
             return _Next(lost(error))
@@ -117,6 +128,11 @@ class Attempts:
             raise
         finally:
             relay.close()
+
+    def _elsewhere(self, route: Route, served: Route) -> Slots | None:
+        """Return the slots that a call needs as well whose cheaper model another provider serves."""
+        same = served.provider.name == route.provider.name
+        return None if same else self.providers.slots(served.provider)
 
     async def _sent(self, relay: Relay, request: ModelRequest, *, last: bool) -> _Next | None:
         """Send what was paid for and pass the answer on, or say that another route may do better."""
