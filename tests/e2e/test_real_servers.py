@@ -25,6 +25,8 @@ from tests.conformance import gateway as served
 from tests.conformance import node
 from tests.conformance.children import free_port, running, wait_for_port
 
+pytestmark = pytest.mark.long(30, together=True)
+
 Result = TypeVar("Result")
 ERAS = pytest.mark.parametrize("era", ["legacy", "2026-07-28"])
 EVERYTHING = (
