@@ -332,6 +332,15 @@ def test_untrusted_text_is_escaped_and_capped_in_messages() -> None:
     assert len(str(problem)) < 250
 
 
+def test_every_default_of_the_schema_is_a_value_that_the_schema_takes() -> None:
+    schema = json.loads(json.dumps(json_schema()))
+    for name, definition in schema["$defs"].items():
+        for field, said in definition.get("properties", {}).items():
+            if said.get("default") is not None:
+                whole = {**said, "$defs": schema["$defs"]}
+                assert jsonschema_rs.is_valid(whole, said["default"]), (name, field, said["default"])
+
+
 def test_the_schema_accepts_what_is_accepted_and_refuses_what_is_not() -> None:
     validator = jsonschema_rs.validator_for(json.loads(json.dumps(json_schema())))
     for node in parse("m", GOOD):

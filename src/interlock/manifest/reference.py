@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from interlock.manifest.field import THRESHOLD_PATTERN
 from interlock.manifest.kinds import LATER, NAMES, SPECS
 from interlock.manifest.schema import json_schema
 
@@ -96,21 +95,7 @@ def _default(field: dict[str, Any]) -> str:
         return ""
     if isinstance(value, bool):
         return "`true`" if value else "`false`"
-    return f"`{_written(value, field)}`"
-
-
-def _written(value: object, field: dict[str, Any]) -> str:
-    """Return a default as it would be written: models hold seconds, basis points and thousandths."""
-    pattern = str(field.get("pattern", ""))
-    if isinstance(value, int) and pattern == THRESHOLD_PATTERN:
-        return f"{value // 10}%"
-    if isinstance(value, int) and "%" in pattern:
-        return f"{value // 100}%"
-    if isinstance(value, int) and "d)" in pattern:
-        for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
-            if value and value % size == 0:
-                return f"{value // size}{unit}"
-    return str(value)
+    return f"`{value}`"
 
 
 def _type(field: dict[str, Any]) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
+from interlock.manifest.field import THRESHOLD_PATTERN
 from interlock.manifest.kinds import API_VERSION, NAMES, SPECS, Metadata
 
 ID = "https://interlock.dev/schema/v1.json"
@@ -29,6 +30,7 @@ def json_schema() -> dict[str, Any]:
 def _branch(kind: str, definitions: dict[str, Any]) -> dict[str, Any]:
     definitions[f"{kind}Metadata"] = _metadata(kind)
     schema = SPECS[kind].model_json_schema(ref_template="#/$defs/{model}", by_alias=True)
+    _write_defaults(schema)
     definitions.update(schema.pop("$defs", {}))
     definitions[f"{kind}Spec"] = schema
     branch: dict[str, Any] = {
@@ -52,3 +54,32 @@ def _metadata(kind: str) -> dict[str, Any]:
     if pattern is not None:
         schema["properties"]["name"]["pattern"] = f"^{pattern[0].pattern}$"
     return schema
+
+
+def _write_defaults(schema: object) -> None:
+    """Put every default as it would be written: models hold seconds, basis points and thousandths."""
+    if isinstance(schema, dict):
+        found = cast("dict[str, Any]", schema)
+        if "default" in found:
+            found["default"] = _written(found["default"], found)
+        for each in found.values():
+            _write_defaults(each)
+    elif isinstance(schema, list):
+        for each in cast("list[Any]", schema):
+            _write_defaults(each)
+
+
+def _written(value: object, field: dict[str, Any]) -> object:
+    if not isinstance(value, int) or isinstance(value, bool) or field.get("type") == "integer":
+        return value
+    pattern = str(field.get("pattern", ""))
+    if pattern == THRESHOLD_PATTERN:
+        return f"{value // 10}%"
+    if "%" in pattern or field.get("maximum") == 1:
+        return f"{value // 100}%"
+    if "d)" in pattern:
+        for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+            if value and value % size == 0:
+                return f"{value // size}{unit}"
+        return f"{value}s"
+    return value
