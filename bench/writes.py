@@ -30,7 +30,7 @@ from interlock.core.document.identity import Agent, Person
 from interlock.core.document.tool import BlastRadius, Companion, Tool, ToolServer
 from interlock.core.document.workflow import Grant, Workflow
 from interlock.core.model import DAY, EffectClass, Pin, Principal, RiskTier
-from interlock.runtime import Runtime
+from interlock.runtime import Runtime, settle_collector
 from interlock.settings import Settings
 from interlock.store import bundles, run_starts
 from interlock.store.database import Store, Transaction
@@ -145,6 +145,7 @@ async def run(data: Path, *, alone: int, together: int) -> int:
     settings, runtime = Settings(data=data), Runtime.real()
     store = Store.open(settings, runtime)
     calls, principal = await engine(store, settings, runtime)
+    settle_collector()  # as `interlock serve` does once everything is loaded
     statements: Counter[str] = Counter()
 
     async def action(number: int) -> None:

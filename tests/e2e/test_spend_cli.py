@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from interlock.core.model import DAY, SECOND
 from interlock.store import model_calls
 from support.ledger import MONDAY, a_row
-from support.served import SHOP, Served, served
+from support.served import SHOP, Served, served, workflow
 
 AT = {"started_at": 20_000 * DAY, "ended_at": 20_000 * DAY + SECOND}
 NEXT = {"started_at": 20_001 * DAY, "ended_at": 20_001 * DAY + SECOND}
@@ -23,7 +23,7 @@ NEXT = {"started_at": 20_001 * DAY, "ended_at": 20_001 * DAY + SECOND}
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server whose ledger has a few calls."""
-    with served(tmp_path_factory.mktemp("spend") / "data", SHOP) as found:
+    with served(tmp_path_factory.mktemp("spend") / "data", SHOP + workflow()) as found:
         engine = sa.create_engine(f"sqlite:///{found.data / 'control.db'}", connect_args={"timeout": 30})
         rows = [
             a_row(cost=1_500_000_001, input_uncached=25, cache_read=75, output=10, customer="acme", **AT),
@@ -86,3 +86,19 @@ def test_a_bill_is_compared_then_booked(server: Served) -> None:
         "correction": 249_999_999,
     }
     assert again["total"]["cost"] == 2_250_000_000
+
+
+def test_the_calls_of_a_run_name_their_providers_where_there_were_several(server: Served) -> None:
+    server.token("work")
+    run = server.api("runs")["items"][0]["id"]
+    ours = {"run": run, "root_run": run, "workflow": "work"}
+    engine = sa.create_engine(f"sqlite:///{server.data / 'control.db'}", connect_args={"timeout": 30})
+    with engine.begin() as connection:
+        model_calls.insert(connection, [a_row(**ours)])
+    assert "openai/" not in server.cli("budget", "explain", run).stdout
+    with engine.begin() as connection:
+        model_calls.insert(connection, [a_row(provider="azure", **ours)])
+    engine.dispose()
+    shown = server.cli("budget", "explain", run).stdout
+    assert "openai/gpt-5" in shown
+    assert "azure/gpt-5" in shown

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from interlock.core.action import Action, ActionState
 from interlock.core.approval import NEVER, Approval
-from interlock.core.model import Decision, Json, Principal, Request
+from interlock.core.model import Decision, Json, Principal, Request, value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ class Continuation:
     input_responses: Mapping[str, Json]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Proposal:
     """One tool call as an agent proposes it. `digest` is of the canonical arguments."""
 
@@ -47,7 +47,7 @@ class Proposal:
         return None if given is None or given.request_state else given.input_responses
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Completed:
     """The tool answered. `recorded` says that this is the stored answer of an earlier execution.
 

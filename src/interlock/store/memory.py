@@ -18,7 +18,7 @@ from interlock.core.bundle import Bundle
 from interlock.core.document.tool import PEOPLE
 from interlock.core.identity import Revocations
 from interlock.core.kill import KillLevel, Kills, belongs_to, strictest
-from interlock.core.model import AutonomyTier, BreakerState, Json, Pin, Principal
+from interlock.core.model import AutonomyTier, BreakerState, Json, Pin, Principal, value
 from interlock.core.reach import Measured
 from interlock.core.track_record import TrackRecord
 from interlock.store.flights import Flights
@@ -28,7 +28,7 @@ CallKey = tuple[str, str, str]
 _NOT_ASKED = Measured(bundle="")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class LiveAction:
     """An action that is open, or whose outcome nobody has collected yet.
 

@@ -69,11 +69,11 @@ class Sqlite:
         driver = _driver(connection)
         done = 0
         try:
-            for size in _ROWS_A_STATEMENT:
-                while len(rows) - done >= size:
-                    statement = _insert(table.name, len(table.columns), size)
-                    driver.execute(statement, list(chain.from_iterable(rows[done : done + size])))
-                    done += size
+            while left := len(rows) - done:
+                size = min(_ROWS_A_STATEMENT, 1 << (left.bit_length() - 1))
+                statement = _insert(table.name, len(table.columns), size)
+                driver.execute(statement, list(chain.from_iterable(rows[done : done + size])))
+                done += size
         except sqlite3.Error as error:
             raise DBAPIError(f"INSERT INTO {table.name}", None, error) from error
 
@@ -116,7 +116,7 @@ def _driver(connection: sa.Connection) -> sqlite3.Connection:
 
 
 _SYNC_FAILED = frozenset({sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC})
-_ROWS_A_STATEMENT = tuple(2048 >> halved for halved in range(12))
+_ROWS_A_STATEMENT = 2048
 _SQLITE: dict[int, tuple[str, str]] = {
     sqlite3.SQLITE_FULL: (
         "cannot grow: the disk is full",

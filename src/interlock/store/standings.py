@@ -5,15 +5,14 @@ A write stands only if this is still what the decision was made on; otherwise it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import sqlalchemy as sa
 
+from interlock.core.model import value
 from interlock.store.prepared import Prepared
 from interlock.store.schema import agents, breakers, heads, runs, track_records
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Standing:
     """What a decision stands on, as the disk has it: policy bundle, run, agent, and if anything tripped.
 

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from interlock.core.model import Json, Principal
+from interlock.core.model import Json, Principal, value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Dispatch:
     """One decided call on its way out. `tool` is the server's bare name; `timeout` is in seconds.
 
