@@ -94,7 +94,10 @@ def test_the_calls_of_a_run_name_their_providers_where_there_were_several(server
     ours = {"run": run, "root_run": run, "workflow": "work"}
     engine = sa.create_engine(f"sqlite:///{server.data / 'control.db'}", connect_args={"timeout": 30})
     with engine.begin() as connection:
-        model_calls.insert(connection, [a_row(**ours)])
+        tool = a_row(
+            kind="tool", provider="web", requested_model="web.search", served_model="web.search", **ours
+        )
+        model_calls.insert(connection, [a_row(**ours), tool])
     assert "openai/" not in server.cli("budget", "explain", run).stdout
     with engine.begin() as connection:
         model_calls.insert(connection, [a_row(provider="azure", **ours)])
@@ -102,3 +105,4 @@ def test_the_calls_of_a_run_name_their_providers_where_there_were_several(server
     shown = server.cli("budget", "explain", run).stdout
     assert "openai/gpt-5" in shown
     assert "azure/gpt-5" in shown
+    assert "web/" not in shown

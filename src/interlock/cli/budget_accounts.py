@@ -48,7 +48,7 @@ def explain(run: Annotated[str, typer.Argument(help="The run's id.")], as_json: 
     """Say what a run was charged for, call by call, and how the accounts that paid for it stand."""
     with api() as client:
         found = client.get(f"/api/v1/budgets/runs/{run}").json()
-    several = len({each["provider"] for each in found["calls"]}) > 1
+    several = len({each["provider"] for each in found["calls"] if each["kind"] == "model"}) > 1
     calls = (_call(each, several=several) for each in found["calls"])
     emit(found, table(calls, _CALLS, spare=("held", "output", "input")), as_json)
     if as_json:
@@ -118,14 +118,15 @@ def _charged(item: Mapping[str, Any]) -> list[str]:
 
 
 def _call(item: Mapping[str, Any], *, several: bool) -> dict[str, object]:
-    """Return one call as a row; its provider is named where the run had `several`."""
+    """Return one call as a row; a model's provider is named where the run had `several`."""
+    named = several and item["kind"] == "model"
     notes = [item["usage_source"]] if item["usage_source"] != "provider" else []
     notes += item["degraded"]
     notes += ["more than it could cost"] if item["cost"] > item["held_max"] and item["held_max"] else []
     context = sum(item[each] for each in ("input_uncached", "cache_read", "cache_write_5m", "cache_write_1h"))
     return {
         "began": moment(item["started_at"]),
-        "model": f"{item['provider']}/{item['served_model']}" if several else item["served_model"],
+        "model": f"{item['provider']}/{item['served_model']}" if named else item["served_model"],
         "ending": item["ending"],
         "input": f"{context:,}",
         "output": f"{item['output']:,}",

@@ -28,7 +28,11 @@ class Postgres:
             )
         self._where = url.render_as_string(hide_password=True)
         url = url.set(drivername="postgresql+psycopg")
-        common: dict[str, Any] = {"connect_timeout": max(2, int(patience)), "application_name": "interlock"}
+        common: dict[str, Any] = {
+            "connect_timeout": max(2, int(patience)),
+            "application_name": "interlock",
+            "client_encoding": "utf8",
+        }
         self.writer = sa.create_engine(
             url,
             poolclass=NullPool,
@@ -46,6 +50,10 @@ class Postgres:
             isolation_level="REPEATABLE READ",  # a reader sees one moment, as on SQLite
             connect_args={**common, "options": "-c default_transaction_read_only=on"},
         )
+        from interlock.store.postgres_text import take_any_text
+
+        for each in (self.writer, self.readers):
+            take_any_text(each)
 
     def clock(self, connection: sa.Connection) -> int | None:
         """Ask the server, so that all processes share one clock."""
