@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import sqlalchemy as sa
 
 from interlock.app.compose import wire
 from interlock.core.document.spending import Budget, Models
 from interlock.gateway.llm.header import usd
 from interlock.settings import Settings
 from interlock.store import people
+from interlock.store.schema import holds
 from interlock.testing import ModelServer, Reply
 from interlock.web.api import build_api
 from interlock.wiring import Wired
+from support.engine import eventually
 from support.model_gateway import CHEAP, GPT, SMALL, a_model, a_model_gateway, a_provider, manifest
 
 BUDGET = Budget(run=10_000_000, day=1_000_000_000)
@@ -79,4 +83,28 @@ def test_a_degraded_run_is_partial_and_what_was_spent_is_known_to_a_process_that
 
     reply = Reply(input_tokens=400, output_tokens=100)
     with ModelServer([reply], models=(GPT, SMALL)) as model:
+        asyncio.run(story(model))
+
+
+def test_what_a_crash_charged_is_told_of_each_account_even_where_no_call_is_on_record(tmp_path: Path) -> None:
+    async def story(model: ModelServer) -> None:
+        serving = (a_provider("acme", f"{model.url}/v1", a_model(GPT), a_model(SMALL, CHEAP)),)
+        documents = manifest(serving, replace(BUDGET, strict=True))
+        async with a_model_gateway(documents, tmp_path) as gateway:
+            token = await gateway.token()
+            call = asyncio.ensure_future(gateway.ask(token, max_completion_tokens=100))
+            await eventually(lambda: model.received)
+            lost = sa.update(holds).values(state="expired", cost=holds.c.most)  # as after a kill
+            await gateway.wired.store.transact(lambda transaction: transaction.execute(lost) and None)
+            run = gateway.run(token)
+            standing = (await asked(gateway.wired, f"/api/v1/budgets?kind=run&name={run}"))["items"]
+            windows = (await asked(gateway.wired, "/api/v1/budgets/history"))["items"]
+            explained = await asked(gateway.wired, f"/api/v1/budgets/runs/{run}")
+            most = await gateway.wired.store.read(lambda found: found.scalar(sa.select(holds.c.most)))
+            call.cancel()
+        assert [each["charged"] for each in (*standing, *windows)] == [most] * 3
+        assert [each["charged"] for each in explained["accounts"]] == [most]
+        assert explained["calls"] == []
+
+    with ModelServer([Reply(wait=20)], models=(GPT, SMALL)) as model:
         asyncio.run(story(model))

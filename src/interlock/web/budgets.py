@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Annotated
 
@@ -49,8 +49,9 @@ async def standing(request: Request) -> Response:
     rows = await wired.store.read(
         lambda connection: {row.id: row for row in accounts.named(connection, wanted)}
     )
+    doubtful = await wired.store.read(lambda connection: holds.doubtful(connection, wanted))
     return list_response(
-        _standing(id_, _known(each, rows.get(id_)), rows.get(id_)) for id_, each in wanted.items()
+        _standing(id_, _known(each, rows.get(id_)), doubtful.get(id_, 0)) for id_, each in wanted.items()
     )
 
 
@@ -66,20 +67,30 @@ async def history(request: Request) -> Response:
         )
     )
     kept, following = page.cut(found, lambda row: row.id)
-    return list_response(map(_window, kept), following)
+    return list_response(await _windows(wired, kept), following)
 
 
 async def explain(request: Request) -> Response:
-    """Say what a run was charged for, call by call, and how the accounts that paid stand."""
+    """Say what a run was charged for, call by call, and how the accounts that paid stand.
+
+    Its own are told even where no call is on record: a crash may have left a charge.
+    """
     await person_of(request)
     wired: Wired = request.app.state.wired
-    name = request.path_params["run"]
+    name, environment = request.path_params["run"], wired.settings.environment
     run = await wired.store.read(lambda connection: runs.get(connection, name))
     rows = await wired.store.read(lambda connection: model_calls.of_run(connection, name))
     partial = await wired.store.read(lambda connection: model_calls.partial(connection, name))
     paying = {account for row in rows for account in row.accounts}
-    paid = await wired.store.read(lambda connection: accounts.named(connection, paying))
-    uncertain = await wired.store.read(lambda connection: holds.uncertain(connection, paying))
+    paid = await wired.store.read(
+        lambda connection: {
+            row.id: row
+            for row in (
+                *accounts.named(connection, paying),
+                *accounts.listed(connection, environment, kind=ScopeKind.RUN.value, name=name),
+            )
+        }
+    )
     return json_response(
         {
             "run": name,
@@ -88,7 +99,7 @@ async def explain(request: Request) -> Response:
             "partial": partial,
             "parent": run.parent,
             "cost": sum(row.cost for row in rows),
-            "accounts": [{**_window(row), "charged": row.charged + uncertain.get(row.id, 0)} for row in paid],
+            "accounts": await _windows(wired, list(paid.values())),
             "calls": [_call(row) for row in rows],
         }
     )
@@ -119,7 +130,8 @@ async def uncharge(request: Request) -> Response:
         person=person.name,
     )
     wired.budgets.relearn(row.id)
-    return json_response(_window(row))
+    [found] = await _windows(wired, [row])
+    return json_response(found)
 
 
 def _asked(request: Request) -> tuple[str, str]:
@@ -134,7 +146,7 @@ def _known(account: Account, row: AccountRow | None) -> Account:
     return replace(account, spent=row.spent)
 
 
-def _standing(id_: str, account: Account, row: AccountRow | None) -> dict[str, Json]:
+def _standing(id_: str, account: Account, charged: int) -> dict[str, Json]:
     limits = account.limits
     return {
         "id": id_,
@@ -150,12 +162,19 @@ def _standing(id_: str, account: Account, row: AccountRow | None) -> dict[str, J
         "spent": account.spent,
         "held": account.held_exp,
         "held_most": account.held_max,
-        "charged": row.charged if row is not None else 0,
+        "charged": charged,
         "shadow": limits.shadow,
     }
 
 
-def _window(row: AccountRow) -> dict[str, Json]:
+async def _windows(wired: Wired, rows: Sequence[AccountRow]) -> list[dict[str, Json]]:
+    """Return accounts with what crashes charged to them, slices and holds that were written down alike."""
+    ids = [row.id for row in rows]
+    doubtful = await wired.store.read(lambda connection: holds.doubtful(connection, ids))
+    return [_window(row, doubtful.get(row.id, 0)) for row in rows]
+
+
+def _window(row: AccountRow, charged: int) -> dict[str, Json]:
     return {
         "id": row.id,
         "kind": row.key.kind.value,
@@ -167,7 +186,7 @@ def _window(row: AccountRow) -> dict[str, Json]:
         "ceiling": row.ceiling,
         "spent": row.spent,
         "leased": row.leased,
-        "charged": row.charged,
+        "charged": charged,
     }
 
 
