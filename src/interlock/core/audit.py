@@ -81,7 +81,7 @@ def encode(record: Fields) -> bytes:
     return b"".join((sizes, chain, seq, at, names, action, person, body))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=512)
 def _names(fields: tuple[str, ...]) -> tuple[bytes, bytes]:
     """Return the lengths and bytes of `kind` to `tool`, which many entries share: a quarter less work."""
     raw = [field.encode() for field in fields]

@@ -133,7 +133,7 @@ def _values(row: LedgerRow) -> Sequence[object]:
     return values
 
 
-@lru_cache(maxsize=1_024)
+@lru_cache(maxsize=256)
 def _text(names: tuple[str, ...]) -> str:
     """Return names as their column keeps them: many rows are charged to the same accounts."""
     return _json(names).decode()

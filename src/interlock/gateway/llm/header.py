@@ -80,7 +80,7 @@ def own(told: Told) -> list[tuple[bytes, bytes]]:
     return said
 
 
-@lru_cache(maxsize=1_024)
+@lru_cache(maxsize=512)
 def _steady(run: str, requested: str, served: str, scope: str, state: str) -> RawHeaders:
     """Return what is the same for most calls of a run."""
     said = [(b"x-interlock-run-id", run.encode()), (b"x-interlock-requested-model", fitting(requested))]
